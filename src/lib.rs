@@ -1,0 +1,1 @@
+//! ionroller: a GitOps reconciler for AWS.
