@@ -1,1 +1,9 @@
-//! ionroller: a GitOps reconciler for AWS.
+//! ionroller: a GitOps reconciler for AWS. A Git repository says which version of each
+//! service should run, AWS's tags say what does, a pure planner decides, and an executor
+//! carries out one action at a time.
+
+pub mod cloud;
+pub mod desired;
+pub mod names;
+pub mod observed;
+pub mod time;

@@ -1,0 +1,1 @@
+//! One reading of a scope, put together from single calls.

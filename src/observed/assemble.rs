@@ -1,0 +1,1 @@
+//! From lists of resources to services.

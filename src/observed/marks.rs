@@ -1,0 +1,249 @@
+//! Our memory in AWS: the tags that begin with `ionroller:`.
+
+use std::fmt;
+
+use crate::names::{CommitId, Digest, ListenerArn, Scope, ServiceName, Version};
+use crate::time::Timestamp;
+
+use super::resources::Tags;
+
+/// The prefix of all our tags.
+pub const PREFIX: &str = "ionroller:";
+/// Owner: the scope.
+pub const SCOPE: &str = "ionroller:scope";
+/// Owner: the service.
+pub const SERVICE: &str = "ionroller:service";
+/// The release's version.
+pub const VERSION: &str = "ionroller:version";
+/// The release's digest.
+pub const DIGEST: &str = "ionroller:digest";
+/// The commit that made the resource.
+pub const COMMIT: &str = "ionroller:commit";
+
+/// The mutable marks. Each is a tag `ionroller:WORD`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// `PERCENT@TIME` on the group.
+    Step,
+    /// TIME on the template.
+    Stable,
+    /// TIME on the group.
+    Retired,
+    /// `TIME CODE TEXT` on the template.
+    Rejected,
+    /// `N@TIME` on the template.
+    Retry,
+    /// `TIME WHO TEXT` on the template.
+    Hold,
+    /// A commit, on the group; after a removal or a rewind also on the template.
+    Fence,
+    /// A hash, on the group.
+    Settings,
+    /// A listener's ARN, on the group.
+    Listener,
+}
+
+impl Mark {
+    /// The tag's key.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Step => "ionroller:step",
+            Self::Stable => "ionroller:stable",
+            Self::Retired => "ionroller:retired",
+            Self::Rejected => "ionroller:rejected",
+            Self::Retry => "ionroller:retry",
+            Self::Hold => "ionroller:hold",
+            Self::Fence => "ionroller:fence",
+            Self::Settings => "ionroller:settings",
+            Self::Listener => "ionroller:listener",
+        }
+    }
+
+    /// The word after the prefix.
+    pub fn word(self) -> &'static str {
+        &self.key()[PREFIX.len()..]
+    }
+}
+
+/// All marks of one resource, read with tolerance: another tool may have written
+/// anything. What can't be read counts as the more careful meaning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The step that was reached, and when. Unreadable: none, so weights go back.
+    pub step: Option<Step>,
+    /// Settled then. Unreadable: not stable.
+    pub stable: Option<Timestamp>,
+    /// Traffic left then. Unreadable: none, so nothing is retired by it.
+    pub retired: Option<Timestamp>,
+    /// Not to be tried again. Unreadable: rejected, for an unreadable reason.
+    pub rejected: Option<Rejected>,
+    /// Tried in vain. Unreadable: none.
+    pub retry: Option<Retry>,
+    /// Held. Unreadable: held, for an unreadable reason.
+    pub hold: Option<Hold>,
+    /// The newest commit acted on, as text: what is no commit is no ancestor either.
+    pub fence: Option<String>,
+    /// The hash of the settings last applied.
+    pub settings: Option<String>,
+    /// Where the rule is. Unreadable: none.
+    pub listener: Option<ListenerArn>,
+}
+
+/// `ionroller:step`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The weight that was read back.
+    pub percent: u32,
+    /// When; the bake and, at 0, the deadline count from it.
+    pub at: Timestamp,
+}
+
+/// `ionroller:rejected`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// When.
+    pub at: Timestamp,
+    /// One word for the kind of failure.
+    pub code: String,
+    /// For people.
+    pub text: String,
+}
+
+/// `ionroller:retry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// How many tries failed.
+    pub tries: u32,
+    /// When the last one did.
+    pub at: Timestamp,
+}
+
+/// `ionroller:hold`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who, one word.
+    pub who: String,
+    /// Why.
+    pub text: String,
+}
+
+impl Marks {
+    /// Reads the marks among some tags. A time after `now` counts as `now`.
+    pub fn read(tags: &Tags, now: Timestamp) -> Self {
+        let text = |mark: Mark| tags.get(mark.key()).map(String::as_str);
+        let time = |text: &str| Timestamp::parse(text).map(|at| at.min(now));
+        let counted = |text: &str| {
+            let (count, at) = text.split_once('@')?;
+            Some((count.parse().ok()?, time(at)?))
+        };
+        let worded = |text: &str| {
+            let mut words = text.splitn(3, ' ');
+            let at = words.next().and_then(time);
+            match (at, words.next()) {
+                (Some(at), Some(word)) => (at, word.to_owned(), words.next().unwrap_or("").to_owned()),
+                _ => (now, "unreadable".to_owned(), text.to_owned()),
+            }
+        };
+        Self {
+            step: text(Mark::Step)
+                .and_then(counted)
+                .filter(|(percent, _)| *percent <= 100)
+                .map(|(percent, at)| Step { percent, at }),
+            stable: text(Mark::Stable).and_then(time),
+            retired: text(Mark::Retired).and_then(time),
+            rejected: text(Mark::Rejected).map(|text| {
+                let (at, code, text) = worded(text);
+                Rejected { at, code, text }
+            }),
+            retry: text(Mark::Retry).and_then(counted).map(|(tries, at)| Retry { tries, at }),
+            hold: text(Mark::Hold).map(|text| {
+                let (at, who, text) = worded(text);
+                Hold { at, who, text }
+            }),
+            fence: text(Mark::Fence).map(str::to_owned),
+            settings: text(Mark::Settings).map(str::to_owned),
+            listener: text(Mark::Listener).and_then(|text| ListenerArn::parse(text).ok()),
+        }
+    }
+}
+
+/// Who owns a resource, by its tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The scope.
+    pub scope: Scope,
+    /// The service.
+    pub service: ServiceName,
+    /// The release's version.
+    pub version: Version,
+    /// The release's digest.
+    pub digest: Digest,
+    /// The commit that made it, as text.
+    pub commit: String,
+}
+
+impl Identity {
+    /// Reads the identity among some tags; none when a part is missing or malformed.
+    pub fn read(tags: &Tags) -> Option<Self> {
+        let text = |key: &str| tags.get(key).map_or("", String::as_str);
+        Some(Self {
+            scope: Scope::parse(text(SCOPE)).ok()?,
+            service: ServiceName::parse(text(SERVICE)).ok()?,
+            version: Version::parse(text(VERSION)).ok()?,
+            digest: Digest::parse(text(DIGEST)).ok()?,
+            commit: text(COMMIT).to_owned(),
+        })
+    }
+
+    /// The identity as tags.
+    pub fn tags(&self) -> Tags {
+        let pairs = [
+            (SCOPE, self.scope.as_str()),
+            (SERVICE, self.service.as_str()),
+            (VERSION, self.version.as_str()),
+            (DIGEST, self.digest.as_str()),
+            (COMMIT, &self.commit),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The commit, when the tag is one.
+    pub fn commit_id(&self) -> Option<CommitId> {
+        CommitId::parse(&self.commit).ok()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.percent, self.at.ceil_secs())
+    }
+}
+
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.tries, self.at.ceil_secs())
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&portable(&format!("{} {} {}", self.at.ceil_secs(), self.code, self.text)))
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&portable(&format!("{} {} {}", self.at.ceil_secs(), self.who, self.text)))
+    }
+}
+
+/// Text as every AWS service takes it in a tag: other characters become a hyphen, and it
+/// is cut at 256.
+/// Source: the common subset of the tag rules of EC2, Auto Scaling and Elastic Load Balancing.
+pub fn portable(text: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c);
+    let text: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).take(256).collect();
+    text.trim_end().to_owned()
+}

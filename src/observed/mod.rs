@@ -1,0 +1,9 @@
+//! What AWS said at one moment, and what could not be read.
+//!
+//! Pure values. [`resources`] are single things as AWS describes them, [`marks`] is our
+//! memory on their tags, [`state`] is one service put together from both.
+
+pub mod assemble;
+pub mod marks;
+pub mod resources;
+pub mod state;

@@ -1,0 +1,245 @@
+//! One service as AWS shows it, put together from single resources.
+
+use std::collections::BTreeMap;
+
+use crate::names::{GroupName, ListenerArn, ServiceName, TargetGroupArn};
+use crate::time::{Span, Timestamp};
+
+use super::marks::{Identity, Marks};
+use super::resources::{
+    Activity, Details, Instance, Lifecycle, Rule, RuleAction, Tags, TargetGroup, TargetHealth, Targets,
+};
+
+/// One reading of a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// When the reading began.
+    pub at: Timestamp,
+    /// Each service that has resources, and each that was asked for.
+    pub services: BTreeMap<ServiceName, ServiceState>,
+    /// Resources with the scope's tag whose other tags don't say what they are; they are
+    /// never touched.
+    pub unreadable: Vec<String>,
+}
+
+/// One service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceState {
+    /// What could not be read. With it, nothing may be concluded from what is absent.
+    pub incomplete: Option<String>,
+    /// Its releases that have left anything in AWS, by name.
+    pub groups: BTreeMap<GroupName, ServerGroup>,
+    /// The rules that carry its tags, by ARN. More than one only while it moves to
+    /// another listener or priority.
+    pub rules: Vec<Rule>,
+    /// Who stands where the file wants the rule; none when the file wants none.
+    pub slot: Option<Slot>,
+}
+
+/// Who stands at a listener and priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    /// Nobody.
+    Free,
+    /// Our rule.
+    Ours,
+    /// Somebody else's rule: what it is, for people.
+    Foreign(String),
+    /// The listener does not exist.
+    NoListener,
+}
+
+/// The live form of a release, or what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerGroup {
+    /// The name that its resources share.
+    pub name: GroupName,
+    /// Whose it is and which release.
+    pub identity: Identity,
+    /// Its launch template.
+    pub template: Option<TemplateState>,
+    /// Its Auto Scaling group, unless that is being deleted.
+    pub group: Option<GroupState>,
+    /// Names of its Auto Scaling groups that are being deleted; they block their names.
+    pub deleting: Vec<String>,
+    /// Its target group.
+    pub target_group: Option<TargetGroup>,
+    /// Its weight in percent of the action; none when the action doesn't name it.
+    pub weight: Option<u32>,
+    /// The health of its targets; none when it was not read.
+    pub targets: Option<Targets>,
+    /// Its settings that are not inline; none when they were not read.
+    pub details: Option<Details>,
+    /// Its latest scaling activities, newest first; none when they were not read.
+    pub activities: Option<Vec<Activity>>,
+}
+
+/// A launch template with its marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateState {
+    /// `lt-…`.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its marks.
+    pub marks: Marks,
+    /// The commit that made it, as text.
+    pub commit: String,
+    /// All its tags.
+    pub tags: Tags,
+}
+
+/// An Auto Scaling group with its marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupState {
+    /// Its own name: the release's, or that with `-2` and so on.
+    pub name: String,
+    /// The least it scales in to.
+    pub min: u32,
+    /// The most it scales out to.
+    pub max: u32,
+    /// What it aims at now.
+    pub desired: u32,
+    /// Its machines.
+    pub instances: Vec<Instance>,
+    /// Names of suspended processes.
+    pub suspended: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its marks.
+    pub marks: Marks,
+    /// The commit that made it, as text.
+    pub commit: String,
+    /// All its tags.
+    pub tags: Tags,
+    /// The template's name and version that it launches from.
+    pub template: Option<(String, String)>,
+}
+
+/// How many machines are well. Booting ones are in neither number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// In service, healthy for the group, and healthy for the load balancer if there is one.
+    pub healthy: u32,
+    /// In service and failing.
+    pub unhealthy: u32,
+}
+
+impl GroupState {
+    /// Machines that the group itself calls well.
+    pub fn inline_healthy(&self) -> u32 {
+        count(self.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService && i.healthy))
+    }
+}
+
+impl ServerGroup {
+    /// How many machines are well, or none when that was not read.
+    pub fn health(&self, behind_load_balancer: bool) -> Option<Health> {
+        let Some(group) = &self.group else {
+            return Some(Health::default());
+        };
+        if !behind_load_balancer {
+            let serving = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService);
+            let healthy = group.inline_healthy();
+            return Some(Health { healthy, unhealthy: count(serving) - healthy });
+        }
+        let targets = self.targets.as_ref()?;
+        let mut health = Health::default();
+        for instance in group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService) {
+            match (instance.healthy, targets.get(&instance.id)) {
+                (true, Some(TargetHealth::Healthy)) => health.healthy += 1,
+                (_, Some(TargetHealth::Unhealthy)) | (false, _) => health.unhealthy += 1,
+                _ => {}
+            }
+        }
+        Some(health)
+    }
+
+    /// The group's `step` mark.
+    pub fn step(&self) -> Option<super::marks::Step> {
+        self.group.as_ref()?.marks.step
+    }
+
+    /// When traffic left it.
+    pub fn retired(&self) -> Option<Timestamp> {
+        self.group.as_ref()?.marks.retired
+    }
+
+    /// When it settled, unless it was rolled back from since.
+    pub fn stable(&self) -> Option<Timestamp> {
+        self.template.as_ref()?.marks.stable
+    }
+
+    /// Its template's marks; those of no template are none.
+    pub fn template_marks(&self) -> Marks {
+        self.template.as_ref().map(|t| t.marks.clone()).unwrap_or_default()
+    }
+
+    /// Its group's marks; those of no group are none.
+    pub fn group_marks(&self) -> Marks {
+        self.group.as_ref().map(|g| g.marks.clone()).unwrap_or_default()
+    }
+
+    /// Its weight, 0 when no action names it.
+    pub fn percent(&self) -> u32 {
+        self.weight.unwrap_or(0)
+    }
+}
+
+impl ServiceState {
+    /// The rule at a listener and priority, if it is ours.
+    pub fn rule_at(&self, listener: &ListenerArn, priority: Option<u32>) -> Option<&Rule> {
+        self.rules.iter().find(|r| &r.listener == listener && r.priority == priority)
+    }
+
+    /// The server group that a target group belongs to.
+    pub fn owner_of(&self, arn: &TargetGroupArn) -> Option<&ServerGroup> {
+        self.groups.values().find(|g| g.target_group.as_ref().is_some_and(|t| &t.arn == arn))
+    }
+
+    /// Target groups in our rules that belong to no release of ours, with their percent.
+    pub fn foreign_targets(&self) -> Vec<(TargetGroupArn, u32)> {
+        let mut foreign = BTreeMap::new();
+        for rule in &self.rules {
+            for (arn, percent) in rule.action.percents() {
+                if self.owner_of(&arn).is_none() {
+                    foreign.insert(arn, percent);
+                }
+            }
+        }
+        foreign.into_iter().collect()
+    }
+}
+
+impl RuleAction {
+    /// The weights in percent of their sum; all zero when the sum is.
+    pub fn percents(&self) -> Vec<(TargetGroupArn, u32)> {
+        let Self::Forward(weights) = self else {
+            return Vec::new();
+        };
+        let sum: u32 = weights.iter().map(|(_, weight)| *weight).sum();
+        let percent = |weight: u32| match (weight, sum) {
+            (0, _) | (_, 0) => 0,
+            // A part that gets traffic never reads as none.
+            _ => ((weight * 100 + sum / 2) / sum).max(1),
+        };
+        weights.iter().map(|(arn, weight)| (arn.clone(), percent(*weight))).collect()
+    }
+}
+
+/// Where a service's rule should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The listener.
+    pub listener: ListenerArn,
+    /// The priority; none: the default action.
+    pub priority: Option<u32>,
+}
+
+/// How long a created thing may be missing from a reading before that means anything.
+/// Source: AWS documents eventual consistency without a bound; controllers use 1 to 2 min.
+pub const CREATED_GRACE: Span = Span::from_secs(60);
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
