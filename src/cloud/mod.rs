@@ -4,6 +4,8 @@
 //! that a dry run can be given the first alone. `aws` speaks to AWS, `sim` is a small AWS
 //! in memory, and [`observe`] puts single readings together, whichever is behind.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod error;
 pub mod observe;
 
