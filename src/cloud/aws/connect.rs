@@ -58,20 +58,28 @@ impl AwsCloud {
             Some(role) => assume(base, role, settings.external_id.as_deref()).await,
             None => base,
         };
+        Self::from_config(&config, settings)
+    }
+
+    /// Makes the clients from a configuration of the SDK that is already loaded. Of the
+    /// settings, only the account and the limits count.
+    ///
+    /// # Errors
+    /// The configuration has no region.
+    pub fn from_config(config: &SdkConfig, settings: &Connection) -> Result<Self, CloudError> {
         let region = config.region().map(|region| Region::parse(region.as_ref()));
         let Some(Ok(region)) = region else {
             return Err(own("connect", "AWS", ErrorKind::Invalid, "no region; set `region` or AWS_REGION"));
         };
         Ok(Self {
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            balancing: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            balancing: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            ec2: aws_sdk_ec2::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
             region,
             account: settings.account.clone(),
             limiter: settings.limiter.clone(),
             vpcs: Mutex::new(BTreeMap::new()),
-            defaults: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -127,7 +135,7 @@ async fn base(region: Option<&Region>) -> Result<SdkConfig, CloudError> {
 }
 
 /// The same configuration with the credentials of a role, renewed as they run out.
-async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>) -> SdkConfig {
+pub(super) async fn assume(base: SdkConfig, role: &str, external_id: Option<&str>) -> SdkConfig {
     let mut provider = AssumeRoleProvider::builder(role).session_name(APP).configure(&base);
     if let Some(id) = external_id {
         provider = provider.external_id(id);

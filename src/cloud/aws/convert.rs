@@ -18,12 +18,16 @@ use crate::time::Timestamp;
 /// The field that is missing or malformed.
 pub type Missing = &'static str;
 
+// Where the API model calls a field required, the SDK puts an empty text, a zero or 1970 in
+// its place. No name is empty and nothing was made in 1970; a zero can't be told.
+
 fn text(value: Option<&str>, field: Missing) -> Result<String, Missing> {
-    value.map(str::to_owned).ok_or(field)
+    value.filter(|text| !text.is_empty()).map(str::to_owned).ok_or(field)
 }
 
 fn time(value: Option<&DateTime>, field: Missing) -> Result<Timestamp, Missing> {
-    value.and_then(|time| time.to_millis().ok()).map(Timestamp::from_millis).ok_or(field)
+    let millis = value.and_then(|time| time.to_millis().ok());
+    millis.filter(|millis| *millis != 0).map(Timestamp::from_millis).ok_or(field)
 }
 
 fn size(value: Option<i32>, field: Missing) -> Result<u32, Missing> {
@@ -147,21 +151,17 @@ pub fn listener(listener: &elb::Listener) -> Result<Listener, Missing> {
     })
 }
 
-/// A rule of a listener.
+/// A rule of a listener. The default rule gets the ARN under which we speak of default
+/// actions, see [`ListenerArn::default_rule`].
 pub fn rule(rule: &elb::Rule, listener: &ListenerArn) -> Result<Rule, Missing> {
-    let arn = rule.rule_arn().and_then(|arn| RuleArn::parse(arn).ok());
-    let priority = match rule.priority() {
-        Some("default") => None,
-        Some(number) => Some(number.parse().map_err(|_| "Priority")?),
+    let arn = rule.rule_arn().and_then(|arn| RuleArn::parse(arn).ok()).ok_or("RuleArn")?;
+    let (arn, priority) = match rule.priority() {
+        Some("default") => (listener.default_rule(), None),
+        Some(number) => (arn, Some(number.parse().map_err(|_| "Priority")?)),
         None => return Err("Priority"),
     };
-    Ok(Rule {
-        arn: arn.ok_or("RuleArn")?,
-        listener: listener.clone(),
-        priority,
-        conditions: conditions(rule.conditions()),
-        action: action(rule.actions()),
-    })
+    let (conditions, action) = (conditions(rule.conditions()), action(rule.actions()));
+    Ok(Rule { arn, listener: listener.clone(), priority, conditions, action })
 }
 
 /// The conditions of a rule. AWS answers with both the old `Values` and the newer

@@ -22,6 +22,8 @@ mod target_groups;
 mod templates;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::names::{AccountId, Region, RuleArn};
+use crate::names::{AccountId, Region};
 
 use super::error::CloudError;
 
@@ -52,8 +54,6 @@ pub struct AwsCloud {
     limiter: Arc<Limiter>,
     /// The VPC of each load balancer, by ARN. It never changes.
     vpcs: Mutex<BTreeMap<String, String>>,
-    /// Whether a rule is its listener's default rule. That never changes either.
-    defaults: Mutex<BTreeMap<RuleArn, bool>>,
 }
 
 impl AwsCloud {

@@ -20,7 +20,7 @@ use crate::time::{Span, Timestamp};
 use super::convert::{self, Missing};
 use super::errors::{own, unreadable};
 use super::request::{asg_filter, ec2_filter};
-use super::{AwsCloud, Bucket, locked};
+use super::{AwsCloud, Bucket};
 
 /// The largest pages that AWS gives.
 /// Source: the API references of the three services.
@@ -93,8 +93,13 @@ impl CloudReader for AwsCloud {
             let page = self.call(Bucket::ElbRead, OPERATION, &resource, call).await?;
             read_all(&mut all, page.listeners(), convert::listener, OPERATION, &resource)?;
             if !pages.more(page.next_marker())? {
-                return Ok(all);
+                break;
             }
+        }
+        // AWS fails the call for one that is gone; an answer without it must not pass either.
+        match arns.iter().find(|arn| all.iter().all(|found: &Listener| found.arn != **arn)) {
+            Some(gone) => Err(own(OPERATION, gone.as_str(), ErrorKind::NotFound, "the answer lacks it")),
+            None => Ok(all),
         }
     }
 
@@ -109,18 +114,16 @@ impl CloudReader for AwsCloud {
             let read = |rule: &elb::Rule| convert::rule(rule, listener);
             read_all(&mut all, page.rules(), read, OPERATION, resource)?;
             if !pages.more(page.next_marker())? {
-                break;
+                return Ok(all);
             }
         }
-        let mut defaults = locked(&self.defaults);
-        defaults.extend(all.iter().map(|rule: &Rule| (rule.arn.clone(), rule.priority.is_none())));
-        Ok(all)
     }
 
     async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, Tags>, CloudError> {
         let mut found = BTreeMap::new();
         // One that is gone fails the call for all of its batch, so a batch is cut in two
         // until that one is alone.
+        let arns: Vec<String> = arns.iter().filter(|arn| !is_made_up(arn)).cloned().collect();
         let mut batches: Vec<&[String]> = arns.chunks(TAGGED_A_CALL).rev().collect();
         while let Some(batch) = batches.pop() {
             match self.describe_tags(batch).await {
@@ -242,25 +245,17 @@ impl AwsCloud {
             |found: &elb::TagDescription| Some((found.resource_arn()?.to_owned(), convert::elb_tags(found.tags())));
         Ok(answer.tag_descriptions().iter().filter_map(pair).collect())
     }
-
-    /// Whether a rule is the default rule of its listener, which only ModifyListener changes.
-    pub(super) async fn is_default(&self, arn: &RuleArn) -> Result<bool, CloudError> {
-        if let Some(known) = locked(&self.defaults).get(arn) {
-            return Ok(*known);
-        }
-        let call = self.balancing.describe_rules().rule_arns(arn.as_str()).send();
-        let answer = self.call(Bucket::ElbRead, "DescribeRules", arn.as_str(), call).await?;
-        let rule = answer.rules().first().ok_or_else(|| unreadable("DescribeRules", arn.as_str(), "Rules"))?;
-        let is_default = rule.is_default().unwrap_or(false);
-        locked(&self.defaults).insert(arn.clone(), is_default);
-        Ok(is_default)
-    }
 }
 
 /// `tag:KEY` and the value, for the scope and, when given, the service.
 fn tag_filters(owner: &Owner) -> ((String, &str), Option<(String, &str)>) {
     let service = owner.service.as_ref().map(|service| (format!("tag:{SERVICE}"), service.as_str()));
     ((format!("tag:{SCOPE}"), owner.scope.as_str()), service)
+}
+
+/// A default action's ARN in our words means nothing to AWS.
+fn is_made_up(arn: &str) -> bool {
+    RuleArn::parse(arn).is_ok_and(|rule| rule.default_of().is_some())
 }
 
 /// Converts a page onto the end of a listing.

@@ -7,8 +7,8 @@ use crate::observed::resources::Conditions;
 
 use super::errors::{not_ours, own, unreadable};
 use super::request::{conditions as condition_list, elb_tags, forward, number};
-use super::writer::same_owner;
-use super::{AwsCloud, Bucket, locked};
+use super::writer::{gone, same_owner};
+use super::{AwsCloud, Bucket};
 
 const CREATE: &str = "CreateRule";
 
@@ -55,8 +55,8 @@ impl AwsCloud {
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
     ) -> Result<(), CloudError> {
-        if self.is_default(arn).await? {
-            return self.modify_default(arn, conditions, weights).await;
+        if let Some(listener) = arn.default_of() {
+            return self.modify_default(&listener, conditions, weights).await;
         }
         let call = self
             .balancing
@@ -68,36 +68,29 @@ impl AwsCloud {
         Ok(())
     }
 
-    /// A default rule is changed through its listener; ModifyRule on it is refused.
+    /// A default action is changed through its listener; ModifyRule on it is refused.
     /// Source: API reference of ModifyRule.
     async fn modify_default(
         &self,
-        arn: &RuleArn,
+        listener: &ListenerArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
     ) -> Result<(), CloudError> {
         const OPERATION: &str = "ModifyListener";
         if conditions.is_some_and(|conditions| *conditions != Conditions::default()) {
-            return Err(own(OPERATION, arn.as_str(), ErrorKind::Invalid, "a default action has no conditions"));
+            return Err(own(OPERATION, listener.as_str(), ErrorKind::Invalid, "a default action has no conditions"));
         }
-        let listener =
-            listener_of(arn).ok_or_else(|| unreadable(OPERATION, arn.as_str(), "listener in the rule's ARN"))?;
         let call = self.balancing.modify_listener().listener_arn(listener.as_str()).default_actions(forward(weights));
         self.call(Bucket::ElbWrite, OPERATION, listener.as_str(), call.send()).await?;
         Ok(())
     }
 
     pub(super) async fn remove_rule(&self, arn: &RuleArn) -> Result<(), CloudError> {
+        if arn.default_of().is_some() {
+            let message = "a default action can't be deleted; point it elsewhere";
+            return Err(own("DeleteRule", arn.as_str(), ErrorKind::Invalid, message));
+        }
         let call = self.balancing.delete_rule().rule_arn(arn.as_str()).send();
-        super::writer::gone(self.call(Bucket::ElbWrite, "DeleteRule", arn.as_str(), call).await)?;
-        locked(&self.defaults).remove(arn);
-        Ok(())
+        gone(self.call(Bucket::ElbWrite, "DeleteRule", arn.as_str(), call).await)
     }
-}
-
-/// `…:listener-rule/app/NAME/ID/LISTENER/RULE` belongs to `…:listener/app/NAME/ID/LISTENER`.
-pub(super) fn listener_of(rule: &RuleArn) -> Option<ListenerArn> {
-    let (prefix, path) = rule.as_str().split_once(":listener-rule/")?;
-    let (listener, _) = path.rsplit_once('/')?;
-    ListenerArn::parse(&format!("{prefix}:listener/{listener}")).ok()
 }

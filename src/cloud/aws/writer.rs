@@ -8,6 +8,7 @@ use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks::{DIGEST, SCOPE, SERVICE};
 use crate::observed::resources::{Conditions, GroupSpec, Policy, Tags, TargetGroupSpec, TemplateSpec};
 
+use super::errors::own;
 use super::request::{asg_tag, asg_tags, ec2_tags, elb_tags};
 use super::{AwsCloud, Bucket};
 
@@ -70,7 +71,7 @@ impl CloudWriter for AwsCloud {
                 }
             }
             Tagged::TargetGroup(_) | Tagged::Rule(_) => {
-                let arn = arn(on);
+                let arn = arn(on)?;
                 let call = self.balancing.add_tags().resource_arns(arn).set_tags(Some(elb_tags(tags)));
                 self.call(Bucket::ElbWrite, "AddTags", arn, call.send()).await?;
             }
@@ -97,7 +98,7 @@ impl CloudWriter for AwsCloud {
                 }
             }
             Tagged::TargetGroup(_) | Tagged::Rule(_) => {
-                let arn = arn(on);
+                let arn = arn(on)?;
                 let call = self.balancing.remove_tags().resource_arns(arn).set_tag_keys(Some(keys.to_vec()));
                 self.call(Bucket::ElbWrite, "RemoveTags", arn, call.send()).await?;
             }
@@ -124,11 +125,13 @@ impl CloudWriter for AwsCloud {
     }
 }
 
-fn arn(on: &Tagged) -> &str {
+/// The ARN to tag. A default action has none that AWS knows.
+fn arn(on: &Tagged) -> Result<&str, CloudError> {
     match on {
-        Tagged::Template(id) | Tagged::Group(id) => id,
-        Tagged::TargetGroup(arn) => arn.as_str(),
-        Tagged::Rule(arn) => arn.as_str(),
+        Tagged::Template(id) | Tagged::Group(id) => Ok(id),
+        Tagged::TargetGroup(arn) => Ok(arn.as_str()),
+        Tagged::Rule(arn) if arn.default_of().is_none() => Ok(arn.as_str()),
+        Tagged::Rule(arn) => Err(own("AddTags", arn.as_str(), ErrorKind::Invalid, "a default action has no tags")),
     }
 }
 
