@@ -1,1 +1,6 @@
 //! Integration tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests, too")]
+
+#[cfg(feature = "aws")]
+mod aws_adapter;
+mod harness;

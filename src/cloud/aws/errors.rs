@@ -125,9 +125,9 @@ fn is_quota(code: &str) -> bool {
 /// Source: no list exists; these are the words that controllers match.
 fn validation(message: &str) -> ErrorKind {
     let has = |text: &str| message.contains(text);
-    if has("name not found") || has("groups not found") || (has("group") && has("not found")) {
-        ErrorKind::NotFound
-    } else if has("the specified launch template") && has("does not exist") {
+    let no_group = has("name not found") || has("groups not found") || (has("group") && has("not found"));
+    let no_template = has("the specified launch template") && has("does not exist");
+    if no_group || no_template {
         ErrorKind::NotFound
     } else if has("invalid iam instance profile") || has("parameter iaminstanceprofile") {
         // A profile that was just made takes up to two minutes to be seen everywhere.
@@ -146,7 +146,7 @@ where
     let (kind, code, message) = match error {
         SdkError::ServiceError(service) => {
             let (code, message) = (service.err().code().unwrap_or(""), service.err().message().unwrap_or(""));
-            (classify(code, message, status), code.to_owned(), message.to_owned())
+            (classify(code, message, status), code.to_owned(), readable(message))
         }
         SdkError::ConstructionFailure(_) => {
             credentials(error).unwrap_or((ErrorKind::Invalid, String::new(), chain(error)))
@@ -181,7 +181,7 @@ fn credentials(error: &(dyn Error + 'static)) -> Option<(ErrorKind, String, Stri
     let found = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
     if let Some(refused) = causes(found).find_map(|cause| cause.downcast_ref::<AssumeRoleError>()) {
         let (code, message) = (refused.code().unwrap_or(""), refused.message().unwrap_or(""));
-        return Some((classify(code, message, None), code.to_owned(), format!("AssumeRole: {message}")));
+        return Some((classify(code, message, None), code.to_owned(), format!("AssumeRole: {}", readable(message))));
     }
     let kind = match found {
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => ErrorKind::Denied,
@@ -209,6 +209,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// A message without the kilobyte of ciphertext that EC2 adds to a refusal.
+fn readable(message: &str) -> String {
+    let end = message.find("Encoded authorization failure message").unwrap_or(message.len());
+    message[..end].trim_end().to_owned()
 }
 
 /// The message with what AWS's support asks for first.

@@ -98,6 +98,16 @@ fn an_error_keeps_code_message_and_request() {
 }
 
 #[test]
+fn a_refusal_of_ec2_stays_readable() {
+    let message = "You are not authorized to perform this operation. Encoded authorization failure message: aGVsbG8";
+    let answer = ErrorMetadata::builder().code("UnauthorizedOperation").message(message).build();
+    let error = from_sdk("CreateTags", "lt-1", &SdkError::service_error(answer, response(403)));
+    let says =
+        "CreateTags of lt-1 is not allowed: UnauthorizedOperation: You are not authorized to perform this operation.";
+    assert_eq!(error.to_string(), says);
+}
+
+#[test]
 fn what_is_no_answer_is_unavailable() {
     type Error = SdkError<ErrorMetadata, HttpResponse>;
     let page = Error::response_error("unexpected root element `html`", response(502));
