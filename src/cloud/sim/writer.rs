@@ -87,12 +87,7 @@ impl CloudWriter for SimCloud {
     }
 
     async fn set_tags(&self, on: &Tagged, tags: &Tags) -> Result<(), CloudError> {
-        let (operation, resource) = match on {
-            Tagged::Template(id) => ("CreateTags", id.as_str()),
-            Tagged::Group(name) => ("CreateOrUpdateTags", name.as_str()),
-            Tagged::TargetGroup(arn) => ("AddTags", arn.as_str()),
-            Tagged::Rule(arn) => ("AddTags", arn.as_str()),
-        };
+        let (operation, resource) = on.operation_and_name("CreateTags", "CreateOrUpdateTags", "AddTags");
         let asked = Asked { operation, resource };
         self.write(&[operation], resource, |world| {
             let found = world.tags_of(asked, on)?;
@@ -105,12 +100,7 @@ impl CloudWriter for SimCloud {
     }
 
     async fn clear_tags(&self, on: &Tagged, keys: &[String]) -> Result<(), CloudError> {
-        let (operation, resource) = match on {
-            Tagged::Template(id) => ("DeleteTags", id.as_str()),
-            Tagged::Group(name) => ("DeleteTags", name.as_str()),
-            Tagged::TargetGroup(arn) => ("RemoveTags", arn.as_str()),
-            Tagged::Rule(arn) => ("RemoveTags", arn.as_str()),
-        };
+        let (operation, resource) = on.operation_and_name("DeleteTags", "DeleteTags", "RemoveTags");
         self.write(&[operation], resource, |world| {
             world.tags_of(Asked { operation, resource }, on)?.retain(|key, _| !keys.contains(key));
             Ok(())
