@@ -6,4 +6,5 @@ pub mod cloud;
 pub mod desired;
 pub mod names;
 pub mod observed;
+pub mod plan;
 pub mod time;
