@@ -5,4 +5,21 @@
 //! follow. Nothing here reads a clock, the network or the environment.
 
 pub mod action;
+pub mod answer;
+pub mod check;
+pub mod failure;
+pub mod forecast;
+pub mod memory;
+pub mod model;
+pub mod questions;
+pub mod resources;
+pub mod retire;
+pub mod rollback;
+pub mod rollout;
+pub mod scope;
+pub mod service;
+pub mod settings;
+pub mod traffic;
 pub mod types;
+pub mod view;
+pub mod wants;
