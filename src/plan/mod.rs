@@ -23,3 +23,6 @@ pub mod traffic;
 pub mod types;
 pub mod view;
 pub mod wants;
+
+#[cfg(test)]
+mod tests;

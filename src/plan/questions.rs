@@ -187,8 +187,19 @@ fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
     Next::Act(action)
 }
 
+impl Next {
+    /// The removal that a reading gave reason for, confirmed or not.
+    pub fn removal(&self) -> Option<String> {
+        match self {
+            Self::Act(action) => action.mutation.removes().then(|| removal_key(&action.mutation)),
+            Self::Wait(wait) => wait.removal.clone(),
+            Self::Rest => None,
+        }
+    }
+}
+
 /// What names a removal from reading to reading.
-pub fn removal_key(mutation: &Mutation) -> String {
+fn removal_key(mutation: &Mutation) -> String {
     format!("{:?} {}", mutation.kind(), mutation.resource())
 }
 
