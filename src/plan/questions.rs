@@ -4,6 +4,7 @@
 //! action. It is called again on a new reading after every change, so that nothing but AWS
 //! and Git has to remember how far a rollout is.
 
+use crate::observed::marks::{Mark, Marks};
 use crate::observed::state::ServerGroup;
 
 use super::action::Mutation;
@@ -51,7 +52,8 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
             .or_else(|| stop.wait.map(Answer::from));
     }
     // 7 to 15: the candidate.
-    let candidate = rollback::go(view)
+    let candidate = rewind(view)
+        .or_else(|| rollback::go(view))
         .or_else(|| failure::withdraw(view))
         .or_else(|| rollout::create(view))
         .or_else(|| rollout::advance(view));
@@ -187,7 +189,38 @@ fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
     Next::Act(action)
 }
 
+/// A commit that may overrule newer ones writes its fence over theirs, so that the next
+/// run needs no leave. Where one call brings the traffic back, that call comes first.
+fn rewind(view: &View<'_>) -> Option<Answer> {
+    let commit = view.input.commit.filter(|_| !view.input.rewound.is_empty())?;
+    if view.candidate.is_some_and(|c| c.stable().is_some() && view.live.is_some() && rollback::instant(view, c)) {
+        return None;
+    }
+    let overruled = |marks: &Marks, made_by: &String| {
+        let claim = marks.fence.as_ref().unwrap_or(made_by);
+        claim != commit.as_str() && view.input.rewound.contains(claim)
+    };
+    let carriers = view.input.state.groups.values().flat_map(|owner| {
+        let group = owner.group.as_ref().filter(|group| overruled(&group.marks, &group.commit));
+        let template = owner.template.as_ref().filter(|template| overruled(&template.marks, &template.commit));
+        let group = group.map(|group| retire::group_carrier(owner, group));
+        group.into_iter().chain(template.map(|_| retire::template_carrier(owner)))
+    });
+    let on = carriers.into_iter().next()?;
+    let mutation = Mutation::SetMark { on, mark: Mark::Fence, value: commit.to_string() };
+    Some(act(mutation, format!("{} may overrule what was acted on", commit.short())).into())
+}
+
 impl Next {
+    /// Whether a reading gave reason for no change, and not because changes have no effect.
+    pub fn is_rest(&self) -> bool {
+        match self {
+            Self::Act(_) => false,
+            Self::Wait(wait) => !wait.halted,
+            Self::Rest => true,
+        }
+    }
+
     /// The removal that a reading gave reason for, confirmed or not.
     pub fn removal(&self) -> Option<String> {
         match self {
@@ -219,6 +252,6 @@ pub fn fence_on(view: &View<'_>, holder: &ServerGroup) -> Option<Answer> {
         return None;
     }
     let on = retire::group_carrier(holder, group);
-    let mutation = Mutation::SetMark { on, mark: crate::observed::marks::Mark::Fence, value: commit.to_string() };
+    let mutation = Mutation::SetMark { on, mark: Mark::Fence, value: commit.to_string() };
     Some(act(mutation, format!("no older commit may act after {}", commit.short())).into())
 }

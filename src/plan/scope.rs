@@ -26,6 +26,8 @@ pub struct ScopeInput<'a> {
     pub memories: &'a BTreeMap<ServiceName, Memory>,
     /// Services for which the commit may not act, and why.
     pub fences: &'a BTreeMap<ServiceName, WaitingOn>,
+    /// Claims of marks that the commit may overrule, by service.
+    pub rewound: &'a BTreeMap<ServiceName, Vec<String>>,
     /// Files as of the `fence` commit, for services whose file is broken or missing.
     pub fallbacks: &'a BTreeMap<ServiceName, ServiceSpec>,
     /// Some commit said that more releases at once than the limit are meant.
@@ -56,6 +58,7 @@ impl<'a> ScopeInput<'a> {
             file: self.file(name),
             fallback: self.fallbacks.get(name),
             fence: self.fences.get(name).cloned(),
+            rewound: self.rewound.get(name).map_or(&[], Vec::as_slice),
             gate: gates.get(name).cloned(),
             state: self.observed.services.get(name).unwrap_or(empty),
             memory: self.memories.get(name).unwrap_or(&NOTHING),

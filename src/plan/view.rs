@@ -37,6 +37,9 @@ pub struct Input<'a> {
     pub fallback: Option<&'a ServiceSpec>,
     /// Why the commit may not be acted for, if so.
     pub fence: Option<WaitingOn>,
+    /// What marks claim that the commit does not descend from, and that it may overrule:
+    /// its own fence is written over them.
+    pub rewound: &'a [String],
     /// Why nothing new may start, if so.
     pub gate: Option<WaitingOn>,
     /// What AWS showed.

@@ -37,6 +37,7 @@ pub struct Story {
     pub fallback: Option<ServiceSpec>,
     pub fence: Option<WaitingOn>,
     pub gate: Option<WaitingOn>,
+    pub rewound: Vec<String>,
     /// The machines of these versions are unhealthy.
     pub sick: Vec<String>,
     scope: Scope,
@@ -105,6 +106,7 @@ impl Story {
             fallback: None,
             fence: None,
             gate: None,
+            rewound: Vec::new(),
             sick: Vec::new(),
             scope: Scope::parse("prod").unwrap(),
             service: ServiceName::parse("web").unwrap(),
@@ -172,6 +174,7 @@ impl Story {
             },
             fallback: self.fallback.as_ref(),
             fence: self.fence.clone(),
+            rewound: &self.rewound,
             gate: self.gate.clone(),
             state: &state,
             memory: &self.memory,
