@@ -39,11 +39,7 @@ pub(super) enum Node<F> {
 
 /// Reads what ionroller needs of the config folder `top`.
 pub(super) fn collect<F: Folder>(top: &F, root: String) -> Result<ConfigFiles, GitError> {
-    let mut collector = Collector {
-        root,
-        files: BTreeMap::new(),
-        bytes: 0,
-    };
+    let mut collector = Collector { root, files: BTreeMap::new(), bytes: 0 };
     if let Some(node) = top.open(b"ionroller.toml")? {
         let content = match node {
             Node::Folder(_) => FileContent::Folder,
@@ -58,10 +54,7 @@ pub(super) fn collect<F: Folder>(top: &F, root: String) -> Result<ConfigFiles, G
             Some(Node::Content(content)) => collector.add(name.to_owned(), content)?,
         }
     }
-    Ok(ConfigFiles {
-        root: collector.root,
-        files: collector.files,
-    })
+    Ok(ConfigFiles { root: collector.root, files: collector.files })
 }
 
 struct Collector {
@@ -71,21 +64,11 @@ struct Collector {
 }
 
 impl Collector {
-    fn walk<F: Folder>(
-        &mut self,
-        folder: &F,
-        path: &str,
-        depth_left: usize,
-    ) -> Result<(), GitError> {
+    fn walk<F: Folder>(&mut self, folder: &F, path: &str, depth_left: usize) -> Result<(), GitError> {
         for name in folder.names()? {
             let path = format!("{path}/{}", printable(&name));
             if let Some(reason) = objection(&name) {
-                self.add(
-                    path,
-                    FileContent::Unreadable {
-                        reason: reason.to_owned(),
-                    },
-                )?;
+                self.add(path, FileContent::Unreadable { reason: reason.to_owned() })?;
                 continue;
             }
             match folder.open(&name)? {
@@ -124,10 +107,7 @@ impl Collector {
         } else {
             return Ok(());
         };
-        Err(GitError::TooMuch {
-            root: self.root.clone(),
-            limit,
-        })
+        Err(GitError::TooMuch { root: self.root.clone(), limit })
     }
 }
 

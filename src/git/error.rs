@@ -17,9 +17,7 @@ pub struct Cause {
 
 impl Cause {
     pub(super) fn new(message: impl Into<String>) -> Cause {
-        Cause {
-            message: message.into(),
-        }
+        Cause { message: message.into() }
     }
 }
 
@@ -288,14 +286,9 @@ impl GitError {
 }
 
 fn default_branch(head: Option<&str>) -> String {
-    head.map(|name| format!("; its default branch is `{name}`"))
-        .unwrap_or_default()
+    head.map(|name| format!("; its default branch is `{name}`")).unwrap_or_default()
 }
 
 fn mend(mirror: bool) -> &'static str {
-    if mirror {
-        "; the mirror is made anew at the next fetch"
-    } else {
-        "; run `git fsck`, or clone it again"
-    }
+    if mirror { "; the mirror is made anew at the next fetch" } else { "; run `git fsck`, or clone it again" }
 }

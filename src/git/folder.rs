@@ -16,32 +16,20 @@ use crate::desired::files::{ConfigFiles, FileContent};
 /// so that diagnostics name files as they do for a commit.
 pub fn read_folder(dir: &Path) -> Result<ConfigFiles, GitError> {
     if !dir.exists() {
-        return Err(GitError::NoSuchPath {
-            path: dir.to_owned(),
-        });
+        return Err(GitError::NoSuchPath { path: dir.to_owned() });
     }
     let canonical = dir
         .canonicalize()
         .and_then(|path| fs::read_dir(&path).map(|_| path))
-        .map_err(|source| GitError::ReadFolder {
-            path: dir.to_owned(),
-            source,
-        })?;
-    collect(
-        &DiskFolder {
-            path: canonical.clone(),
-        },
-        root_below_repository(&canonical),
-    )
+        .map_err(|source| GitError::ReadFolder { path: dir.to_owned(), source })?;
+    collect(&DiskFolder { path: canonical.clone() }, root_below_repository(&canonical))
 }
 
 /// A look for `.git`, and no more: `validate` must work where the repository
 /// belongs to another user or is broken.
 fn root_below_repository(dir: &Path) -> String {
     let top = dir.ancestors().find(|folder| folder.join(".git").exists());
-    let below = top
-        .and_then(|top| dir.strip_prefix(top).ok())
-        .and_then(Path::to_str);
+    let below = top.and_then(|top| dir.strip_prefix(top).ok()).and_then(Path::to_str);
     root_of(below.unwrap_or_default()).unwrap_or_default()
 }
 
@@ -51,10 +39,7 @@ struct DiskFolder {
 
 impl DiskFolder {
     fn failed(&self, source: io::Error) -> GitError {
-        GitError::ReadFolder {
-            path: self.path.clone(),
-            source,
-        }
+        GitError::ReadFolder { path: self.path.clone(), source }
     }
 }
 
@@ -85,18 +70,14 @@ impl Folder for DiskFolder {
         }
         let content = if kind.is_symlink() {
             match fs::read_link(&path) {
-                Ok(target) => FileContent::Symlink {
-                    target: link_target(target.as_os_str().as_encoded_bytes()),
-                },
+                Ok(target) => FileContent::Symlink { target: link_target(target.as_os_str().as_encoded_bytes()) },
                 Err(error) => unreadable(&error),
             }
         } else if kind.is_file() {
             read_file(&path).unwrap_or_else(|error| unreadable(&error))
         } else {
             // Opening a pipe would wait for somebody to write into it.
-            FileContent::Unreadable {
-                reason: "it is not a regular file".to_owned(),
-            }
+            FileContent::Unreadable { reason: "it is not a regular file".to_owned() }
         };
         Ok(Some(Node::Content(content)))
     }
@@ -109,15 +90,11 @@ fn read_file(path: &Path) -> io::Result<FileContent> {
     // One byte more than allowed: the file may grow while it is read.
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Ok(FileContent::TooLarge {
-            size: size.max(bytes.len() as u64),
-        });
+        return Ok(FileContent::TooLarge { size: size.max(bytes.len() as u64) });
     }
     Ok(FileContent::Bytes(bytes))
 }
 
 fn unreadable(error: &io::Error) -> FileContent {
-    FileContent::Unreadable {
-        reason: error.to_string(),
-    }
+    FileContent::Unreadable { reason: error.to_string() }
 }

@@ -66,18 +66,11 @@ impl Repository {
         let (ancestor, of) = (oid(ancestor), oid(of));
         let descends = if self.is_shallow() {
             // libgit2's walk fails at the edge of a shallow clone.
-            self.reached_from(&[of], &BTreeSet::new())?
-                .contains(&ancestor)
+            self.reached_from(&[of], &BTreeSet::new())?.contains(&ancestor)
         } else {
-            self.handle
-                .graph_descendant_of(of, ancestor)
-                .map_err(|error| self.walk(error))?
+            self.handle.graph_descendant_of(of, ancestor).map_err(|error| self.walk(error))?
         };
-        Ok(if descends {
-            Ancestry::Ancestor
-        } else {
-            Ancestry::NotAncestor
-        })
+        Ok(if descends { Ancestry::Ancestor } else { Ancestry::NotAncestor })
     }
 
     /// The newest commit reachable from `from` that changed the file or folder
@@ -105,12 +98,7 @@ impl Repository {
     ///
     /// A commit of `since` that is unknown is an error: without it, trailers of
     /// long ago would count again.
-    pub fn trailers(
-        &self,
-        newest: &CommitId,
-        since: &[CommitId],
-        key: &str,
-    ) -> Result<Vec<Trailer>, GitError> {
+    pub fn trailers(&self, newest: &CommitId, since: &[CommitId], key: &str) -> Result<Vec<Trailer>, GitError> {
         for commit in since.iter().chain([newest]) {
             self.find_commit(commit)?;
         }
@@ -119,20 +107,13 @@ impl Repository {
             let hidden = self.reached_from(&since, &BTreeSet::new())?;
             self.reached_in_order(&[oid(newest)], &hidden)?
         } else {
-            self.walk_between(oid(newest), &since)
-                .map_err(|error| self.walk(error))?
+            self.walk_between(oid(newest), &since).map_err(|error| self.walk(error))?
         };
         let mut trailers = Vec::new();
         for id in commits {
-            let commit = self
-                .handle
-                .find_commit(id)
-                .map_err(|error| self.walk(error))?;
+            let commit = self.handle.find_commit(id).map_err(|error| self.walk(error))?;
             let values = trailer_values(&commit, key);
-            trailers.extend(values.into_iter().map(|value| Trailer {
-                commit: commit_id(id),
-                value,
-            }));
+            trailers.extend(values.into_iter().map(|value| Trailer { commit: commit_id(id), value }));
         }
         Ok(trailers)
     }
@@ -147,11 +128,7 @@ impl Repository {
         walk.take(COMMITS_MAX).collect()
     }
 
-    fn reached_from(
-        &self,
-        from: &[Oid],
-        hidden: &BTreeSet<Oid>,
-    ) -> Result<BTreeSet<Oid>, GitError> {
+    fn reached_from(&self, from: &[Oid], hidden: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, GitError> {
         Ok(self.reached_in_order(from, hidden)?.into_iter().collect())
     }
 
@@ -213,9 +190,7 @@ fn trailer_values(commit: &git2::Commit<'_>, key: &str) -> Vec<String> {
     let Ok(trailers) = git2::message_trailers_bytes(commit.message_raw_bytes()) else {
         return Vec::new();
     };
-    let named = trailers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(key.as_bytes()));
+    let named = trailers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key.as_bytes()));
     // A value may go on over several lines, and comes from whoever can push.
     let values = named.map(|(_, value)| {
         let text = String::from_utf8_lossy(value).replace(|c: char| c.is_control(), " ");

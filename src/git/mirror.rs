@@ -117,30 +117,20 @@ impl Mirror {
     /// An empty mirror beside the real one.
     fn create(&self) -> Result<git2::Repository, GitError> {
         if !self.is_ours() {
-            return Err(GitError::Occupied {
-                dir: self.dir.clone(),
-            });
+            return Err(GitError::Occupied { dir: self.dir.clone() });
         }
         let dir = self.workshop();
         remove(&dir)?;
-        let failed = |error: git2::Error| GitError::MirrorInit {
-            dir: self.dir.clone(),
-            source: Cause::from(error),
-        };
+        let failed = |error: git2::Error| GitError::MirrorInit { dir: self.dir.clone(), source: Cause::from(error) };
         let mut options = git2::RepositoryInitOptions::new();
         // Templates of the machine may hold hooks and anything else.
         options.bare(true).mkpath(true).external_template(false);
         let handle = git2::Repository::init_opts(&dir, &options).map_err(failed)?;
         // A machine that loses power must not come back to half a pack.
-        let synced = handle
-            .config()
-            .and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
+        let synced = handle.config().and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
         synced.map_err(failed)?;
         let written = fs::write(dir.join(MARKER), self.marker());
-        written.map_err(|source| GitError::MirrorFolder {
-            dir: self.dir.clone(),
-            source,
-        })?;
+        written.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
         Ok(handle)
     }
 
@@ -148,20 +138,13 @@ impl Mirror {
     fn put_in_place(&self, fresh: git2::Repository) -> Result<git2::Repository, GitError> {
         drop(fresh);
         if !self.is_ours() {
-            return Err(GitError::Occupied {
-                dir: self.dir.clone(),
-            });
+            return Err(GitError::Occupied { dir: self.dir.clone() });
         }
         remove(&self.dir)?;
         let renamed = fs::rename(self.workshop(), &self.dir);
-        renamed.map_err(|source| GitError::MirrorFolder {
-            dir: self.dir.clone(),
-            source,
-        })?;
-        git2::Repository::open_bare(&self.dir).map_err(|error| GitError::MirrorInit {
-            dir: self.dir.clone(),
-            source: Cause::from(error),
-        })
+        renamed.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
+        git2::Repository::open_bare(&self.dir)
+            .map_err(|error| GitError::MirrorInit { dir: self.dir.clone(), source: Cause::from(error) })
     }
 
     /// Whether the folder may be deleted: absent, empty, or with our marker,
@@ -186,13 +169,11 @@ impl Mirror {
         };
         match git2::Repository::open(folder) {
             Ok(remote) if remote.is_shallow() || remote.commondir().join("shallow").is_file() => {
-                Err(GitError::ShallowRemote {
-                    url: self.url.to_string(),
-                })
+                Err(GitError::ShallowRemote { url: self.url.to_string() })
             }
-            Err(error) if error.code() == ErrorCode::Owner => Err(GitError::ForeignOwner {
-                path: owned_path(folder, &error),
-            }),
+            Err(error) if error.code() == ErrorCode::Owner => {
+                Err(GitError::ForeignOwner { path: owned_path(folder, &error) })
+            }
             // Any other trouble is better told by the fetch.
             _ => Ok(()),
         }
@@ -200,10 +181,7 @@ impl Mirror {
 
     fn fetch_error(&self, error: &git2::Error) -> GitError {
         let source = Cause::new(self.url.redact_in(error.message()));
-        GitError::Fetch {
-            url: self.url.to_string(),
-            source,
-        }
+        GitError::Fetch { url: self.url.to_string(), source }
     }
 }
 
@@ -247,19 +225,12 @@ impl Repository {
 }
 
 /// One exchange with the remote, and a check of what it promised.
-fn exchange(
-    handle: &git2::Repository,
-    url: &RemoteUrl,
-    refspecs: &[String],
-) -> Result<RemoteState, FetchFailure> {
+fn exchange(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
     let remote = fetch(handle, url, refspecs).map_err(|error| {
         let damage = suggests_damage(&error);
         FetchFailure { error, damage }
     })?;
-    check_tips(handle, refspecs).map_err(|error| FetchFailure {
-        error,
-        damage: true,
-    })?;
+    check_tips(handle, refspecs).map_err(|error| FetchFailure { error, damage: true })?;
     Ok(remote)
 }
 
@@ -268,11 +239,7 @@ fn exchange(
 ///
 /// The names in libgit2's own list are not asked for: the binding panics on a
 /// reference whose name is not UTF-8, which anybody who can push can make.
-fn fetch(
-    handle: &git2::Repository,
-    url: &RemoteUrl,
-    refspecs: &[String],
-) -> Result<RemoteState, git2::Error> {
+fn fetch(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, git2::Error> {
     let mut remote = handle.remote_anonymous(url.with_secrets())?;
     // Credentials, known hosts and the proxy have their place here, when there
     // is a transport that asks for them.
@@ -294,21 +261,14 @@ fn fetch(
             handle.set_head(name)?;
         }
     }
-    let default_branch = head
-        .and_then(|name| name.strip_prefix("refs/heads/"))
-        .map(str::to_owned);
-    Ok(RemoteState {
-        is_empty,
-        default_branch,
-    })
+    let default_branch = head.and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned);
+    Ok(RemoteState { is_empty, default_branch })
 }
 
 /// That an object is listed in an index does not mean that it can be read.
 fn check_tips(handle: &git2::Repository, refspecs: &[String]) -> Result<(), git2::Error> {
     for refspec in refspecs {
-        let name = refspec
-            .rsplit_once(':')
-            .map_or(refspec.as_str(), |(_, name)| name);
+        let name = refspec.rsplit_once(':').map_or(refspec.as_str(), |(_, name)| name);
         match handle.find_reference(name) {
             Ok(reference) => reference.peel_to_commit()?.tree().map(drop)?,
             // A pattern, or a branch that is gone.
@@ -335,10 +295,9 @@ fn suggests_damage(error: &git2::Error) -> bool {
 /// Removes a folder that may not be there.
 fn remove(dir: &Path) -> Result<(), GitError> {
     match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::MirrorFolder {
-            dir: dir.to_owned(),
-            source: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(GitError::MirrorFolder { dir: dir.to_owned(), source: error })
+        }
         _ => Ok(()),
     }
 }

@@ -35,22 +35,14 @@ impl Repository {
     /// Bare repositories, linked worktrees and shallow clones are all fine.
     pub fn open_local(path: &Path) -> Result<Repository, GitError> {
         let handle = discover(path)?;
-        Ok(Repository {
-            handle,
-            origin: Origin::Local(path.to_owned()),
-            damaged: Cell::new(false),
-        })
+        Ok(Repository { handle, origin: Origin::Local(path.to_owned()), damaged: Cell::new(false) })
     }
 
     /// Opens the bare mirror of `url` in the folder `dir`, or makes an empty
     /// one there. Nothing is fetched yet, so this works offline.
     pub fn open_mirror(url: &RemoteUrl, dir: &Path) -> Result<Repository, GitError> {
         let (mirror, handle) = Mirror::open(url, dir)?;
-        Ok(Repository {
-            handle,
-            origin: Origin::Mirror(mirror),
-            damaged: Cell::new(false),
-        })
+        Ok(Repository { handle, origin: Origin::Mirror(mirror), damaged: Cell::new(false) })
     }
 
     /// The commit at the tip of `branch` now, and with it everything that it
@@ -60,9 +52,7 @@ impl Repository {
     pub fn tip(&mut self, branch: &str) -> Result<CommitId, GitError> {
         let reference = format!("refs/heads/{branch}");
         if !git2::Reference::is_valid_name(&reference) {
-            return Err(GitError::BadBranch {
-                branch: branch.to_owned(),
-            });
+            return Err(GitError::BadBranch { branch: branch.to_owned() });
         }
         match &self.origin {
             // Opened anew, because the folder may be another clone by now, and
@@ -77,9 +67,8 @@ impl Repository {
             }
             Err(error) => return Err(self.damage(format!("branch `{branch}`"), error)),
         };
-        let commit = found
-            .peel_to_commit()
-            .map_err(|error| self.damage(format!("the tip of branch `{branch}`"), error))?;
+        let commit =
+            found.peel_to_commit().map_err(|error| self.damage(format!("the tip of branch `{branch}`"), error))?;
         Ok(commit_id(commit.id()))
     }
 
@@ -91,10 +80,9 @@ impl Repository {
                 self.handle = discover(path)?;
                 Ok(())
             }
-            Origin::Mirror(_) => self.refresh(&[
-                "+refs/heads/*:refs/heads/*".to_owned(),
-                "+refs/tags/*:refs/tags/*".to_owned(),
-            ]),
+            Origin::Mirror(_) => {
+                self.refresh(&["+refs/heads/*:refs/heads/*".to_owned(), "+refs/tags/*:refs/tags/*".to_owned()])
+            }
         }
     }
 
@@ -131,16 +119,11 @@ impl Repository {
             return false;
         }
         let mut options = StatusOptions::new();
-        options
-            .include_untracked(true)
-            .exclude_submodules(true)
-            .disable_pathspec_match(true);
+        options.include_untracked(true).exclude_submodules(true).disable_pathspec_match(true);
         for name in ["ionroller.toml", "services", "files"] {
             options.pathspec(format!("{root}{name}"));
         }
-        self.handle
-            .statuses(Some(&mut options))
-            .is_ok_and(|statuses| !statuses.is_empty())
+        self.handle.statuses(Some(&mut options)).is_ok_and(|statuses| !statuses.is_empty())
     }
 
     /// The opened path relative to the root of the working folder: `""`, or a
@@ -176,26 +159,17 @@ impl Repository {
     pub(super) fn damage(&self, what: String, error: git2::Error) -> GitError {
         let mirror = !self.is_local();
         self.damaged.set(mirror);
-        GitError::Damaged {
-            what,
-            location: self.location(),
-            mirror,
-            source: error.into(),
-        }
+        GitError::Damaged { what, location: self.location(), mirror, source: error.into() }
     }
 
     /// The commit, or an error that says that it is unknown.
     pub(super) fn find_commit(&self, id: &CommitId) -> Result<git2::Commit<'_>, GitError> {
-        self.handle
-            .find_commit(oid(id))
-            .map_err(|error| match error.code() {
-                ErrorCode::NotFound => GitError::UnknownCommit {
-                    commit: id.clone(),
-                    location: self.location(),
-                    advice: self.advice(),
-                },
-                _ => self.damage(format!("commit {id}"), error),
-            })
+        self.handle.find_commit(oid(id)).map_err(|error| match error.code() {
+            ErrorCode::NotFound => {
+                GitError::UnknownCommit { commit: id.clone(), location: self.location(), advice: self.advice() }
+            }
+            _ => self.damage(format!("commit {id}"), error),
+        })
     }
 
     /// No commit, as far as references tell. libgit2 has its own idea of empty,
@@ -240,11 +214,7 @@ impl Repository {
         if self.is_empty() {
             return GitError::Empty { location };
         }
-        GitError::NoBranch {
-            branch: branch.to_owned(),
-            location,
-            head: self.default_branch(),
-        }
+        GitError::NoBranch { branch: branch.to_owned(), location, head: self.default_branch() }
     }
 
     fn unresolved(&self, revision: &str, error: git2::Error) -> GitError {
@@ -253,17 +223,9 @@ impl Repository {
         match error.code() {
             ErrorCode::NotFound | ErrorCode::UnbornBranch => match self.is_empty() {
                 true => GitError::Empty { location },
-                false => GitError::UnknownRevision {
-                    revision,
-                    location,
-                    advice: self.advice(),
-                },
+                false => GitError::UnknownRevision { revision, location, advice: self.advice() },
             },
-            _ => GitError::BadRevision {
-                revision,
-                location,
-                source: error.into(),
-            },
+            _ => GitError::BadRevision { revision, location, source: error.into() },
         }
     }
 }
@@ -277,34 +239,21 @@ impl fmt::Debug for Repository {
 /// Finds and opens the repository that holds `path`.
 fn discover(path: &Path) -> Result<git2::Repository, GitError> {
     if !path.exists() {
-        return Err(GitError::NoSuchPath {
-            path: path.to_owned(),
-        });
+        return Err(GitError::NoSuchPath { path: path.to_owned() });
     }
-    git2::Repository::open_ext(path, RepositoryOpenFlags::empty(), [] as [&OsStr; 0]).map_err(
-        |error| match error.code() {
-            ErrorCode::NotFound => GitError::NotARepository {
-                path: path.to_owned(),
-            },
-            ErrorCode::Owner => GitError::ForeignOwner {
-                path: owned_path(path, &error),
-            },
-            _ => GitError::Open {
-                location: format!("`{}`", path.display()),
-                source: Cause::from(error),
-            },
-        },
-    )
+    git2::Repository::open_ext(path, RepositoryOpenFlags::empty(), [] as [&OsStr; 0]).map_err(|error| {
+        match error.code() {
+            ErrorCode::NotFound => GitError::NotARepository { path: path.to_owned() },
+            ErrorCode::Owner => GitError::ForeignOwner { path: owned_path(path, &error) },
+            _ => GitError::Open { location: format!("`{}`", path.display()), source: Cause::from(error) },
+        }
+    })
 }
 
 /// The path that `safe.directory` must name. It depends on whether there is a
 /// working folder, which only the message tells: it quotes the path.
 pub(super) fn owned_path(path: &Path, error: &git2::Error) -> PathBuf {
-    let quoted = error
-        .message()
-        .split('\'')
-        .nth(1)
-        .map(|text| text.trim_end_matches('/'));
+    let quoted = error.message().split('\'').nth(1).map(|text| text.trim_end_matches('/'));
     match quoted {
         Some(text) if text.starts_with('/') => PathBuf::from(text),
         _ => path.canonicalize().unwrap_or_else(|_| path.to_owned()),

@@ -18,10 +18,7 @@ impl Source {
     /// Reads a path, a URL or `[user@]host:path`, with git's own rule for the
     /// last: a colon before the first slash, unless such a path exists.
     pub fn parse(text: &str) -> Result<Source, GitError> {
-        let bad = |reason: &str| GitError::BadSource {
-            text: redact(text),
-            reason: reason.to_owned(),
-        };
+        let bad = |reason: &str| GitError::BadSource { text: redact(text), reason: reason.to_owned() };
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
@@ -82,10 +79,7 @@ impl Transport {
             Transport::Ssh => "ssh",
             Transport::Git => "the git protocol",
         };
-        GitError::TransportMissing {
-            url: redact(text),
-            transport: transport.to_owned(),
-        }
+        GitError::TransportMissing { url: redact(text), transport: transport.to_owned() }
     }
 }
 
@@ -100,22 +94,14 @@ pub struct RemoteUrl {
 
 impl RemoteUrl {
     fn file(text: &str, rest: &str) -> Result<RemoteUrl, GitError> {
-        let bad = |reason: &str| GitError::BadSource {
-            text: redact(text),
-            reason: reason.to_owned(),
-        };
+        let bad = |reason: &str| GitError::BadSource { text: redact(text), reason: reason.to_owned() };
         let path = rest.strip_prefix("localhost").unwrap_or(rest);
         if !path.starts_with('/') {
-            return Err(bad(
-                "file:// takes an absolute path, as in file:///srv/config.git",
-            ));
+            return Err(bad("file:// takes an absolute path, as in file:///srv/config.git"));
         }
         let file = percent_decode(path).ok_or_else(|| bad("a `%` in it starts no hex number"))?;
         // libgit2 compares the scheme byte by byte.
-        Ok(RemoteUrl {
-            secret: format!("file://{rest}"),
-            file: PathBuf::from(file),
-        })
+        Ok(RemoteUrl { secret: format!("file://{rest}"), file: PathBuf::from(file) })
     }
 
     /// The URL with its secrets: for the transport alone.
@@ -148,8 +134,7 @@ impl fmt::Debug for RemoteUrl {
 
 /// `[user@]host:path` and no slash before the colon.
 fn is_scp_like(text: &str) -> bool {
-    text.split_once(':')
-        .is_some_and(|(host, _)| !host.is_empty() && !host.contains('/'))
+    text.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/'))
 }
 
 /// A URL fit for logs: without what stands before the `@`, and without a query,

@@ -30,11 +30,7 @@ impl Repository {
 
     /// The version of what `config_files` would read. Costs a few look-ups,
     /// however many files there are.
-    pub fn config_version(
-        &self,
-        commit: &CommitId,
-        folder: &str,
-    ) -> Result<ConfigVersion, GitError> {
+    pub fn config_version(&self, commit: &CommitId, folder: &str) -> Result<ConfigVersion, GitError> {
         let top = self.config_tree(commit, folder)?;
         let mut version = root_of(folder)?;
         for name in ["ionroller.toml", "services", "files"] {
@@ -55,18 +51,10 @@ impl Repository {
             found,
         };
         let commit_tree = self.find_commit(commit)?.tree();
-        let tree = commit_tree
-            .map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
-        let mut top = TreeFolder {
-            repository: self,
-            tree,
-        };
+        let tree = commit_tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
+        let mut top = TreeFolder { repository: self, tree };
         for name in root_of(folder)?.split_terminator('/') {
-            top = match top
-                .tree
-                .get_name(name)
-                .map(|entry| (entry.kind(), entry.filemode()))
-            {
+            top = match top.tree.get_name(name).map(|entry| (entry.kind(), entry.filemode())) {
                 None => return Err(missing("nothing has that name")),
                 Some((Some(ObjectType::Tree), _)) => match top.open(name.as_bytes())? {
                     Some(Node::Folder(below)) => below,
@@ -92,11 +80,7 @@ struct TreeFolder<'r> {
 
 impl Folder for TreeFolder<'_> {
     fn names(&self) -> Result<Vec<Vec<u8>>, GitError> {
-        Ok(self
-            .tree
-            .iter()
-            .map(|entry| entry.name_bytes().to_vec())
-            .collect())
+        Ok(self.tree.iter().map(|entry| entry.name_bytes().to_vec()).collect())
     }
 
     fn open(&self, name: &[u8]) -> Result<Option<Node<Self>>, GitError> {
@@ -109,19 +93,11 @@ impl Folder for TreeFolder<'_> {
                     .repository
                     .handle
                     .find_tree(entry.id())
-                    .map_err(|error| {
-                        self.repository
-                            .damage(format!("the folder `{}`", printable(name)), error)
-                    })?;
-                Ok(Some(Node::Folder(TreeFolder {
-                    repository: self.repository,
-                    tree,
-                })))
+                    .map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
+                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, tree })))
             }
             Some(ObjectType::Commit) => Ok(Some(Node::Content(FileContent::Submodule))),
-            _ => self
-                .blob(name, &entry)
-                .map(|content| Some(Node::Content(content))),
+            _ => self.blob(name, &entry).map(|content| Some(Node::Content(content))),
         }
     }
 }
@@ -133,13 +109,9 @@ impl TreeFolder<'_> {
             if local && error.code() == ErrorCode::NotFound {
                 // A partial clone; the other files may well be there.
                 let reason = "its content is not in this clone: clone it again without --filter";
-                return Ok(FileContent::Unreadable {
-                    reason: reason.to_owned(),
-                });
+                return Ok(FileContent::Unreadable { reason: reason.to_owned() });
             }
-            Err(self
-                .repository
-                .damage(format!("the file `{}`", printable(name)), error))
+            Err(self.repository.damage(format!("the file `{}`", printable(name)), error))
         })
     }
 
@@ -154,9 +126,7 @@ impl TreeFolder<'_> {
         let bytes = blob.content();
         if entry.filemode() == SYMLINK {
             let shown = &bytes[..bytes.len().min(LINK_TARGET_BYTES_MAX)];
-            return Ok(FileContent::Symlink {
-                target: link_target(shown),
-            });
+            return Ok(FileContent::Symlink { target: link_target(shown) });
         }
         Ok(FileContent::Bytes(bytes.to_vec()))
     }
@@ -164,11 +134,7 @@ impl TreeFolder<'_> {
 
 /// The target of a symbolic link as it may be shown.
 pub(super) fn link_target(bytes: &[u8]) -> String {
-    bytes
-        .split(|byte| *byte == b'/')
-        .map(shown_part)
-        .collect::<Vec<_>>()
-        .join("/")
+    bytes.split(|byte| *byte == b'/').map(shown_part).collect::<Vec<_>>().join("/")
 }
 
 fn shown_part(part: &[u8]) -> String {
@@ -180,9 +146,7 @@ fn shown_part(part: &[u8]) -> String {
 
 /// A config folder as the prefix of its files: `""`, or a path that ends in `/`.
 pub(super) fn root_of(folder: &str) -> Result<String, GitError> {
-    let bad = || GitError::BadFolder {
-        folder: folder.to_owned(),
-    };
+    let bad = || GitError::BadFolder { folder: folder.to_owned() };
     if folder.starts_with('/') {
         return Err(bad());
     }

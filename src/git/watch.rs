@@ -26,10 +26,8 @@ impl Repository {
         // A linked worktree has its own HEAD; branches are in the common folder.
         let own = self.handle.path().to_owned();
         let common = self.handle.commondir().to_owned();
-        let failed = |path: &Path, error: notify::Error| GitError::Watch {
-            path: path.to_owned(),
-            source: Cause::from(error),
-        };
+        let failed =
+            |path: &Path, error: notify::Error| GitError::Watch { path: path.to_owned(), source: Cause::from(error) };
         let roots = [own.clone(), common.clone()];
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if is_change(&event, &roots) {
@@ -39,17 +37,13 @@ impl Repository {
         .map_err(|error| failed(&own, error))?;
         // Folders, not files: git replaces files by renaming, and a watch on a
         // file would stay with the old one.
-        let mut watched: Vec<(PathBuf, RecursiveMode)> = vec![
-            (common.clone(), RecursiveMode::NonRecursive),
-            (common.join("refs"), RecursiveMode::Recursive),
-        ];
+        let mut watched: Vec<(PathBuf, RecursiveMode)> =
+            vec![(common.clone(), RecursiveMode::NonRecursive), (common.join("refs"), RecursiveMode::Recursive)];
         if own != common {
             watched.push((own, RecursiveMode::NonRecursive));
         }
         for (path, mode) in watched {
-            watcher
-                .watch(&path, mode)
-                .map_err(|error| failed(&path, error))?;
+            watcher.watch(&path, mode).map_err(|error| failed(&path, error))?;
         }
         Ok(Watch { _watcher: watcher })
     }
@@ -68,8 +62,7 @@ fn is_change(event: &notify::Result<Event>, roots: &[PathBuf]) -> bool {
     if event.need_rescan() || event.paths.is_empty() {
         return true;
     }
-    !matches!(event.kind, EventKind::Access(_))
-        && event.paths.iter().any(|path| names_reference(path, roots))
+    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| names_reference(path, roots))
 }
 
 fn names_reference(path: &Path, roots: &[PathBuf]) -> bool {
@@ -79,9 +72,5 @@ fn names_reference(path: &Path, roots: &[PathBuf]) -> bool {
     roots
         .iter()
         .filter_map(|root| path.strip_prefix(root).ok())
-        .any(|below| {
-            below == Path::new("HEAD")
-                || below == Path::new("packed-refs")
-                || below.starts_with("refs")
-        })
+        .any(|below| below == Path::new("HEAD") || below == Path::new("packed-refs") || below.starts_with("refs"))
 }

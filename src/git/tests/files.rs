@@ -36,16 +36,9 @@ fn reads_a_folder_inside_the_repository() {
     let repository = sandbox.open("repo");
     for folder in ["deploy/eu", "./deploy//eu/", "deploy/./eu"] {
         let config = repository.config_files(&commit, folder).unwrap();
-        assert_eq!(
-            listing(&config),
-            [r#"deploy/eu/ionroller.toml "x""#],
-            "{folder}"
-        );
+        assert_eq!(listing(&config), [r#"deploy/eu/ionroller.toml "x""#], "{folder}");
     }
-    assert_eq!(
-        read_folder(&sandbox.path("repo/deploy/eu")).unwrap().root,
-        "deploy/eu/"
-    );
+    assert_eq!(read_folder(&sandbox.path("repo/deploy/eu")).unwrap().root, "deploy/eu/");
     let config = repository.config_files(&commit, "deploy").unwrap();
     assert_eq!((config.root.as_str(), config.files.len()), ("deploy/", 0));
 }
@@ -57,10 +50,7 @@ fn says_why_a_config_folder_cannot_be_read() {
     symlink("services", sandbox.path("repo/link")).unwrap();
     let first = sandbox.commit("repo", "link");
     let cacheinfo = format!("160000,{first},module");
-    sandbox.git(
-        "repo",
-        &["update-index", "--add", "--cacheinfo", &cacheinfo],
-    );
+    sandbox.git("repo", &["update-index", "--add", "--cacheinfo", &cacheinfo]);
     sandbox.git("repo", &["commit", "--quiet", "--message", "module"]);
     let commit = sandbox.head("repo");
     let repository = sandbox.open("repo");
@@ -87,38 +77,20 @@ fn symbolic_links_and_submodules_are_reported_and_not_followed() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
     sandbox.write(".", "outside/secret.toml", "secret");
-    symlink(
-        "../../outside/secret.toml",
-        sandbox.path("repo/services/api.toml"),
-    )
-    .unwrap();
+    symlink("../../outside/secret.toml", sandbox.path("repo/services/api.toml")).unwrap();
     symlink("/etc/\n", sandbox.path("repo/files/link")).unwrap();
     sandbox.commit("repo", "links");
     let cacheinfo = format!("160000,{first},services/module.toml");
-    sandbox.git(
-        "repo",
-        &["update-index", "--add", "--cacheinfo", &cacheinfo],
-    );
+    sandbox.git("repo", &["update-index", "--add", "--cacheinfo", &cacheinfo]);
     sandbox.git("repo", &["commit", "--quiet", "--message", "module"]);
-    let config = sandbox
-        .open("repo")
-        .config_files(&sandbox.head("repo"), "")
-        .unwrap();
-    let linked = |target: &str| FileContent::Symlink {
-        target: target.to_owned(),
-    };
-    assert_eq!(
-        config.files["services/api.toml"],
-        linked("../../outside/secret.toml")
-    );
+    let config = sandbox.open("repo").config_files(&sandbox.head("repo"), "").unwrap();
+    let linked = |target: &str| FileContent::Symlink { target: target.to_owned() };
+    assert_eq!(config.files["services/api.toml"], linked("../../outside/secret.toml"));
     assert_eq!(config.files["files/link"], linked("/etc/\\n"));
     assert_eq!(config.files["services/module.toml"], FileContent::Submodule);
 
     let on_disk = read_folder(&sandbox.path("repo")).unwrap();
-    assert_eq!(
-        on_disk.files["services/api.toml"],
-        config.files["services/api.toml"]
-    );
+    assert_eq!(on_disk.files["services/api.toml"], config.files["services/api.toml"]);
     assert_eq!(on_disk.files["files/link"], config.files["files/link"]);
 }
 
@@ -131,15 +103,9 @@ fn a_linked_services_folder_is_reported_too() {
     sandbox.write("repo", "ionroller.toml/x", "a folder");
     let commit = sandbox.commit("repo", "first");
     let config = sandbox.open("repo").config_files(&commit, "").unwrap();
-    let expected = [
-        "ionroller.toml Folder",
-        r#"services Symlink { target: "real" }"#,
-    ];
+    let expected = ["ionroller.toml Folder", r#"services Symlink { target: "real" }"#];
     assert_eq!(listing(&config), expected);
-    assert_eq!(
-        listing(&read_folder(&sandbox.path("repo")).unwrap()),
-        expected
-    );
+    assert_eq!(listing(&read_folder(&sandbox.path("repo")).unwrap()), expected);
 }
 
 #[test]
@@ -154,10 +120,8 @@ fn names_that_are_not_utf8_are_reported_on_disk_too() {
         return; // A file system that takes UTF-8 only.
     }
     let config = read_folder(&sandbox.path("plain")).unwrap();
-    let expected = [
-        r#"services/caf\xe9.toml Unreadable { reason: "its name is not UTF-8" }"#,
-        r#"services/web.toml "x""#,
-    ];
+    let expected =
+        [r#"services/caf\xe9.toml Unreadable { reason: "its name is not UTF-8" }"#, r#"services/web.toml "x""#];
     assert_eq!(listing(&config), expected);
 }
 
@@ -169,12 +133,7 @@ fn large_files_are_not_read() {
     sandbox.write("repo", "files/most", &"x".repeat(limit));
     let commit = sandbox.change("repo", "files/more", &"x".repeat(limit + 1));
     let config = sandbox.open("repo").config_files(&commit, "").unwrap();
-    assert_eq!(
-        config.files["files/more"],
-        FileContent::TooLarge {
-            size: FILE_BYTES_MAX + 1
-        }
-    );
+    assert_eq!(config.files["files/more"], FileContent::TooLarge { size: FILE_BYTES_MAX + 1 });
     assert!(matches!(&config.files["files/most"], FileContent::Bytes(all) if all.len() == limit));
     assert_eq!(read_folder(&sandbox.path("repo")).unwrap(), config);
 }
@@ -207,10 +166,7 @@ fn the_version_changes_with_the_content_alone() {
     assert_ne!(version(&third), version(&fourth));
     assert_ne!(version(&first), version(&fifth));
     assert_eq!(version(&first), version(&sixth));
-    assert_ne!(
-        repository.config_version(&first, "services").unwrap(),
-        version(&first)
-    );
+    assert_ne!(repository.config_version(&first, "services").unwrap(), version(&first));
 }
 
 #[test]
@@ -218,22 +174,10 @@ fn a_file_missing_from_a_partial_clone_is_no_deleted_file() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
     let blob = sandbox.git("repo", &["rev-parse", "HEAD:services/web.toml"]);
-    fs::remove_file(
-        sandbox
-            .path("repo/.git/objects")
-            .join(&blob[..2])
-            .join(&blob[2..]),
-    )
-    .unwrap();
+    fs::remove_file(sandbox.path("repo/.git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
     let config = sandbox.open("repo").config_files(&first, "").unwrap();
-    assert!(matches!(
-        &config.files["services/web.toml"],
-        FileContent::Unreadable { .. }
-    ));
-    assert!(matches!(
-        &config.files["ionroller.toml"],
-        FileContent::Bytes(_)
-    ));
+    assert!(matches!(&config.files["services/web.toml"], FileContent::Unreadable { .. }));
+    assert!(matches!(&config.files["ionroller.toml"], FileContent::Bytes(_)));
 }
 
 #[test]
@@ -253,16 +197,9 @@ fn a_pipe_on_disk_is_not_waited_for() {
     let sandbox = Sandbox::new();
     sandbox.write("plain", "services/web.toml", "x");
     let pipe = sandbox.path("plain/services/pipe.toml");
-    if !std::process::Command::new("mkfifo")
-        .arg(pipe)
-        .status()
-        .is_ok_and(|it| it.success())
-    {
+    if !std::process::Command::new("mkfifo").arg(pipe).status().is_ok_and(|it| it.success()) {
         return; // No such command here.
     }
     let config = read_folder(&sandbox.path("plain")).unwrap();
-    assert!(matches!(
-        &config.files["services/pipe.toml"],
-        FileContent::Unreadable { .. }
-    ));
+    assert!(matches!(&config.files["services/pipe.toml"], FileContent::Unreadable { .. }));
 }

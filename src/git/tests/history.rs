@@ -7,15 +7,9 @@ fn ancestry_is_what_it_says() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
     let second = sandbox.commit("repo", "second");
-    sandbox.git(
-        "repo",
-        &["checkout", "--quiet", "-b", "side", first.as_str()],
-    );
+    sandbox.git("repo", &["checkout", "--quiet", "-b", "side", first.as_str()]);
     let side = sandbox.commit("repo", "side");
-    sandbox.git(
-        "repo",
-        &["merge", "--quiet", "--no-ff", "--no-edit", "main"],
-    );
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--no-edit", "main"]);
     let merge = sandbox.head("repo");
     let repository = sandbox.open("repo");
     let check = |ancestor: &CommitId, of: &CommitId, expected| {
@@ -45,10 +39,7 @@ fn shallow(sandbox: &Sandbox) -> [CommitId; 5] {
     let side = sandbox.change("repo", "files/side.sh", "true");
     sandbox.git("repo", &["checkout", "--quiet", "main"]);
     let third = sandbox.change("repo", "services/web.toml", "version = \"3\"\n");
-    sandbox.git(
-        "repo",
-        &["merge", "--quiet", "--no-ff", "--message", "merge", "side"],
-    );
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--message", "merge", "side"]);
     let last = sandbox.commit("repo", "last\n\nNote: new");
     let url = sandbox.url("repo").to_string();
     sandbox.git(".", &["clone", "--quiet", "--depth=3", &url, "shallow"]);
@@ -59,20 +50,13 @@ fn shallow(sandbox: &Sandbox) -> [CommitId; 5] {
 fn a_shallow_clone_answers_what_it_can() {
     let sandbox = Sandbox::new();
     let [first, second, side, third, last] = shallow(&sandbox);
-    sandbox.git(
-        "shallow",
-        &["worktree", "add", "--quiet", "--detach", "../linked"],
-    );
+    sandbox.git("shallow", &["worktree", "add", "--quiet", "--detach", "../linked"]);
     for folder in ["shallow", "linked"] {
         let repository = sandbox.open(folder);
         assert!(repository.is_shallow(), "{folder}");
         assert_eq!(repository.resolve("HEAD").unwrap(), last);
         let check = |ancestor: &CommitId, of: &CommitId, expected| {
-            assert_eq!(
-                repository.ancestry(ancestor, of).unwrap(),
-                expected,
-                "{folder}"
-            );
+            assert_eq!(repository.ancestry(ancestor, of).unwrap(), expected, "{folder}");
         };
         check(&third, &last, Ancestry::Ancestor);
         check(&side, &last, Ancestry::Ancestor);
@@ -85,12 +69,7 @@ fn a_shallow_clone_answers_what_it_can() {
         assert_eq!(repository.last_change(&last, "ionroller.toml"), None);
         let notes = repository.trailers(&last, &[], "Note").unwrap();
         assert_eq!(notes.len(), 1, "{notes:?}");
-        assert_eq!(
-            repository
-                .trailers(&last, std::slice::from_ref(&last), "Note")
-                .unwrap(),
-            []
-        );
+        assert_eq!(repository.trailers(&last, std::slice::from_ref(&last), "Note").unwrap(), []);
         let error = repository.resolve("HEAD~9").unwrap_err().to_string();
         assert!(error.contains("git fetch --unshallow"), "{error}");
     }
@@ -105,14 +84,8 @@ fn a_clone_that_was_deepened_is_seen_as_deep() {
     sandbox.git("shallow", &["fetch", "--quiet", "--unshallow"]);
     assert_eq!(repository.tip("main").unwrap(), last);
     assert!(!repository.is_shallow());
-    assert_eq!(
-        repository.ancestry(&first, &last).unwrap(),
-        Ancestry::Ancestor
-    );
-    assert_eq!(
-        repository.last_change(&last, "ionroller.toml").unwrap(),
-        first
-    );
+    assert_eq!(repository.ancestry(&first, &last).unwrap(), Ancestry::Ancestor);
+    assert_eq!(repository.last_change(&last, "ionroller.toml").unwrap(), first);
 }
 
 #[test]
@@ -124,20 +97,13 @@ fn the_last_change_is_the_commit_that_made_it() {
     sandbox.commit("repo", "nothing");
     sandbox.git("repo", &["checkout", "--quiet", "main"]);
     let other = sandbox.change("repo", "services/api.toml", "version = \"1\"\n");
-    sandbox.git(
-        "repo",
-        &["merge", "--quiet", "--no-ff", "--no-edit", "release"],
-    );
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--no-edit", "release"]);
     let merge = sandbox.head("repo");
     std::fs::remove_file(sandbox.path("repo/services/api.toml")).unwrap();
     let removal = sandbox.commit("repo", "remove api");
     let repository = sandbox.open("repo");
     let check = |path, expected: Option<&CommitId>| {
-        assert_eq!(
-            repository.last_change(&removal, path).as_ref(),
-            expected,
-            "{path}"
-        );
+        assert_eq!(repository.last_change(&removal, path).as_ref(), expected, "{path}");
     };
     check("services/web.toml", Some(&release));
     check("services/api.toml", Some(&removal));
@@ -145,22 +111,14 @@ fn the_last_change_is_the_commit_that_made_it() {
     check("files", Some(&first));
     check("services/absent.toml", None);
     check("", None);
-    assert_eq!(
-        repository.last_change(&merge, "services/api.toml"),
-        Some(other)
-    );
+    assert_eq!(repository.last_change(&merge, "services/api.toml"), Some(other));
     assert_eq!(repository.last_change(&absent(), "ionroller.toml"), None);
 }
 
 fn values(repository: &Repository, newest: &str, since: &[&str]) -> Vec<String> {
     let newest = repository.resolve(newest).unwrap();
-    let since: Vec<_> = since
-        .iter()
-        .map(|name| repository.resolve(name).unwrap())
-        .collect();
-    let trailers = repository
-        .trailers(&newest, &since, "Ionroller-Override")
-        .unwrap();
+    let since: Vec<_> = since.iter().map(|name| repository.resolve(name).unwrap()).collect();
+    let trailers = repository.trailers(&newest, &since, "Ionroller-Override").unwrap();
     trailers.into_iter().map(|trailer| trailer.value).collect()
 }
 
@@ -173,34 +131,19 @@ fn trailers_are_found_since_the_fences_only() {
     sandbox.git("repo", &["checkout", "--quiet", "-b", "side"]);
     sandbox.commit("repo", "side\n\nIonroller-Override: side");
     sandbox.git("repo", &["checkout", "--quiet", "main"]);
-    sandbox.commit(
-        "repo",
-        "new\n\nText.\n\nReviewed-by: Bob\nionroller-override:  new \u{1b} text",
-    );
+    sandbox.commit("repo", "new\n\nText.\n\nReviewed-by: Bob\nionroller-override:  new \u{1b} text");
     sandbox.git("repo", &["tag", "later"]);
     sandbox.commit("repo", "Ionroller-Override: a subject is none");
-    sandbox.commit(
-        "repo",
-        "x\n\nIonroller-Override: in the text\n\nThe end of the text.",
-    );
+    sandbox.commit("repo", "x\n\nIonroller-Override: in the text\n\nThe end of the text.");
     sandbox.commit("repo", "x\n\nIonroller-Override:");
     let repository = sandbox.open("repo");
     assert_eq!(values(&repository, "main", &[]), ["new text", "old"]);
     assert_eq!(values(&repository, "main", &["fence"]), ["new text"]);
-    assert_eq!(
-        values(&repository, "main", &["fence", "side"]),
-        ["new text"]
-    );
+    assert_eq!(values(&repository, "main", &["fence", "side"]), ["new text"]);
     assert_eq!(values(&repository, "main", &["later"]), [""; 0]);
     assert_eq!(values(&repository, "side", &["fence"]), ["side"]);
-    sandbox.git(
-        "repo",
-        &["merge", "--quiet", "--no-ff", "--no-edit", "side"],
-    );
-    assert_eq!(
-        values(&repository, "main", &["fence"]),
-        ["new text", "side"]
-    );
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--no-edit", "side"]);
+    assert_eq!(values(&repository, "main", &["fence"]), ["new text", "side"]);
     assert_eq!(values(&repository, "main", &["main"]), [""; 0]);
 }
 
@@ -208,9 +151,6 @@ fn trailers_are_found_since_the_fences_only() {
 fn trailers_since_an_unknown_commit_are_an_error() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
-    let error = sandbox
-        .open("repo")
-        .trailers(&first, &[absent()], "Note")
-        .unwrap_err();
+    let error = sandbox.open("repo").trailers(&first, &[absent()], "Note").unwrap_err();
     assert!(matches!(error, GitError::UnknownCommit { .. }), "{error}");
 }

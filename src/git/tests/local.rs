@@ -8,11 +8,7 @@ use crate::git::{GitError, Repository};
 fn opens_from_any_folder_inside() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
-    for (folder, at) in [
-        ("repo", ""),
-        ("repo/services", "services/"),
-        ("repo/.git", ""),
-    ] {
+    for (folder, at) in [("repo", ""), ("repo/services", "services/"), ("repo/.git", "")] {
         let mut repository = sandbox.open(folder);
         assert_eq!(repository.tip("main").unwrap(), first, "{folder}");
         assert_eq!(repository.opened_at(), at, "{folder}");
@@ -30,10 +26,7 @@ fn opens_bare_repositories_and_linked_worktrees() {
     assert_eq!(bare.resolve("HEAD").unwrap(), first);
     assert!(!bare.has_uncommitted_changes(""));
 
-    sandbox.git(
-        "repo",
-        &["worktree", "add", "--quiet", "-b", "side", "../linked"],
-    );
+    sandbox.git("repo", &["worktree", "add", "--quiet", "-b", "side", "../linked"]);
     let second = sandbox.change("linked", "services/web.toml", "version = \"2\"\n");
     let mut linked = sandbox.open("linked");
     assert_eq!(linked.resolve("HEAD").unwrap(), second);
@@ -46,10 +39,7 @@ fn says_why_it_cannot_be_opened() {
     let sandbox = Sandbox::new();
     let absent = sandbox.path("absent");
     let error = Repository::open_local(&absent).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("there is no folder `{}`", absent.display())
-    );
+    assert_eq!(error.to_string(), format!("there is no folder `{}`", absent.display()));
 
     fs::create_dir(sandbox.path("plain")).unwrap();
     let error = Repository::open_local(&sandbox.path("plain")).unwrap_err();
@@ -67,10 +57,7 @@ fn says_how_to_trust_a_repository_of_another_user() {
         }
     }
     let error = Repository::open_local(&path.join("services")).unwrap_err();
-    let command = format!(
-        "git config --global --add safe.directory '{}'",
-        path.display()
-    );
+    let command = format!("git config --global --add safe.directory '{}'", path.display());
     assert!(error.to_string().ends_with(&command), "{error}");
     // As a remote, too.
     let error = sandbox.mirror("repo").tip("main").unwrap_err();
@@ -84,17 +71,7 @@ fn resolves_what_git_resolves() {
     let second = sandbox.change("origin", "services/web.toml", "version = \"2\"\n");
     sandbox.git(".", &["clone", "--quiet", "origin", "repo"]);
     sandbox.git("repo", &["tag", "light", first.as_str()]);
-    sandbox.git(
-        "repo",
-        &[
-            "tag",
-            "--annotate",
-            "--message",
-            "x",
-            "heavy",
-            first.as_str(),
-        ],
-    );
+    sandbox.git("repo", &["tag", "--annotate", "--message", "x", "heavy", first.as_str()]);
     let repository = sandbox.open("repo");
     for (revision, commit) in [
         ("HEAD", &second),
@@ -131,10 +108,7 @@ fn says_which_revision_is_unknown() {
     for revision in ["HEAD:services", "main..main", "", "a b", "\0"] {
         let error = repository.resolve(revision).unwrap_err();
         assert!(
-            matches!(
-                error,
-                GitError::BadRevision { .. } | GitError::UnknownRevision { .. }
-            ),
+            matches!(error, GitError::BadRevision { .. } | GitError::UnknownRevision { .. }),
             "{revision}: {error}"
         );
     }
@@ -145,10 +119,7 @@ fn an_empty_repository_is_called_empty() {
     let sandbox = Sandbox::new();
     sandbox.init("repo");
     let mut repository = sandbox.open("repo");
-    for error in [
-        repository.resolve("HEAD").unwrap_err(),
-        repository.tip("main").unwrap_err(),
-    ] {
+    for error in [repository.resolve("HEAD").unwrap_err(), repository.tip("main").unwrap_err()] {
         assert!(matches!(error, GitError::Empty { .. }), "{error}");
     }
     assert!(!repository.has_uncommitted_changes(""));
@@ -193,17 +164,11 @@ fn says_which_branch_there_is_instead() {
     sandbox.init_config("repo");
     let mut repository = sandbox.open("repo");
     let error = repository.tip("master").unwrap_err().to_string();
-    assert!(
-        error.starts_with("there is no branch `master` in "),
-        "{error}"
-    );
+    assert!(error.starts_with("there is no branch `master` in "), "{error}");
     assert!(error.ends_with("; its default branch is `main`"), "{error}");
     for branch in ["", "a b", "main:x", "*", "a..b", "main\n"] {
         let error = repository.tip(branch).unwrap_err();
-        assert!(
-            matches!(error, GitError::BadBranch { .. }),
-            "{branch}: {error}"
-        );
+        assert!(matches!(error, GitError::BadBranch { .. }), "{branch}: {error}");
     }
 }
 
@@ -260,16 +225,8 @@ fn formats_that_libgit2_does_not_know_are_named() {
     };
     let core = "[core]\nrepositoryformatversion = 1\n[extensions]\n";
     sandbox.init("repo");
-    sandbox.write(
-        "repo",
-        ".git/config",
-        &format!("{core}refstorage = reftable\n"),
-    );
+    sandbox.write("repo", ".git/config", &format!("{core}refstorage = reftable\n"));
     check(": unsupported extension name extensions.refstorage");
-    sandbox.write(
-        "repo",
-        ".git/config",
-        &format!("{core}objectformat = sha256\n"),
-    );
+    sandbox.write("repo", ".git/config", &format!("{core}objectformat = sha256\n"));
     check(": unknown object format 'sha256'");
 }

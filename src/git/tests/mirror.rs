@@ -22,11 +22,7 @@ fn downloads_nothing_when_the_tip_is_known() {
     let sandbox = Sandbox::new();
     sandbox.init_config("repo");
     let mut mirror = sandbox.mirror("repo");
-    let packs = || {
-        fs::read_dir(sandbox.path("state/mirror/objects/pack"))
-            .unwrap()
-            .count()
-    };
+    let packs = || fs::read_dir(sandbox.path("state/mirror/objects/pack")).unwrap().count();
     mirror.tip("main").unwrap();
     let before = packs();
     mirror.tip("main").unwrap();
@@ -169,36 +165,26 @@ fn a_corrupt_mirror_is_made_anew() {
     let dir = sandbox.path("state/mirror");
     let spoilers: [(&str, &dyn Fn()); 6] = [
         ("objects", &|| spoil_objects(&dir)),
-        ("no objects", &|| {
-            fs::remove_dir_all(dir.join("objects")).unwrap()
-        }),
+        ("no objects", &|| fs::remove_dir_all(dir.join("objects")).unwrap()),
         ("head", &|| fs::write(dir.join("HEAD"), "rubbish").unwrap()),
         ("config", &|| fs::write(dir.join("config"), "[[[").unwrap()),
-        ("reference", &|| {
-            fs::write(dir.join("refs/heads/main"), "rubbish").unwrap()
-        }),
+        ("reference", &|| fs::write(dir.join("refs/heads/main"), "rubbish").unwrap()),
         ("gone", &|| fs::remove_dir_all(&dir).unwrap()),
     ];
     for (what, spoil) in spoilers {
         // Found broken at the start.
         let mut mirror = sandbox.mirror("repo");
-        mirror
-            .tip("main")
-            .unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
+        mirror.tip("main").unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
         drop(mirror);
         spoil();
         let mut mirror = sandbox.mirror("repo");
-        let tip = mirror
-            .tip("main")
-            .unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
+        let tip = mirror.tip("main").unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
         assert_eq!(tip, first, "{what}");
         mirror.config_files(&first, "").unwrap();
         // Broken under the feet of a running daemon.
         spoil();
         let second = sandbox.commit("repo", what);
-        let tip = mirror
-            .tip("main")
-            .unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
+        let tip = mirror.tip("main").unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
         assert_eq!(tip, second, "{what}");
         mirror.config_files(&second, "").unwrap();
         sandbox.git("repo", &["reset", "--quiet", "--hard", first.as_str()]);
@@ -215,38 +201,22 @@ fn a_file_that_is_broken_in_the_mirror_is_fetched_again() {
     // Unpack, so that one blob alone can go.
     let dir = sandbox.path("state/mirror");
     let blob = sandbox.git("repo", &["rev-parse", "HEAD:services/web.toml"]);
-    let packs: Vec<_> = fs::read_dir(dir.join("objects/pack"))
-        .unwrap()
-        .flatten()
-        .collect();
+    let packs: Vec<_> = fs::read_dir(dir.join("objects/pack")).unwrap().flatten().collect();
     for file in packs {
         fs::remove_file(file.path()).unwrap();
     }
     let repo_objects = sandbox.path("repo/.git/objects");
-    for id in sandbox
-        .git(
-            "repo",
-            &["rev-list", "--objects", "--no-object-names", "HEAD"],
-        )
-        .lines()
-    {
+    for id in sandbox.git("repo", &["rev-list", "--objects", "--no-object-names", "HEAD"]).lines() {
         let folder = dir.join("objects").join(&id[..2]);
         fs::create_dir_all(&folder).unwrap();
         if id != blob {
-            fs::copy(
-                repo_objects.join(&id[..2]).join(&id[2..]),
-                folder.join(&id[2..]),
-            )
-            .unwrap();
+            fs::copy(repo_objects.join(&id[..2]).join(&id[2..]), folder.join(&id[2..])).unwrap();
         }
     }
     let mut mirror = sandbox.mirror("repo");
     assert_eq!(mirror.tip("main").unwrap(), first);
     let error = mirror.config_files(&first, "").unwrap_err();
-    assert!(
-        matches!(error, GitError::Damaged { mirror: true, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, GitError::Damaged { mirror: true, .. }), "{error}");
     assert!(error.is_transient());
     assert_eq!(mirror.tip("main").unwrap(), first);
     mirror.config_files(&first, "").unwrap();

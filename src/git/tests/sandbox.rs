@@ -19,10 +19,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new() -> Sandbox {
-        Sandbox {
-            dir: TempDir::new().unwrap(),
-            clock: Cell::new(1_700_000_000),
-        }
+        Sandbox { dir: TempDir::new().unwrap(), clock: Cell::new(1_700_000_000) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -52,10 +49,7 @@ impl Sandbox {
             .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "git {args:?}: {stderr}");
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     /// An empty repository whose branch is `main`.
@@ -81,10 +75,7 @@ impl Sandbox {
 
     pub fn commit(&self, folder: &str, message: &str) -> CommitId {
         self.git(folder, &["add", "--all"]);
-        self.git(
-            folder,
-            &["commit", "--quiet", "--allow-empty", "--message", message],
-        );
+        self.git(folder, &["commit", "--quiet", "--allow-empty", "--message", message]);
         self.head(folder)
     }
 
@@ -154,11 +145,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 pub fn spoil_objects(git_dir: &Path) {
     for entry in fs::read_dir(git_dir.join("objects")).unwrap().flatten() {
         for file in fs::read_dir(entry.path()).unwrap().flatten() {
-            if file
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "idx")
-            {
+            if file.path().extension().is_some_and(|extension| extension == "idx") {
                 continue;
             }
             // Replaced, not written through: a local clone shares files.

@@ -64,20 +64,14 @@ fn reading_and_uncommitted_work_are_no_change() {
 fn sees_commits_in_linked_worktrees() {
     let sandbox = Sandbox::new();
     let first = sandbox.init_config("repo");
-    sandbox.git(
-        "repo",
-        &["worktree", "add", "--quiet", "-b", "side", "../linked"],
-    );
+    sandbox.git("repo", &["worktree", "add", "--quiet", "-b", "side", "../linked"]);
     let Some((_watch, changes)) = watch(&sandbox.open("linked")) else {
         return;
     };
     sandbox.commit("linked", "second");
     changes.recv_timeout(PATIENCE).unwrap();
     settle(&changes);
-    sandbox.git(
-        "linked",
-        &["checkout", "--quiet", "--detach", first.as_str()],
-    );
+    sandbox.git("linked", &["checkout", "--quiet", "--detach", first.as_str()]);
     changes.recv_timeout(PATIENCE).unwrap();
 }
 
@@ -92,8 +86,5 @@ fn ends_when_it_is_dropped() {
     sandbox.commit("repo", "second");
     // The callback is gone, and with it the sender.
     while changes.recv_timeout(PATIENCE).is_ok() {}
-    assert_eq!(
-        changes.try_recv(),
-        Err(std::sync::mpsc::TryRecvError::Disconnected)
-    );
+    assert_eq!(changes.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
 }
