@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod observe;
+pub mod sim;
 
 use std::collections::BTreeMap;
 
