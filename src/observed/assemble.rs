@@ -274,27 +274,37 @@ impl<'a> Work<'a> {
 
     fn add_slots(&mut self, places: &BTreeMap<ServiceName, Place>) {
         for (service, place) in places {
-            let slot = self.slot(service, place);
+            let standing = self.standing(place);
+            let slot = self.slot(service, place, standing.as_ref());
             if let Some(state) = self.observation.services.get_mut(service) {
-                state.slot = slot;
+                (state.slot, state.standing) = (slot, standing);
             }
         }
     }
 
+    /// Whatever is at a place; none also when that could not be read.
+    fn standing(&self, place: &Place) -> Option<Rule> {
+        let listener = self.listings.listeners.get(&place.listener)?.as_ref().ok()?.as_ref()?;
+        if place.priority.is_none() {
+            return Some(default_action(listener));
+        }
+        let rules = self.listings.rules.get(&place.listener)?.as_ref().ok()?;
+        rules.iter().find(|rule| rule.priority == place.priority).cloned()
+    }
+
     /// None when it could not be read.
-    fn slot(&self, service: &ServiceName, place: &Place) -> Option<Slot> {
-        let Some(listener) = self.listings.listeners.get(&place.listener)?.as_ref().ok()? else {
+    fn slot(&self, service: &ServiceName, place: &Place, standing: Option<&Rule>) -> Option<Slot> {
+        if self.listings.listeners.get(&place.listener)?.as_ref().ok()?.is_none() {
             return Some(Slot::NoListener);
-        };
-        let ours = self.observation.services.get(service)?.rule_at(&place.listener, place.priority);
-        if ours.is_some() {
+        }
+        if self.observation.services.get(service)?.rule_at(&place.listener, place.priority).is_some() {
             return Some(Slot::Ours);
         }
         let Some(priority) = place.priority else {
-            return Some(self.default_slot(listener));
+            return Some(self.default_slot(&standing?.action));
         };
-        let rules = self.listings.rules.get(&place.listener)?.as_ref().ok()?;
-        let Some(rule) = rules.iter().find(|rule| rule.priority == Some(priority)) else {
+        self.listings.rules.get(&place.listener)?.as_ref().ok()?;
+        let Some(rule) = standing else {
             return Some(Slot::Free);
         };
         let tags = self.listings.elb_tags.get(rule.arn.as_str())?;
@@ -307,8 +317,8 @@ impl<'a> Work<'a> {
     }
 
     /// A fixed response is what a listener that waits for its first service has.
-    fn default_slot(&self, listener: &Listener) -> Slot {
-        match &listener.default_action {
+    fn default_slot(&self, action: &RuleAction) -> Slot {
+        match action {
             RuleAction::Other(text) if text.starts_with("fixed-response") => Slot::Free,
             action => Slot::Foreign(format!("the listener's default action ({})", self.describe(action))),
         }
