@@ -4,6 +4,8 @@
 
 pub mod cloud;
 pub mod desired;
+pub mod git;
 pub mod names;
 pub mod observed;
+pub mod plan;
 pub mod time;

@@ -1,6 +1,7 @@
-//! Integration tests.
+//! The one integration binary: a module per feature.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests, too")]
 
 #[cfg(feature = "aws")]
 mod aws_adapter;
 mod harness;
+mod tidy;
