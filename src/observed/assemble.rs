@@ -344,7 +344,8 @@ impl<'a> Work<'a> {
             let place = places.get(service).map(|place| &place.listener);
             let marks = state.groups.values().filter_map(|group| group.group.as_ref()?.marks.listener.as_ref());
             let needed: BTreeSet<&ListenerArn> = place.into_iter().chain(marks).collect();
-            state.incomplete = needed.into_iter().find_map(|listener| gap(listings, listener));
+            let listener = needed.into_iter().find_map(|listener| gap(listings, listener));
+            state.incomplete = listener.or_else(|| stranger(listings, state));
         }
     }
 }
@@ -367,6 +368,16 @@ fn gap(listings: &Listings, listener: &ListenerArn) -> Option<String> {
     let tagged = |rule: &&Rule| rule.priority.is_none() || listings.elb_tags.contains_key(rule.arn.as_str());
     let untagged = rules.iter().find(|rule| !tagged(rule))?;
     Some(format!("the tags of rule {} were not read", untagged.arn))
+}
+
+/// A target group in one of a service's actions of which we can't say whose it is. It
+/// exists, whatever the listing says, and may well be ours.
+fn stranger(listings: &Listings, state: &ServiceState) -> Option<String> {
+    let named = state.rules.iter().flat_map(|rule| forwarded(&rule.action));
+    let listed = |arn: &TargetGroupArn| listings.target_groups.iter().any(|group| &group.arn == arn);
+    let unknown = |arn: &&TargetGroupArn| !listed(arn) || !listings.elb_tags.contains_key(arn.as_str());
+    let arn = named.filter(|arn| state.owner_of(arn).is_none()).find(unknown)?;
+    Some(format!("target group {arn} is in an action, but what it is could not be read"))
 }
 
 /// NAME or NAME-n.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cloud::faulty::{Failure, FaultyCloud, Trigger};
+use crate::cloud::faulty::{Failure, FaultyCloud, Odds, Trigger};
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::fixture::{Release, cloud, listener, network_listener, run, scope, service};
 use crate::cloud::{CloudReader, CloudWriter, ErrorKind, Tagged};
@@ -262,4 +262,51 @@ fn the_second_stage_asks_only_for_what_there_is() {
     run(complete(&cloud, &mut seen, &wants));
     assert_eq!(cloud.calls().len(), 0);
     assert_eq!(seen.services[&service("checkout")].incomplete, None);
+}
+
+#[test]
+fn whatever_fails_a_reading_is_right_or_says_that_it_is_not_whole() {
+    let (sim, checkout, cart) = checkout_and_cart();
+    // Something of every kind: a half weight, a default action, a group deleted by hand.
+    let next = Release::at_120("checkout", "1.1.0");
+    let candidate = run(next.provision(&sim, 1));
+    let world = sim.world();
+    let (rule, old) = world.rules.iter().find(|(_, rule)| rule.listener == listener(0)).unwrap();
+    let live = crate::observed::assemble::forwarded(&old.action).next().unwrap().clone();
+    run(sim.set_rule(rule, None, &[(live.clone(), 50), (candidate, 50)])).unwrap();
+    run(sim.set_rule(&listener(0).default_rule(), None, &[(live, 100)])).unwrap();
+    sim.change(|world| world.templates.retain(|_, template| template.name != checkout.name.as_str()));
+    sim.delete_group_by_hand(checkout.name.as_str());
+    sim.advance(Span::from_mins(1));
+
+    let query = query([place_of(&checkout), place_of(&cart)]);
+    let wants = BTreeMap::from([(service("cart"), all(&cart)), (service("checkout"), all(&next))]);
+    let whole = |cloud: &dyn CloudReader| {
+        run(async {
+            let mut seen = observe(cloud, &TagCache::default(), &query).await?;
+            complete(cloud, &mut seen, &wants).await;
+            Ok::<_, crate::cloud::CloudError>(seen)
+        })
+    };
+    let truth = whole(&sim).unwrap();
+    assert!(truth.services.values().all(|state| state.incomplete.is_none() && state.groups.len() < 3));
+    assert_eq!(truth.services[&service("checkout")].groups.len(), 2);
+    let (mut right, mut gaps, mut voids) = (0, 0, 0);
+    for seed in 0..500 {
+        let cloud = FaultyCloud::new(sim.clone());
+        cloud.set_odds(Odds { seed, before: 50, after: 50, throttled: 50 });
+        let Ok(seen) = whole(&cloud) else {
+            voids += 1;
+            continue;
+        };
+        for (service, state) in &seen.services {
+            if state.incomplete.is_some() {
+                gaps += 1;
+            } else {
+                right += 1;
+                assert_eq!(state, &truth.services[service], "seed {seed}");
+            }
+        }
+    }
+    assert!(right > 100 && gaps > 100 && voids > 100, "{right} right, {gaps} gaps, {voids} voids");
 }

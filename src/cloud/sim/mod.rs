@@ -19,7 +19,7 @@ mod writer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::names::{RuleArn, TargetGroupArn};
-use crate::observed::resources::{RuleAction, TargetHealth};
+use crate::observed::resources::{Lifecycle, RuleAction, TargetHealth};
 use crate::time::{Span, Timestamp};
 
 use super::{CloudError, ErrorKind};
@@ -132,15 +132,12 @@ impl SimCloud {
         });
     }
 
-    /// Kills some machines in service, the oldest first, without draining.
+    /// Kills some of a group's machines, the oldest first, without draining.
     pub fn kill_instances(&self, group: &str, count: usize) {
         self.change(|world| {
-            let ids: Vec<String> = world
-                .groups
-                .get(group)
-                .into_iter()
-                .flat_map(|group| group.instances.keys().take(count).cloned())
-                .collect();
+            let machines = world.groups.get(group).into_iter().flat_map(|group| &group.instances);
+            let standing = machines.filter(|(_, machine)| machine.lifecycle != Lifecycle::Leaving);
+            let ids: Vec<String> = standing.take(count).map(|(id, _)| id.clone()).collect();
             world.vanish(group, &ids);
         });
     }

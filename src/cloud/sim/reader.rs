@@ -40,7 +40,7 @@ impl CloudReader for SimCloud {
 
     async fn groups(&self, owner: &Owner) -> Result<Vec<Group>, CloudError> {
         self.read("DescribeAutoScalingGroups", "", |world| {
-            let ours = world.groups.iter().filter(|(_, group)| owns(owner, &group.tags));
+            let ours = world.groups.iter().filter(|(_, group)| world.shows(group.created) && owns(owner, &group.tags));
             let groups: Vec<Group> = ours.map(|(name, group)| describe_group(name, group)).collect();
             let pages = pages(groups.len(), GROUPS_PAGE);
             Ok((groups, pages))
@@ -49,7 +49,8 @@ impl CloudReader for SimCloud {
 
     async fn templates(&self, owner: &Owner) -> Result<Vec<Template>, CloudError> {
         self.read("DescribeLaunchTemplates", "", |world| {
-            let ours = world.templates.iter().filter(|(_, template)| owns(owner, &template.tags));
+            let ours =
+                world.templates.iter().filter(|(_, found)| world.shows(found.created) && owns(owner, &found.tags));
             let templates: Vec<Template> = ours
                 .map(|(id, template)| Template {
                     id: id.clone(),
@@ -69,7 +70,8 @@ impl CloudReader for SimCloud {
             let describe = |(arn, group): (&TargetGroupArn, &SimTargetGroup)| {
                 describe_target_group(arn, group, used.contains(arn))
             };
-            let groups: Vec<TargetGroup> = world.target_groups.iter().map(describe).collect();
+            let groups: Vec<TargetGroup> =
+                world.target_groups.iter().filter(|(_, found)| world.shows(found.created)).map(describe).collect();
             let pages = pages(groups.len(), TARGET_GROUPS_PAGE);
             Ok((groups, pages))
         })
@@ -92,7 +94,7 @@ impl CloudReader for SimCloud {
     async fn rules(&self, listener: &ListenerArn) -> Result<Vec<Rule>, CloudError> {
         self.read("DescribeRules", listener.as_str(), |world| {
             let last = find_listener(world, "DescribeRules", listener)?;
-            let ours = world.rules.iter().filter(|(_, rule)| &rule.listener == listener);
+            let ours = world.rules.iter().filter(|(_, rule)| &rule.listener == listener && world.shows(rule.created));
             let mut rules: Vec<Rule> = ours
                 .map(|(arn, rule)| Rule {
                     arn: arn.clone(),

@@ -1,6 +1,6 @@
 //! The simulated AWS against the documents.
 
-use crate::cloud::{CloudError, CloudReader, CloudWriter, ErrorKind, Tagged};
+use crate::cloud::{CloudError, CloudReader, CloudWriter, ErrorKind, Owner, Tagged};
 use crate::names::TargetGroupArn;
 use crate::observed::resources::{Conditions, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
 use crate::observed::state::Place;
@@ -463,6 +463,7 @@ fn a_world_without_delays_does_not_spin() {
         shutdown: zero,
         deletion: zero,
         launch_retry: zero,
+        lag: zero,
     };
     let cloud = SimCloud::new(world);
     cloud.set_health("1.0.0", false);
@@ -474,4 +475,24 @@ fn a_world_without_delays_does_not_spin() {
     cloud.kill_instances(release.name.as_str(), 1);
     cloud.advance(Span::from_millis(50));
     assert!(instances(&cloud, &release).iter().all(|(lifecycle, _)| *lifecycle == Lifecycle::Leaving));
+}
+
+#[test]
+fn listings_may_lag_behind_creations() {
+    run(async {
+        let cloud = cloud(1);
+        cloud.change(|world| world.pace.lag = MINUTE);
+        let release = Release::at_120("checkout", "1.0.0");
+        release.start(&cloud, 1).await;
+        let owner = Owner { scope: super::fixture::scope(), service: None };
+        let seen = async || {
+            let lists = (cloud.groups(&owner).await.unwrap(), cloud.templates(&owner).await.unwrap());
+            let rules = cloud.rules(&listener(0)).await.unwrap().len() - 1;
+            (lists.0.len(), lists.1.len(), cloud.target_groups().await.unwrap().len(), rules)
+        };
+        assert_eq!(seen().await, (0, 0, 0, 0));
+        release.start(&cloud, 1).await;
+        cloud.advance(MINUTE);
+        assert_eq!(seen().await, (1, 1, 1, 1));
+    });
 }

@@ -39,9 +39,14 @@ impl World {
     pub fn next_event(&self) -> Option<Timestamp> {
         let targets = self.target_groups.values().flat_map(|group| group.targets.values());
         let groups = self.groups.values();
+        let created = (self.groups.values().map(|group| group.created))
+            .chain(self.templates.values().map(|template| template.created))
+            .chain(self.target_groups.values().map(|group| group.created))
+            .chain(self.rules.values().map(|rule| rule.created));
         let events = groups
             .flat_map(|group| self.events_of_group(group))
             .chain(targets.filter_map(|target| target.flips_at))
+            .chain(created.map(|created| after(created, self.pace.lag)))
             .filter(|at| *at > self.now);
         events.min().map(Timestamp::from_millis)
     }

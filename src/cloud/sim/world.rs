@@ -66,6 +66,9 @@ pub struct Pace {
     pub deletion: Span,
     /// Between two failed launches.
     pub launch_retry: Span,
+    /// From a creation until listings show it.
+    /// Source: AWS documents eventual consistency without a bound.
+    pub lag: Span,
 }
 
 impl Default for Pace {
@@ -77,6 +80,7 @@ impl Default for Pace {
             shutdown: Span::from_secs(10),
             deletion: Span::from_secs(20),
             launch_retry: Span::from_secs(30),
+            lag: Span::ZERO,
         }
     }
 }
@@ -217,6 +221,8 @@ pub struct SimTargetGroup {
     pub tags: Tags,
     /// By machine.
     pub targets: BTreeMap<String, SimTarget>,
+    /// When it was made.
+    pub created: i64,
 }
 
 /// A registered machine.
@@ -250,6 +256,8 @@ pub struct SimRule {
     pub action: RuleAction,
     /// Its tags.
     pub tags: Tags,
+    /// When it was made.
+    pub created: i64,
 }
 
 impl World {
@@ -328,6 +336,11 @@ impl World {
         let id = format!("{prefix}{:017x}", self.next_id);
         self.next_id += 1;
         id
+    }
+
+    /// Whether listings show what was made then.
+    pub(super) fn shows(&self, created: i64) -> bool {
+        after(created, self.pace.lag) <= self.now
     }
 
     /// Whether any rule or default action names a target group.

@@ -203,6 +203,7 @@ impl World {
             deregistration_delay: spec.deregistration_delay,
             tags: spec.tags.clone(),
             targets: std::collections::BTreeMap::new(),
+            created: self.now,
         };
         self.target_groups.insert(arn.clone(), group);
         Ok(arn)
@@ -237,6 +238,7 @@ impl World {
             conditions: spec.conditions.clone(),
             action: RuleAction::Forward(spec.weights.clone()),
             tags: spec.tags.clone(),
+            created: self.now,
         };
         self.rules.insert(arn.clone(), rule);
         Ok(arn)

@@ -251,6 +251,7 @@ fn a_default_action_is_whose_release_it_forwards_to() {
     listings.listeners =
         BTreeMap::from([(net.clone(), with_default(net.clone(), forward(&[(&ours, 1), ("blue", 3)])))]);
     listings.rules = BTreeMap::new();
+    listings.elb_tags.insert(arn("blue").to_string(), Tags::new());
     let places = BTreeMap::from([(checkout(), Place { listener: net.clone(), priority: None })]);
     let state = &seen(&listings, &places).services[&checkout()];
     assert_eq!((&state.slot, &state.incomplete), (&Some(Slot::Ours), &None));
@@ -339,4 +340,19 @@ fn marks_of_the_future_count_as_now() {
     listings.templates = vec![stable];
     let seen = seen(&listings, &BTreeMap::new());
     assert_eq!(seen.services[&checkout()].groups[&name("1.0.0")].stable(), Some(AT));
+}
+
+#[test]
+fn a_target_group_of_our_rule_that_is_not_listed_is_not_foreign_but_unknown() {
+    let ours = name("1.0.0").to_string();
+    let mut listings = listings(&[(rule("1", 120, &[(&ours, 1)]), owned())]);
+    listings.templates = vec![template("1.0.0")];
+    assert!(state(&listings, Some(120)).incomplete.is_some());
+    listings.target_groups = vec![target_group(&ours)];
+    assert_eq!(state(&listings, Some(120)).incomplete, None);
+    // Without its template only its tags could say what it is.
+    listings.templates.clear();
+    assert!(state(&listings, Some(120)).incomplete.is_some());
+    listings.elb_tags.insert(arn(&ours).to_string(), Tags::new());
+    assert_eq!(state(&listings, Some(120)).incomplete, None);
 }
