@@ -11,6 +11,8 @@ import uuid
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from botocore.model import OperationNotFoundError
+
 import groups
 import state
 
@@ -215,11 +217,9 @@ class Door:
                 if b"<Error" in content:
                     return answer["status"], answer["headers"], content
                 code, message = "InvalidAction", f"{call['operation']} is not an operation of this server"
-            except NotImplementedError as missing:
+            except (NotImplementedError, OperationNotFoundError) as missing:
                 code, message = "InvalidAction", f"The action {call['operation']} is not valid for this web service. {missing}"
             except Exception as failure:
                 traceback.print_exc(file=sys.stderr)
                 code, message = "InternalFailure", f"{type(failure).__name__}: {failure}"
-        if code == "InternalFailure" and "OperationNotFound" in message:
-            code = "InvalidAction"
         return error_answer(call, code, message)
