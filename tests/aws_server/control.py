@@ -9,8 +9,9 @@ from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
-import autoscaling
 import elbv2
+import groups
+import health
 import state
 import wire
 
@@ -29,10 +30,10 @@ def handle(method, path, body):
     try:
         data = json.loads(body) if body.strip() else None
         with state.LOCK:
-            autoscaling.advance(state.now())
+            groups.advance(state.now())
             answer = route(data)
             if method == "POST":
-                autoscaling.touch_all()
+                groups.touch_all()
             return 200, answer
     except Refused as refused:
         return 400, {"error": str(refused)}
@@ -60,8 +61,8 @@ def selector_of(data, names):
 
 def change_health(data):
     wanted = data.get("state")
-    if wanted is not None and wanted not in elbv2.FORCED:
-        raise Refused(f"'state' must be null or one of {sorted(elbv2.FORCED)}")
+    if wanted is not None and wanted not in health.FORCED:
+        raise Refused(f"'state' must be null or one of {sorted(health.FORCED)}")
     selector = selector_of(data, ("target_group", "prefix", "version", "user_data"))
     state.put_rule(state.health_rules, selector, wanted, data.get("count"))
     return show_health(None)
@@ -99,7 +100,7 @@ def release_faults(_):
 
 
 def show_calls(_):
-    return wire.calls
+    return [dict(call) for call in wire.calls]
 
 
 def clear_calls(_):
@@ -188,7 +189,7 @@ def show_actions(actions):
     shown = []
     for action in actions:
         config = (action.data.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig")
-        weights = [{"target_group": arn.split("/")[1], "arn": arn, "weight": weight} for arn, weight in elbv2.forwarded([action])]
+        weights = [{"target_group": arn.split("/")[1], "arn": arn, "weight": weight} for arn, weight in health.forwarded([action])]
         shown.append({"type": action.type, "weights": weights, "stickiness": config})
     return shown
 
@@ -196,7 +197,7 @@ def show_actions(actions):
 def show_state(_):
     now = state.now()
     answer = {"groups": [], "target_groups": [], "rules": [], "listeners": [], "launch_templates": []}
-    for _, region, backend in created(autoscaling.autoscaling_backends):
+    for _, region, backend in created(groups.autoscaling_backends):
         for group in backend.autoscaling_groups.values():
             tags = {tag["Key"]: tag["Value"] for tag in group.tags}
             failed = [one for one in group.activities if one.status_code == "Failed"]

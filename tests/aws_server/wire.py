@@ -1,5 +1,6 @@
 """The door: records each call, plays the faults, and makes every failure a real AWS error."""
 
+import io
 import json
 import re
 import socket
@@ -10,7 +11,9 @@ import uuid
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-import autoscaling
+from botocore.model import OperationNotFoundError
+
+import groups
 import state
 
 SERVICES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
@@ -72,17 +75,33 @@ def reset():
     calls.clear()
 
 
-def error_body(service, target, code, message):
-    """(content type, body) of an error in the protocol that the call spoke."""
+def cbor(value):
+    """Just enough CBOR for an error: short maps of short texts."""
+    if isinstance(value, dict):
+        return bytes([0xA0 + len(value)]) + b"".join(cbor(part) for pair in value.items() for part in pair)
+    text = value.encode()
+    return b"\x79" + len(text).to_bytes(2, "big") + text
+
+
+def error_answer(call, code, message, status=400):
+    """(status, headers, body) of an error in the protocol that the call spoke."""
+    fields = {"__type": code, "message": message}
+    compatible = ("x-amzn-query-error", f"{code};Sender")
+    if call["protocol"] == "cbor":
+        headers = [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor"), compatible]
+        return status, headers, cbor(fields)
+    if call["protocol"] == "json":
+        headers = [("Content-Type", "application/x-amz-json-1.0"), compatible]
+        return status, headers, json.dumps(fields).encode()
     request = str(uuid.uuid4())
     code, message = escape(code), escape(message)
-    if target:
-        return "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
-    if service == "ec2":
+    if call["service"] == "ec2":
         inner = f"<Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-        return "text/xml", f'<?xml version="1.0" encoding="UTF-8"?>\n<Response>{inner}<RequestID>{request}</RequestID></Response>'
-    inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-    return "text/xml", f"<ErrorResponse>{inner}<RequestId>{request}</RequestId></ErrorResponse>"
+        text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Response>{inner}<RequestID>{request}</RequestID></Response>'
+    else:
+        inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+        text = f"<ErrorResponse>{inner}<RequestId>{request}</RequestId></ErrorResponse>"
+    return status, [("Content-Type", "text/xml")], text.encode()
 
 
 class Dropped(ConnectionError):
@@ -103,8 +122,8 @@ class Door:
             text = json.dumps(answer, default=str).encode()
             start_response(f"{status} {'OK' if status == 200 else 'Error'}", [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
             return [text]
-        call, target = self.record(environ, body)
-        status, headers, content = self.answer(environ, body, call, target)
+        call = self.record(environ, body)
+        status, headers, content = self.answer(environ, body, call)
         with state.LOCK:
             call["status"] = status
         headers = [(name, value) for name, value in headers if name.lower() not in ("content-length", "connection")]
@@ -119,13 +138,14 @@ class Door:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if "form-urlencoded" in environ.get("CONTENT_TYPE", ""):
             params.update(parse_qsl(text, keep_blank_values=True))
-        cbor = re.search(r"/operation/(\w+)$", environ.get("PATH_INFO", ""))
-        operation = params.pop("Action", None) or target.rpartition(".")[2] or (cbor.group(1) if cbor else environ["REQUEST_METHOD"])
+        rpc = re.search(r"/operation/(\w+)$", environ.get("PATH_INFO", ""))
+        operation = params.pop("Action", None) or target.rpartition(".")[2] or (rpc.group(1) if rpc else environ["REQUEST_METHOD"])
         params.pop("Version", None)
         call = {
             "n": 0,
             "service": SERVICES.get(service, service),
             "region": region,
+            "protocol": "json" if target else "cbor" if rpc else "query",
             "operation": operation,
             "params": params,
             "status": None,  # none yet, or the connection was dropped
@@ -137,9 +157,9 @@ class Door:
         with state.LOCK:
             call["n"] = len(calls) + 1
             calls.append(call)
-        return call, target
+        return call
 
-    def answer(self, environ, body, call, target):
+    def answer(self, environ, body, call):
         with state.LOCK:
             text = body.decode("utf-8", "replace")
             fault = next((one for one in faults if one.hits(call, text)), None)
@@ -154,21 +174,19 @@ class Door:
         if mode == "drop-before":
             self.drop(environ)
         if mode == "error-before":
-            return self.failure(call, target, fault)
-        result = self.carry_out(environ, body, call, target)
+            return self.failure(call, fault)
+        result = self.carry_out(environ, body, call)
         if mode == "hang-after":
             fault.released.wait(delay / 1000 if delay else None)
         if mode == "drop-after":
             self.drop(environ)
         if mode == "error-after":
-            return self.failure(call, target, fault)
+            return self.failure(call, fault)
         return result
 
-    def failure(self, call, target, fault):
-        code = fault.spec.get("code", "Throttling")
-        message = fault.spec.get("message", "Rate exceeded")
-        kind, text = error_body(call["service"], target, code, message)
-        return fault.spec.get("status", 400), [("Content-Type", kind)], text.encode()
+    def failure(self, call, fault):
+        spec = fault.spec
+        return error_answer(call, spec.get("code", "Throttling"), spec.get("message", "Rate exceeded"), spec.get("status", 400))
 
     def drop(self, environ):
         connection = environ.get("werkzeug.socket")
@@ -179,9 +197,7 @@ class Door:
                 pass
         raise Dropped()
 
-    def carry_out(self, environ, body, call, target):
-        import io
-
+    def carry_out(self, environ, body, call):
         environ["wsgi.input"] = io.BytesIO(body)
         answer = {}
 
@@ -190,10 +206,10 @@ class Door:
 
         with state.LOCK:
             try:
-                autoscaling.advance(state.now())
+                groups.advance(state.now())
                 content = b"".join(self.moto(environ, keep))
                 if call["service"] == "ec2" and call["operation"] in ("StopInstances", "StartInstances", "TerminateInstances"):
-                    autoscaling.touch_all()
+                    groups.touch_all()
                 call["done"] = answer["status"] < 400
                 kind = dict((name.lower(), value) for name, value in answer["headers"]).get("content-type", "")
                 if answer["status"] < 400 or not kind.startswith("text/html") or content.lstrip().startswith(b"<?xml"):
@@ -201,12 +217,9 @@ class Door:
                 if b"<Error" in content:
                     return answer["status"], answer["headers"], content
                 code, message = "InvalidAction", f"{call['operation']} is not an operation of this server"
-            except NotImplementedError as missing:
+            except (NotImplementedError, OperationNotFoundError) as missing:
                 code, message = "InvalidAction", f"The action {call['operation']} is not valid for this web service. {missing}"
             except Exception as failure:
                 traceback.print_exc(file=sys.stderr)
                 code, message = "InternalFailure", f"{type(failure).__name__}: {failure}"
-        if code == "InternalFailure" and "OperationNotFound" in message:
-            code = "InvalidAction"
-        kind, text = error_body(call["service"], target, code, message)
-        return 400, [("Content-Type", kind)], text.encode()
+        return error_answer(call, code, message)
