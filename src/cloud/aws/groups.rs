@@ -118,12 +118,15 @@ impl AwsCloud {
         Ok(())
     }
 
-    /// Without force: AWS refuses as long as there are machines.
+    /// Without force: AWS refuses as long as there are machines. It also refuses, with the
+    /// same code, when the deletion was asked for before and is on its way.
     pub(super) async fn remove_group(&self, group: &str) -> Result<(), CloudError> {
         let call = self.autoscaling.delete_auto_scaling_group().auto_scaling_group_name(group).send();
         match gone(self.call(Bucket::Asg, DELETE, group, call).await) {
-            // It was asked for before and is on its way.
-            Err(error) if error.message.to_ascii_lowercase().contains("pending delete") => Ok(()),
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                let found = self.list_groups(group, None, Some(group)).await?;
+                if found.iter().all(|found| found.deleting) { Ok(()) } else { Err(error) }
+            }
             other => other,
         }
     }
