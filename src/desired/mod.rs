@@ -2,6 +2,20 @@
 //!
 //! Pure: bytes in, values and diagnostics out. No I/O, no clock, no environment.
 
+pub mod boot;
 pub mod diagnostic;
+pub mod digest;
 pub mod files;
+mod load;
+mod reader;
+mod scope_file;
+mod service_file;
+mod source;
 pub mod spec;
+mod traffic;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::load;
