@@ -25,6 +25,8 @@ pub struct Wait {
     pub removal: Option<String>,
     /// When to look again at the latest, where that is before `until`.
     pub look_again: Option<Timestamp>,
+    /// All is well, and only more readings are missing; they suffice then.
+    pub brief_until: Option<Timestamp>,
 }
 
 /// A change, because of something.
@@ -48,6 +50,7 @@ pub fn wait(reason: Reason, detail: impl Into<String>) -> Wait {
         halted: false,
         removal: None,
         look_again: None,
+        brief_until: None,
     }
 }
 
@@ -73,6 +76,13 @@ impl Wait {
         self
     }
 
+    /// Says that only more readings are missing, and when they suffice.
+    #[must_use]
+    pub fn brief(mut self, until: Timestamp) -> Self {
+        self.brief_until = Some(until);
+        self
+    }
+
     /// Says when something may have changed.
     #[must_use]
     pub fn look_again(mut self, at: Timestamp) -> Self {
@@ -95,6 +105,6 @@ impl From<Wait> for Answer {
 
 impl From<WaitingOn> for Answer {
     fn from(on: WaitingOn) -> Self {
-        Self::from(Wait { on, halted: false, removal: None, look_again: None })
+        Self::from(Wait { on, halted: false, removal: None, look_again: None, brief_until: None })
     }
 }

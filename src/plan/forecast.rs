@@ -1,5 +1,6 @@
 //! Looking ahead: the planner run forward on a model in which everything goes well.
 
+use crate::names::GroupName;
 use crate::observed::marks::Mark;
 use crate::observed::state::ServiceState;
 use crate::time::{Span, Timestamp};
@@ -59,6 +60,18 @@ fn ends_by_itself(wait: &Wait) -> bool {
     }
 }
 
+/// What was so before a change, to tell what it has changed.
+struct Before {
+    warm: Option<GroupName>,
+    traffic: Vec<(GroupName, u32)>,
+}
+
+/// Who has traffic.
+fn traffic(view: &View<'_>) -> Vec<(GroupName, u32)> {
+    let groups = view.input.state.groups.values();
+    groups.map(|group| (group.name.clone(), view.weight(group))).filter(|(_, weight)| *weight > 0).collect()
+}
+
 struct Run<'a> {
     input: &'a Input<'a>,
     model: Model,
@@ -104,9 +117,9 @@ impl<'a> Run<'a> {
             let view = View::new(&here);
             match next(&view) {
                 Next::Act(action) => {
-                    let warm_before = view.warm.map(|warm| warm.name.clone());
+                    let before = Before { warm: view.warm.map(|warm| warm.name.clone()), traffic: traffic(&view) };
                     self.model.apply(&action.mutation, self.now);
-                    self.remember(&action, warm_before.as_ref());
+                    self.remember(&action, &before);
                     self.actions.push(*action);
                 }
                 Next::Wait(wait) => return Some(*wait),
@@ -164,8 +177,8 @@ impl<'a> Run<'a> {
         self.memory = memory;
     }
 
-    fn remember(&mut self, action: &Action, warm: Option<&crate::names::GroupName>) {
-        let Some(event) = self.event(action, warm) else { return };
+    fn remember(&mut self, action: &Action, before: &Before) {
+        let Some(event) = self.event(action, before) else { return };
         self.forecast.push(Forecast {
             after_secs: self.now.since(self.input.now).as_secs_ceil(),
             event,
@@ -191,7 +204,7 @@ impl<'a> Run<'a> {
     }
 
     /// The moments that a reader plans by; the steps between them are left out.
-    fn event(&mut self, action: &Action, warm: Option<&crate::names::GroupName>) -> Option<String> {
+    fn event(&mut self, action: &Action, before: &Before) -> Option<String> {
         let here = self.at(&self.model.state, &self.memory);
         let view = View::new(&here);
         let version = |name| self.model.version(name).map(ToString::to_string).unwrap_or_default();
@@ -206,7 +219,8 @@ impl<'a> Run<'a> {
                 let candidate = view.candidate.or(view.live)?;
                 let percent = view.weight(candidate);
                 let step = candidate.step().map_or(0, |step| step.percent);
-                if percent <= step && candidate.stable().is_none() {
+                // An entry at weight 0, or one that leaves, moves no traffic.
+                if traffic(&view) == before.traffic || (percent <= step && candidate.stable().is_none()) {
                     return None;
                 }
                 let bake = view.spec.map(|spec| spec.rollout.bake).filter(|bake| *bake > Span::ZERO);
@@ -229,7 +243,7 @@ impl<'a> Run<'a> {
                 })
             }
             Mutation::SetCapacity { release, desired: Some(0), .. } => {
-                if Some(release) == warm {
+                if Some(release) == before.warm.as_ref() {
                     self.retired_at = self.retired_at.or(Some(self.now));
                 }
                 Some(format!("{} retired", version(release)))

@@ -7,6 +7,8 @@
 use crate::observed::marks::{Mark, Marks};
 use crate::observed::state::ServerGroup;
 
+use crate::time::Span;
+
 use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
@@ -46,7 +48,7 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
     // 6: what stops everything else. What protects goes on.
     if let Some(stop) = stopped(view) {
         return failure::protect(view)
-            .or_else(|| stop.retires.then(|| settings::unpin(view)).flatten())
+            .or_else(|| settings::unpin(view))
             .or_else(|| stop.retires.then(|| retire::next(view)).flatten())
             .and_then(|answer| actions_first(answer, stop.wait.clone()))
             .or_else(|| stop.wait.map(Answer::from));
@@ -156,7 +158,7 @@ fn stopped(view: &View<'_>) -> Option<Stop> {
         });
     }
     if let Some(fence) = &view.input.fence {
-        let wait = Wait { on: fence.clone(), halted: false, removal: None, look_again: None };
+        let wait = Wait { on: fence.clone(), halted: false, removal: None, look_again: None, brief_until: None };
         return Some(Stop { wait: Some(wait), retires: false });
     }
     match view.input.file {
@@ -168,7 +170,7 @@ fn stopped(view: &View<'_>) -> Option<Stop> {
 
 /// The last checks of any action: it must be able to work, a removal needs two readings,
 /// and whatever a newer commit asks is fenced before it is begun.
-fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
+pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
     if view.input.memory.is_futile(&action) {
         let detail = format!(
             "{:?} of {} was done {} times without effect",
@@ -183,6 +185,7 @@ fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
         if !view.input.memory.removal_confirmed(&key, view.input.now) {
             let mut wait = wait(Reason::Drain, format!("{}; one reading so far, a removal needs two", action.because));
             wait.removal = Some(key);
+            wait.brief_until = Some(view.input.now + SECOND_READING);
             return Next::Wait(Box::new(wait));
         }
     }
@@ -230,6 +233,9 @@ impl Next {
         }
     }
 }
+
+/// How soon a second reading counts as one of its own.
+const SECOND_READING: Span = Span::from_millis(500);
 
 /// What names a removal from reading to reading.
 fn removal_key(mutation: &Mutation) -> String {

@@ -359,6 +359,7 @@ pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -
     let detail = format!("{} of {need} machines healthy for {}{so_far}", health.healthy, now.since(ready.since));
     Some(
         wait(Reason::Health, detail)
+            .brief(due.max(now + Span::from_millis(500)))
             .since(ready.since)
             .until(due.max(now))
             .look_again(now + half_within(healthy_for))

@@ -34,6 +34,7 @@ pub fn plan(input: &Input<'_>) -> ServicePlan {
         rollback,
         rollback_until,
         look_again: look_again(&view, ahead.wait.as_ref()),
+        brief_until: ahead.wait.as_ref().and_then(|wait| wait.brief_until),
         actions: ahead.actions,
         waiting_on: ahead.wait.map(|wait| wait.on),
         forecast: ahead.forecast,
@@ -176,10 +177,7 @@ fn because(view: &View<'_>, change: Change, wait: Option<&Wait>) -> String {
 /// When to look again at the latest: a wait's own time, the end of a warm time.
 fn look_again(view: &View<'_>, wait: Option<&Wait>) -> Option<Timestamp> {
     let now = view.input.now;
-    let of_wait = wait.and_then(|wait| {
-        let second_reading = wait.removal.as_ref().map(|_| now + crate::time::Span::from_millis(500));
-        [wait.look_again, wait.on.until, second_reading].into_iter().flatten().min()
-    });
+    let of_wait = wait.and_then(|wait| [wait.look_again, wait.on.until, wait.brief_until].into_iter().flatten().min());
     let warm = retire::warm_until(view).filter(|due| *due > now);
     [of_wait, warm].into_iter().flatten().min()
 }

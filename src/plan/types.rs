@@ -69,6 +69,8 @@ pub struct ServicePlan {
     pub live_commit: Option<String>,
     /// When to look again at the latest; none: at the ordinary time.
     pub look_again: Option<Timestamp>,
+    /// All is well, and only more readings are missing; they suffice then.
+    pub brief_until: Option<Timestamp>,
     /// Nothing more will happen without a person, a commit or a change in AWS.
     pub settled: bool,
 }
