@@ -5,3 +5,5 @@
 mod aws_adapter;
 mod harness;
 mod tidy;
+#[cfg(feature = "aws")]
+mod wire;
