@@ -28,11 +28,23 @@ pub struct Ahead {
     pub retired_at: Option<Timestamp>,
 }
 
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// One pass: what would be done now.
+    Now,
+    /// All that would follow, too.
+    ToTheEnd,
+}
+
 /// Runs one pass on a model, and all that would follow.
-pub fn look(input: &Input<'_>) -> Ahead {
+pub fn look(input: &Input<'_>, reach: Reach) -> Ahead {
     let mut run = Run::new(input);
     let wait = run.pass();
     let actions = std::mem::take(&mut run.actions);
+    if reach == Reach::Now {
+        return Ahead { actions, wait, forecast: Vec::new(), retired_at: None };
+    }
     let hopeless = wait.as_ref().is_some_and(|wait| !ends_by_itself(wait));
     if !hopeless && (wait.is_some() || !actions.is_empty() || View::new(input).warm.is_some()) {
         run.until_rest(wait.clone());

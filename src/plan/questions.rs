@@ -63,7 +63,12 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
         return candidate;
     }
     // 16, 17: clearing up does not wait for a candidate that waits.
-    let rest = retire::next(view).or_else(|| settings::update(view));
+    let clearing = retire::next(view);
+    let rest = match clearing {
+        Some(Answer::Act(_)) => clearing,
+        // What drains is waited for beside everything else.
+        waits => settings::update(view).filter(|answer| waits.is_none() || matches!(answer, Answer::Act(_))).or(waits),
+    };
     match (candidate, rest) {
         (Some(waits), Some(Answer::Act(action))) => actions_first(Answer::Act(action), None).or(Some(waits)),
         (Some(waits), _) => Some(waits),

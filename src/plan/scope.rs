@@ -8,6 +8,7 @@ use crate::names::{Digest, ServiceName};
 use crate::observed::state::{GroupState, Observation, ServiceState};
 use crate::time::Timestamp;
 
+use super::forecast::Reach;
 use super::memory::Memory;
 use super::types::{Change, Plan, Reason, ServicePlan, WaitingOn};
 use super::view::{File, Input, View};
@@ -163,11 +164,11 @@ fn start(view: &View<'_>) -> Start {
 }
 
 /// Plans every service of a scope.
-pub fn plan(input: &ScopeInput<'_>) -> Plan {
+pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
     let gates = input.gates();
     let empty = ServiceState::default();
     let services: Vec<ServicePlan> =
-        input.services().into_iter().map(|name| service::plan(&input.service(name, &gates, &empty))).collect();
+        input.services().into_iter().map(|name| service::plan(&input.service(name, &gates, &empty), reach)).collect();
     let mut diagnostics = input.desired.diagnostics.clone();
     for plan in &services {
         diagnostics.extend(remarks(input, plan));

@@ -9,14 +9,15 @@ use crate::time::Timestamp;
 
 use super::action::{Action, Mutation};
 use super::answer::Wait;
+use super::forecast::Reach;
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
 use super::{forecast, retire, rollback, rollout, settings};
 
 /// Plans one service.
-pub fn plan(input: &Input<'_>) -> ServicePlan {
+pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
     let view = View::new(input);
-    let ahead = forecast::look(input);
+    let ahead = forecast::look(input, reach);
     let change = classify(&view, ahead.wait.as_ref());
     let phase = phase(&view, change, &ahead.actions, ahead.wait.as_ref());
     let (rollback, rollback_until) = way_back(&view, change, ahead.retired_at);

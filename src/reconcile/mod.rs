@@ -12,3 +12,6 @@ pub mod target;
 
 pub use pass::{Event, Pass, Reconciler};
 pub use target::{ConfigRepository, Target};
+
+#[cfg(test)]
+mod simulation;

@@ -13,6 +13,7 @@ use crate::names::ServiceName;
 use crate::observed::marks::{Mark, Rejected};
 use crate::observed::state::{Observation, ServiceState};
 use crate::plan::action::{Action, Carrier, Mutation};
+use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
 use crate::plan::questions::{Next, next};
 use crate::plan::scope::{self, ScopeInput};
@@ -118,7 +119,7 @@ impl Reconciler {
     /// A page of the listings failed: nothing may be concluded, so there is no plan.
     pub async fn plan(&self, target: &Target) -> Result<Plan, CloudError> {
         let reading = self.read(target, None).await?;
-        Ok(self.plan_of(target, &reading))
+        Ok(self.plan_of(target, &reading, Reach::ToTheEnd))
     }
 
     /// One pass: reads and plans everything, then acts for each service that has something
@@ -128,7 +129,7 @@ impl Reconciler {
     /// As [`Self::plan`]: a pass whose listings failed does nothing at all.
     pub async fn pass(&self, target: &Target, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Pass, CloudError> {
         let reading = self.read(target, None).await?;
-        let mut plan = self.plan_of(target, &reading);
+        let mut plan = self.plan_of(target, &reading, Reach::Now);
         let gates = reading.input(target, &self.memories()).gates();
         let now = self.cloud.now();
         let turns: Vec<ServiceName> = plan
@@ -184,7 +185,7 @@ impl Reconciler {
             let empty = ServiceState::default();
             let input = input.service(&name, gates, &empty);
             let Next::Act(action) = next(&View::new(&input)) else {
-                turn.plan = Some(service::plan(&input));
+                turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
             };
             self.remember(&name, |memory| memory.note_attempt(&action));
@@ -196,7 +197,7 @@ impl Reconciler {
                 Err(error) => {
                     tell(Event::Failed { service: &name, action: &action, error: &error });
                     if !self.goes_on_without(&name, &action) {
-                        turn.plan = Some(service::plan(&input));
+                        turn.plan = Some(service::plan(&input, Reach::Now));
                         turn.error = Some(error);
                         break;
                     }
@@ -279,9 +280,9 @@ impl Reconciler {
         }
     }
 
-    fn plan_of(&self, target: &Target, reading: &Reading) -> Plan {
+    fn plan_of(&self, target: &Target, reading: &Reading, reach: Reach) -> Plan {
         let memories = self.memories();
-        let mut plan = scope::plan(&reading.input(target, &memories));
+        let mut plan = scope::plan(&reading.input(target, &memories), reach);
         plan.services.retain(|service| self.selected(&service.name));
         plan
     }

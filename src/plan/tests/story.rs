@@ -10,6 +10,7 @@ use crate::observed::resources::TargetHealth;
 use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot};
 use crate::plan::action::{Action, Mutation};
 use crate::plan::check::check;
+use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
 use crate::plan::model::Model;
 use crate::plan::questions::{Next, next};
@@ -184,7 +185,7 @@ impl Story {
 
     /// The whole plan.
     pub fn plan(&self) -> ServicePlan {
-        self.ask(service::plan)
+        self.ask(|input| service::plan(input, Reach::ToTheEnd))
     }
 
     /// The next action or wait.
