@@ -37,3 +37,21 @@ pub enum FileContent {
         reason: String,
     },
 }
+
+impl FileContent {
+    /// What stands where a regular file should: a phrase that follows the path, such as
+    /// `is a symbolic link to x`. For bytes it says that they are a file.
+    pub fn instead_of_a_file(&self) -> String {
+        match self {
+            Self::Bytes(_) => "is a regular file".to_owned(),
+            Self::Symlink { target } => {
+                let target: String = target.chars().take(80).collect();
+                format!("is a symbolic link to {target}; links are not followed")
+            }
+            Self::Submodule => "is a submodule, whose files are in another repository".to_owned(),
+            Self::Folder => "is a folder".to_owned(),
+            Self::TooLarge { size } => format!("has {size} bytes, too many to be read"),
+            Self::Unreadable { reason } => format!("can't be read: {reason}"),
+        }
+    }
+}

@@ -2,6 +2,21 @@
 //!
 //! Pure: bytes in, values and diagnostics out. No I/O, no clock, no environment.
 
+pub mod boot;
 pub mod diagnostic;
+pub mod digest;
 pub mod files;
 pub mod spec;
+
+mod keys;
+mod load;
+mod reader;
+mod release;
+mod scope;
+mod service;
+mod source;
+mod traffic;
+mod unsupported;
+mod walk;
+
+pub use load::load;

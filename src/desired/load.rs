@@ -1,0 +1,365 @@
+//! From the files of one commit to the desired state.
+
+use std::collections::BTreeMap;
+
+use crate::names::{AccountId, CommitId, Region, ServiceName};
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::files::{ConfigFiles, FileContent};
+use super::keys;
+use super::scope::{self, FrozenService};
+use super::service;
+use super::source::{self, Origin, Place, Table};
+use super::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use super::traffic::Claim;
+use super::unsupported;
+use super::walk::{self, Problem, Sources, Walk};
+
+const SCOPE_FILE: &str = "ionroller.toml";
+const SERVICES: &str = "services/";
+
+/// Reads all files and checks everything that can be known without AWS.
+///
+/// Problems never stop the reading: every problem of every file is in
+/// [`Desired::diagnostics`]. A service file with an error is [`ServiceFile::Broken`] and
+/// blocks its own service alone; a broken `ionroller.toml`, or no service file at all,
+/// leaves [`Desired::scope`] empty and blocks everything.
+pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
+    let mut desired = Desired { commit, scope: None, services: BTreeMap::new(), diagnostics: Vec::new() };
+    let scope = ScopeRead::of(files);
+    let mut services = Services::find(files, &mut desired.diagnostics);
+    services.read(files, &scope);
+    services.clashes(files);
+
+    let scope_path = in_repository(files, SCOPE_FILE);
+    let texts = services.found.iter().map(|service| (service.path.clone(), service.text));
+    let sources = Sources::new(texts.chain([(scope_path.clone(), scope.text)]));
+    let mut problems = scope.problems;
+    problems.extend(unknown_frozen(&scope.frozen, &services.found));
+    desired.scope = scope.config.filter(|_| !walk::has_errors(&problems) && !services.found.is_empty());
+    desired
+        .diagnostics
+        .extend(problems.into_iter().map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
+    let defaults = scope.defaults_problems.into_iter();
+    desired.diagnostics.extend(defaults.map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
+    if services.found.is_empty() {
+        desired.diagnostics.push(no_services(files));
+    }
+    for service in services.found {
+        let broken = walk::has_errors(&service.problems);
+        let located = service.problems.into_iter();
+        desired.diagnostics.extend(located.map(|problem| sources.diagnostic(problem, &service.path, &scope_path)));
+        let file = match service.spec {
+            Some(spec) if !broken => ServiceFile::Valid(Box::new(spec)),
+            _ => ServiceFile::Broken,
+        };
+        desired.services.insert(service.name, file);
+    }
+    sort(&mut desired.diagnostics);
+    desired
+}
+
+/// By file, line and column. What several services found in the defaults stands once.
+fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    let key = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.severity, d.message.clone(), d.help.clone());
+    diagnostics.sort_by_cached_key(key);
+    diagnostics.dedup();
+}
+
+fn in_repository(files: &ConfigFiles, path: &str) -> String {
+    format!("{}{path}", files.root)
+}
+
+fn no_services(files: &ConfigFiles) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "no service file")
+        .at(in_repository(files, SERVICES), None)
+        .help("add services/NAME.toml; if all services are to go, remove them one by one, not with their folder")
+}
+
+/// `ionroller.toml`, read as far as it could be.
+struct ScopeRead<'f> {
+    text: &'f str,
+    config: Option<ScopeConfig>,
+    region: Option<Region>,
+    account: Option<AccountId>,
+    frozen: Vec<FrozenService>,
+    /// `[defaults]`; none when the file couldn't be read, so that nobody knows them.
+    defaults: Option<Table>,
+    problems: Vec<Problem>,
+    /// `[defaults]` holds keys of the top level, perhaps a hold that was meant for all:
+    /// no service is what it seems.
+    loose_defaults: bool,
+    /// They block the services that take the defaults, not the scope.
+    defaults_problems: Vec<Problem>,
+}
+
+impl<'f> ScopeRead<'f> {
+    fn of(files: &'f ConfigFiles) -> Self {
+        let unreadable = |text, problem| Self {
+            text,
+            config: None,
+            region: None,
+            account: None,
+            frozen: Vec::new(),
+            defaults: None,
+            loose_defaults: false,
+            problems: vec![problem],
+            defaults_problems: Vec::new(),
+        };
+        let Some(content) = files.files.get(SCOPE_FILE) else { return unreadable("", no_scope_file(files)) };
+        let text = match text_of(content) {
+            (text, None) => text,
+            (text, Some(problem)) => return unreadable(text, problem),
+        };
+        let (table, syntax) = source::parse(text);
+        let mut walk = Walk::new(files, None, None, !syntax.is_empty());
+        let read = scope::read(&table, &mut walk);
+        walk.add(unsupported::scope(&table));
+        let mut scope = Self {
+            text,
+            config: read.config,
+            region: read.region,
+            account: read.account,
+            frozen: read.frozen,
+            defaults: None,
+            loose_defaults: false,
+            problems: walk.into_problems(),
+            defaults_problems: Vec::new(),
+        };
+        let defaults = table.table("defaults").map(|(defaults, _)| defaults.clone()).unwrap_or_default();
+        let defaults = defaults.with_origin(Origin::Defaults);
+        scope.loose_defaults = TOP_LEVEL.iter().any(|key| defaults.get(key).is_some());
+        scope.defaults_problems = defaults_problems(&defaults, files, &scope);
+        if syntax.is_empty() {
+            scope.defaults = Some(defaults);
+        } else {
+            keep_before(&mut scope.problems, &syntax);
+            keep_before(&mut scope.defaults_problems, &syntax);
+            scope.problems.extend(syntax.iter().map(syntax_problem));
+            scope.frozen.clear();
+        }
+        scope
+    }
+}
+
+/// The keys of a service that are no tables.
+const TOP_LEVEL: [&str; 3] = ["version", "redeploy", "paused"];
+
+/// Problems that the defaults have on their own, whoever takes them.
+fn defaults_problems(defaults: &Table, files: &ConfigFiles, scope: &ScopeRead<'_>) -> Vec<Problem> {
+    let Ok(name) = ServiceName::parse("defaults") else { return Vec::new() };
+    let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), true);
+    service::read(&name, defaults, &mut walk);
+    for entry in TOP_LEVEL.iter().filter_map(|key| defaults.get(key)) {
+        let message = format!("`{}` can't be a default", entry.key);
+        walk.error(entry.place, message, "defaults are tables: move it into the service files");
+    }
+    walk.into_problems()
+}
+
+fn no_scope_file(files: &ConfigFiles) -> Problem {
+    let near = files.files.keys().find(|path| path.eq_ignore_ascii_case(SCOPE_FILE));
+    let help = match near {
+        Some(near) => format!("rename {near} to {SCOPE_FILE}"),
+        None => "add it with scope and region, or name the folder that holds it".to_owned(),
+    };
+    Problem { severity: Severity::Error, place: Place::FILE, message: "the file is missing".to_owned(), help }
+}
+
+/// The text of a file, and why it isn't all of it. With a problem the text serves to
+/// find the problem's place.
+fn text_of(content: &FileContent) -> (&str, Option<Problem>) {
+    let problem =
+        |place, message, help: &str| Problem { severity: Severity::Error, place, message, help: help.to_owned() };
+    match content {
+        FileContent::Bytes(bytes) => match source::text_of(bytes) {
+            Ok(text) => (text, None),
+            Err(good) => {
+                let place = Place::at(Origin::Own, good.len());
+                (good, Some(problem(place, "not UTF-8".to_owned(), "save the file as UTF-8")))
+            }
+        },
+        other => ("", Some(problem(Place::FILE, other.instead_of_a_file(), "put a regular file there"))),
+    }
+}
+
+/// What follows a syntax error may stand in another table than the author meant.
+fn keep_before(problems: &mut Vec<Problem>, syntax: &[source::SyntaxError]) {
+    let first = syntax.first().map_or(usize::MAX, |error| error.offset);
+    problems.retain(|problem| problem.place.offset.is_some_and(|offset| offset < first));
+}
+
+fn syntax_problem(error: &source::SyntaxError) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place: Place::at(Origin::Own, error.offset),
+        message: format!("not TOML: {}", error.message),
+        help: "correct the syntax; what follows on other lines may change once this is right".to_owned(),
+    }
+}
+
+/// One file in `services/` that stands for a service.
+struct Found<'f> {
+    name: ServiceName,
+    /// In the repository.
+    path: String,
+    text: &'f str,
+    spec: Option<ServiceSpec>,
+    claim: Option<Claim>,
+    problems: Vec<Problem>,
+}
+
+struct Services<'f> {
+    found: Vec<Found<'f>>,
+}
+
+impl<'f> Services<'f> {
+    fn find(files: &'f ConfigFiles, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut found: Vec<Found<'f>> = Vec::new();
+        for (path, content) in &files.files {
+            let Some(below) = path.strip_prefix(SERVICES) else {
+                if path == "services" {
+                    let message = content.instead_of_a_file();
+                    let place = in_repository(files, path);
+                    diagnostics.push(
+                        Diagnostic::new(Severity::Error, message)
+                            .at(place, None)
+                            .help("make it a folder of service files"),
+                    );
+                }
+                continue;
+            };
+            match Entry::of(below) {
+                Entry::Service(name) if found.last().is_some_and(|last| last.name == name) => {}
+                Entry::Service(name) => {
+                    let inside = below.contains('/');
+                    let content = if inside { &FileContent::Folder } else { content };
+                    let path = format!("{}{SERVICES}{name}.toml", files.root);
+                    found.push(Found::new(name, path, content));
+                }
+                Entry::Ignored => {}
+                Entry::Wrong(severity, message, help) => {
+                    diagnostics
+                        .push(Diagnostic::new(severity, message).at(in_repository(files, path), None).help(help));
+                }
+            }
+        }
+        Self { found }
+    }
+
+    fn read(&mut self, files: &ConfigFiles, scope: &ScopeRead<'_>) {
+        for service in self.found.iter_mut().filter(|service| service.problems.is_empty()) {
+            let (table, syntax) = source::parse(service.text);
+            let merged = match &scope.defaults {
+                Some(defaults) => table.over(defaults),
+                None => table,
+            };
+            let partial = !syntax.is_empty() || scope.defaults.is_none();
+            let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), partial);
+            let read = service::read(&service.name, &merged, &mut walk);
+            service.problems = walk.into_problems();
+            service.claim = read.claim;
+            if !syntax.is_empty() {
+                keep_before(&mut service.problems, &syntax);
+                service.problems.extend(syntax.iter().map(syntax_problem));
+            }
+            // Without the defaults, and with some that nobody may have, what the file
+            // would mean is not known.
+            service.spec = read.spec.filter(|_| scope.defaults.is_some() && !scope.loose_defaults);
+        }
+    }
+
+    /// Two services that want the same place on a listener: both files are wrong.
+    fn clashes(&mut self, files: &ConfigFiles) {
+        let mut wanted: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, service) in self.found.iter().enumerate() {
+            if let Some(claim) = &service.claim {
+                wanted.entry((claim.listener.clone(), claim.priority)).or_default().push(index);
+            }
+        }
+        for ((listener, priority), indexes) in wanted.iter().filter(|(_, indexes)| indexes.len() > 1) {
+            for index in indexes {
+                let others: Vec<String> = indexes
+                    .iter()
+                    .filter(|other| *other != index)
+                    .filter_map(|other| {
+                        Some(in_repository(files, &format!("{SERVICES}{}.toml", self.found.get(*other)?.name)))
+                    })
+                    .collect();
+                let what = priority.map_or("the default action".to_owned(), |priority| format!("priority {priority}"));
+                let message =
+                    format!("{what} of {} is taken by {} as well", listener.load_balancer(), others.join(", "));
+                let Some(service) = self.found.get_mut(*index) else { continue };
+                let place = service.claim.as_ref().map_or(Place::FILE, |claim| claim.place);
+                let help = "give each service a priority of its own on the listener".to_owned();
+                service.problems.push(Problem { severity: Severity::Error, place, message, help });
+            }
+        }
+    }
+}
+
+impl<'f> Found<'f> {
+    fn new(name: ServiceName, path: String, content: &'f FileContent) -> Self {
+        let (text, problem) = text_of(content);
+        let problems = problem.into_iter().collect();
+        Self { name, path, text, spec: None, claim: None, problems }
+    }
+}
+
+/// What a path below `services/` is.
+enum Entry {
+    Service(ServiceName),
+    Ignored,
+    Wrong(Severity, String, &'static str),
+}
+
+impl Entry {
+    fn of(below: &str) -> Self {
+        let (first, inside) = below.split_once('/').map_or((below, None), |(first, inside)| (first, Some(inside)));
+        if let Some(stem) = first.strip_suffix(".toml") {
+            return match ServiceName::parse(stem) {
+                Ok(name) => Self::Service(name),
+                Err(error) => {
+                    Self::Wrong(Severity::Error, error.to_string(), "rename the file: its stem is the service's name")
+                }
+            };
+        }
+        let toml = below.to_ascii_lowercase().ends_with(".toml");
+        match inside {
+            Some(_) if toml => Self::Wrong(
+                Severity::Error,
+                "a service file in a folder of its own is not read".to_owned(),
+                "service files stand directly in services/: move it there",
+            ),
+            None if toml => Self::Wrong(
+                Severity::Error,
+                "not read, because of its name".to_owned(),
+                "end the name in .toml, in lower case",
+            ),
+            // What people keep beside files: notes, .gitkeep, an editor's settings.
+            _ if first.starts_with('.') || first.to_ascii_lowercase().starts_with("readme") => Self::Ignored,
+            _ => Self::Wrong(
+                Severity::Warning,
+                "not a service file".to_owned(),
+                "services/ holds NAME.toml files; keep scripts and notes in another folder",
+            ),
+        }
+    }
+}
+
+/// Freezes for services that don't exist hold nothing.
+fn unknown_frozen(frozen: &[FrozenService], found: &[Found<'_>]) -> Vec<Problem> {
+    let names: Vec<&str> = found.iter().map(|service| service.name.as_str()).collect();
+    let unknown = frozen.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+    unknown
+        .map(|(name, place)| Problem {
+            severity: Severity::Warning,
+            place: *place,
+            message: format!("the freeze names `{name}`, which has no file"),
+            help: match keys::nearest(name.as_str(), names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "remove it from the freeze".to_owned(),
+            },
+        })
+        .collect()
+}
