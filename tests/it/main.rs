@@ -1,3 +1,4 @@
 //! Integration tests.
 
+mod boot;
 mod configs;
