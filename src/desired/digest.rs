@@ -1,105 +1,190 @@
-//! The identity of a release: everything that shapes its machines, in a canonical form.
+//! The identity of a release: SHA-256 over a canonical form of everything that shapes
+//! its machines.
 //!
-//! Version 1 of the form is fixed for ever: golden digests are tests. Keys that are absent or
-//! at their default are left out, so that a key added later changes no digest by itself.
+//! The canonical form, version 1, is text. Its first line is `ionroller release 1`; then
+//! one line `KEY=VALUE` for each key that is set to something else than its default,
+//! sorted by the bytes of KEY. VALUE is JSON without spaces: a string, a number, or a list. KEY is the
+//! dotted path in the service file. Every line ends in a line feed.
+//!
+//! - `machine.user_data` is the script's content, not its path.
+//! - `machine.ami` of a named AMI is the pattern with the version filled in.
+//! - `network.subnets` and `network.security_groups` are sorted and without repetition.
+//! - `load_balancer.port` is there for every service behind a load balancer, also at its
+//!   default: it is what tells such a release from the same one without.
+//! - `load_balancer.health_check.port` and `.protocol` are absent when they equal those
+//!   of the traffic.
+//!
+//! The boot script's template is not in it: a new ionroller must not replace machines.
+//! For the same reason this form never changes; a second version would need both.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::names::Digest;
 
-use super::spec::{Ami, Protocol, SecretRef, ServiceSpec};
+use super::spec::{Ami, HealthCheckSpec, Image, LoadBalancer, Machine, Network, Protocol, SecretRef, ServiceSpec};
 
-/// The digest of a release. It does not cover capacity, scaling, tags, timings, rules,
-/// rollout, retention or the boot script's template.
-pub fn of(spec: &ServiceSpec) -> Digest {
+type Lines = BTreeMap<String, Value>;
+
+/// The digest of the release that a service file describes. The fields `digest` and
+/// `user_data` of the spec are not read: they follow from the others.
+pub fn digest(spec: &ServiceSpec) -> Digest {
     Digest::of(canonical(spec).as_bytes())
 }
 
-/// One line a key, as `key=` and the value as a JSON text, in a fixed order.
+/// The canonical form, version 1.
 fn canonical(spec: &ServiceSpec) -> String {
-    let mut form = Form(String::from("ionroller release 1\n"));
-    form.line("version", spec.version.as_str());
-    form.optional("redeploy", spec.redeploy.as_deref());
-    if let Some(image) = &spec.image {
-        form.line("image.repository", &image.repository);
-        form.optional("image.digest", image.digest.as_deref());
-        for port in &image.ports {
-            form.line("image.ports", &format!("{}:{}", port.host, port.container));
-        }
-        for word in &image.command {
-            form.line("image.command", word);
-        }
-        for volume in &image.volumes {
-            form.line("image.volumes", &format!("{}:{}", volume.host, volume.container));
-        }
+    let ServiceSpec {
+        // The digest is unique within its service; the name is no part of it.
+        name: _,
+        version,
+        redeploy,
+        // A hold on whatever runs.
+        paused: _,
+        image,
+        machine,
+        env,
+        secrets,
+        network,
+        // Changed in place, without new machines.
+        capacity: _,
+        load_balancer,
+        rollout: _,
+        retention: _,
+        tags: _,
+        // Made from the rest.
+        digest: _,
+        user_data: _,
+    } = spec;
+    let mut lines = Lines::new();
+    put(&mut lines, "version", json!(version.as_str()));
+    put_some(&mut lines, "redeploy", redeploy.as_ref());
+    if let Some(image) = image {
+        put_image(&mut lines, image);
     }
-    let machine = &spec.machine;
-    match &machine.ami {
-        Ami::Id(id) => form.line("machine.ami", id),
-        Ami::Name(name) => form.line("machine.ami", &format!("name:{name}")),
+    put_machine(&mut lines, machine);
+    for (name, value) in env {
+        put(&mut lines, &format!("env.{name}"), json!(value));
     }
-    form.line("machine.instance_type", &machine.instance_type);
-    form.optional("machine.instance_profile", machine.instance_profile.as_deref());
-    form.optional("machine.key_name", machine.key_name.as_deref());
-    form.optional("machine.root_volume_gib", machine.root_volume_gib.map(|gib| gib.to_string()).as_deref());
-    form.optional("machine.user_data", machine.user_data.as_ref().map(|script| script.content.as_str()));
-    for (key, value) in &spec.env {
-        form.line(&format!("env.{key}"), value);
+    for (name, reference) in secrets {
+        put(&mut lines, &format!("secrets.{name}"), json!(written(reference)));
     }
-    for (key, reference) in &spec.secrets {
-        let reference = match reference {
-            SecretRef::Ssm(path) => format!("ssm:{path}"),
-            SecretRef::SecretsManager(name) => format!("secretsmanager:{name}"),
-        };
-        form.line(&format!("secrets.{key}"), &reference);
+    put_network(&mut lines, network);
+    if let Some(balancer) = load_balancer {
+        put_load_balancer(&mut lines, balancer);
     }
-    for subnet in &spec.network.subnets {
-        form.line("network.subnets", subnet);
+    let mut text = String::from("ionroller release 1\n");
+    for (key, value) in lines {
+        text.push_str(&format!("{key}={value}\n"));
     }
-    for group in &spec.network.security_groups {
-        form.line("network.security_groups", group);
-    }
-    traffic(&mut form, spec);
-    form.0
+    text
 }
 
-fn traffic(form: &mut Form, spec: &ServiceSpec) {
-    let Some(lb) = &spec.load_balancer else { return };
-    let default_port = spec.image.as_ref().and_then(|image| image.ports.first()).map(|port| port.host);
-    if default_port != Some(lb.port) {
-        form.line("load_balancer.port", &lb.port.to_string());
-    }
-    if lb.protocol != Protocol::Http {
-        form.line("load_balancer.protocol", lb.protocol.as_str());
-    }
-    let check = &lb.health_check;
-    if check.path != "/" {
-        form.line("load_balancer.health_check.path", &check.path);
-    }
-    form.optional(
-        "load_balancer.health_check.port",
-        check.port.filter(|port| *port != lb.port).map(|port| port.to_string()).as_deref(),
-    );
-    form.optional(
-        "load_balancer.health_check.protocol",
-        check.protocol.filter(|p| *p != lb.protocol).map(Protocol::as_str),
-    );
-    if check.matcher != "200" {
-        form.line("load_balancer.health_check.matcher", &check.matcher);
+fn put(lines: &mut Lines, key: &str, value: Value) {
+    lines.insert(key.to_owned(), value);
+}
+
+fn put_some(lines: &mut Lines, key: &str, value: Option<&String>) {
+    if let Some(value) = value {
+        put(lines, key, json!(value));
     }
 }
 
-struct Form(String);
-
-impl Form {
-    fn line(&mut self, key: &str, value: &str) {
-        // JSON text: no value can look like another line.
-        let _ = writeln!(self.0, "{key}={}", serde_json::Value::from(value));
+fn put_image(lines: &mut Lines, image: &Image) {
+    let Image { repository, digest, ports, command, volumes } = image;
+    put(lines, "image.repository", json!(repository));
+    put_some(lines, "image.digest", digest.as_ref());
+    if !ports.is_empty() {
+        let pairs: Vec<_> = ports.iter().map(|port| json!([port.host, port.container])).collect();
+        put(lines, "image.ports", json!(pairs));
     }
-
-    fn optional(&mut self, key: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.line(key, value);
-        }
+    if !command.is_empty() {
+        put(lines, "image.command", json!(command));
+    }
+    if !volumes.is_empty() {
+        let pairs: Vec<_> = volumes.iter().map(|volume| json!([volume.host, volume.container])).collect();
+        put(lines, "image.volumes", json!(pairs));
     }
 }
+
+fn put_machine(lines: &mut Lines, machine: &Machine) {
+    let Machine { ami, instance_type, instance_profile, key_name, root_volume_gib, user_data } = machine;
+    let ami = match ami {
+        Ami::Id(id) => id.clone(),
+        Ami::Name(pattern) => format!("name:{pattern}"),
+    };
+    put(lines, "machine.ami", json!(ami));
+    put(lines, "machine.instance_type", json!(instance_type));
+    put_some(lines, "machine.instance_profile", instance_profile.as_ref());
+    put_some(lines, "machine.key_name", key_name.as_ref());
+    if let Some(gib) = root_volume_gib {
+        put(lines, "machine.root_volume_gib", json!(gib));
+    }
+    put_some(lines, "machine.user_data", user_data.as_ref().map(|script| &script.content));
+}
+
+fn put_network(lines: &mut Lines, network: &Network) {
+    let Network { subnets, security_groups } = network;
+    let set = |items: &[String]| {
+        let mut items = items.to_vec();
+        items.sort();
+        items.dedup();
+        json!(items)
+    };
+    put(lines, "network.subnets", set(subnets));
+    put(lines, "network.security_groups", set(security_groups));
+}
+
+fn put_load_balancer(lines: &mut Lines, balancer: &LoadBalancer) {
+    let LoadBalancer {
+        // A rule moves in place; another load balancer is refused elsewhere.
+        listener: _,
+        rule: _,
+        port,
+        protocol,
+        health_check,
+        // An attribute of the target group, changed in place.
+        deregistration_delay: _,
+        // How the first release begins, not what it is.
+        adopt: _,
+    } = balancer;
+    let HealthCheckSpec {
+        path,
+        port: check_port,
+        protocol: check_protocol,
+        // Changed in place.
+        interval: _,
+        timeout: _,
+        healthy: _,
+        unhealthy: _,
+        matcher,
+    } = health_check;
+    put(lines, "load_balancer.port", json!(port));
+    if *protocol != Protocol::Http {
+        put(lines, "load_balancer.protocol", json!(protocol.as_str()));
+    }
+    if path != "/" {
+        put(lines, "load_balancer.health_check.path", json!(path));
+    }
+    if let Some(check_port) = check_port.filter(|check_port| check_port != port) {
+        put(lines, "load_balancer.health_check.port", json!(check_port));
+    }
+    if let Some(check_protocol) = check_protocol.filter(|check_protocol| check_protocol != protocol) {
+        put(lines, "load_balancer.health_check.protocol", json!(check_protocol.as_str()));
+    }
+    if matcher != "200" {
+        put(lines, "load_balancer.health_check.matcher", json!(matcher));
+    }
+}
+
+/// A reference as the service file writes it.
+fn written(reference: &SecretRef) -> String {
+    match reference {
+        SecretRef::Ssm(path) => format!("ssm:{path}"),
+        SecretRef::SecretsManager(name) => format!("secretsmanager:{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

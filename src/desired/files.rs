@@ -1,47 +1,57 @@
-//! The files of a config folder as they were read, before anything is parsed.
-//!
-//! Pure values: `git` fills them from a commit or from a folder on disk, the
-//! loader turns them into desired state or diagnostics. What cannot be read
-//! stays in the map with its reason, because a file that is broken must never
-//! look like a file that was deleted.
+//! The files of a config folder, as bytes, wherever they were read from.
 
 use std::collections::BTreeMap;
 
-/// What was found in a config folder: `ionroller.toml`, the direct children of
-/// `services` and everything below `files`, and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The files below the config folder of one commit, or of a plain folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigFiles {
-    /// The config folder relative to the root of its repository: `""`, or a
-    /// path that ends in `/`. Put before a key of `files` it gives the path
-    /// that a person knows.
+    /// The config folder inside the repository: empty, or a path that ends in `/`.
+    /// Diagnostics name files relative to the repository, so it goes before them.
     pub root: String,
-    /// By path relative to the config folder, `/` between the parts. Characters
-    /// that cannot be shown are escaped; such a file is `Unreadable`.
+    /// Path relative to the config folder → what is there.
     pub files: BTreeMap<String, FileContent>,
 }
 
-/// One entry of a config folder.
+/// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
-    /// A regular file, whole.
+    /// A regular file.
     Bytes(Vec<u8>),
-    /// A symbolic link. Never followed: its target may lie outside the commit.
+    /// A symbolic link. It is never followed: its target may lie outside the repository.
     Symlink {
-        /// Where it points, escaped for display.
+        /// Where it points, as text.
         target: String,
     },
-    /// A submodule: a commit of another repository, which is not fetched.
+    /// A submodule; its files belong to another repository.
     Submodule,
-    /// A folder where a file is expected, such as one inside `services`.
+    /// A folder where a file was expected.
     Folder,
-    /// A file above the size limit, not read.
+    /// A regular file above the size limit, not read.
     TooLarge {
         /// Its size in bytes.
         size: u64,
     },
-    /// Something is there and cannot be used.
+    /// It could not be read.
     Unreadable {
-        /// Why: a phrase that completes "cannot be used: …".
+        /// Why.
         reason: String,
     },
+}
+
+impl FileContent {
+    /// What stands where a regular file should: a phrase that follows the path, such as
+    /// `is a symbolic link to x`. For bytes it says that they are a file.
+    pub fn instead_of_a_file(&self) -> String {
+        match self {
+            Self::Bytes(_) => "is a regular file".to_owned(),
+            Self::Symlink { target } => {
+                let target: String = target.chars().take(80).collect();
+                format!("is a symbolic link to {target}; links are not followed")
+            }
+            Self::Submodule => "is a submodule, whose files are in another repository".to_owned(),
+            Self::Folder => "is a folder".to_owned(),
+            Self::TooLarge { size } => format!("has {size} bytes, too many to be read"),
+            Self::Unreadable { reason } => format!("can't be read: {reason}"),
+        }
+    }
 }

@@ -1,152 +1,365 @@
-//! All files of a config folder: each is read on its own, and all problems are reported.
+//! From the files of one commit to the desired state.
 
 use std::collections::BTreeMap;
 
-use crate::names::{CommitId, ServiceName};
+use crate::names::{AccountId, CommitId, Region, ServiceName};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::{ConfigFiles, FileContent};
-use super::reader::{Problems, is_clean};
-use super::source::{self, Node, Table, Value};
+use super::keys;
+use super::scope::{self, FrozenService};
+use super::service;
+use super::source::{self, Origin, Place, Table};
 use super::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
-use super::{scope_file, service_file, unsupported};
+use super::traffic::Claim;
+use super::unsupported;
+use super::walk::{self, Problem, Sources, Walk};
 
-/// The scope's file.
 const SCOPE_FILE: &str = "ionroller.toml";
-
-/// The folder of the services' files.
 const SERVICES: &str = "services/";
 
-/// Reads a config folder.
+/// Reads all files and checks everything that can be known without AWS.
+///
+/// Problems never stop the reading: every problem of every file is in
+/// [`Desired::diagnostics`]. A service file with an error is [`ServiceFile::Broken`] and
+/// blocks its own service alone; a broken `ionroller.toml`, or no service file at all,
+/// leaves [`Desired::scope`] empty and blocks everything.
 pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
-    let mut problems = Problems::new();
-    let scope = read_scope(files, &mut problems);
-    let mut services = BTreeMap::new();
-    for (path, content) in files.files.iter().filter(|(path, _)| path.starts_with(SERVICES)) {
-        let file = format!("{}{path}", files.root);
-        let Some(name) = service_name(path, &file, content, &mut problems) else { continue };
-        let mut found = Problems::new();
-        let spec = read_service(files, &name, &file, content, &scope, &mut found);
-        problems.append(&mut found);
-        services.insert(name, spec.map_or(ServiceFile::Broken, |spec| ServiceFile::Valid(Box::new(spec))));
+    let mut desired = Desired { commit, scope: None, services: BTreeMap::new(), diagnostics: Vec::new() };
+    let scope = ScopeRead::of(files);
+    let mut services = Services::find(files, &mut desired.diagnostics);
+    services.read(files, &scope);
+    services.clashes(files);
+
+    let scope_path = in_repository(files, SCOPE_FILE);
+    let texts = services.found.iter().map(|service| (service.path.clone(), service.text));
+    let sources = Sources::new(texts.chain([(scope_path.clone(), scope.text)]));
+    let mut problems = scope.problems;
+    problems.extend(unknown_frozen(&scope.frozen, &services.found));
+    desired.scope = scope.config.filter(|_| !walk::has_errors(&problems) && !services.found.is_empty());
+    desired
+        .diagnostics
+        .extend(problems.into_iter().map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
+    let defaults = scope.defaults_problems.into_iter();
+    desired.diagnostics.extend(defaults.map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
+    if services.found.is_empty() {
+        desired.diagnostics.push(no_services(files));
     }
-    one_rule_a_place(files, &mut services, &mut problems);
-    let mut config = scope.config;
-    if services.is_empty() {
-        let message = "there is no service: the folder `services` has no file NAME.toml";
-        let problem = Diagnostic::new(Severity::Error, message).at(format!("{}services", files.root), None);
-        problems.push(problem.help("nothing is done for a scope without services, since that may be a mistake"));
-        config = None;
+    for service in services.found {
+        let broken = walk::has_errors(&service.problems);
+        let located = service.problems.into_iter();
+        desired.diagnostics.extend(located.map(|problem| sources.diagnostic(problem, &service.path, &scope_path)));
+        let file = match service.spec {
+            Some(spec) if !broken => ServiceFile::Valid(Box::new(spec)),
+            _ => ServiceFile::Broken,
+        };
+        desired.services.insert(service.name, file);
     }
-    problems.sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
-    problems.dedup();
-    Desired { commit, scope: config, services, diagnostics: problems }
+    sort(&mut desired.diagnostics);
+    desired
 }
 
-struct Scope {
+/// By file, line and column. What several services found in the defaults stands once.
+fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    let key = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.severity, d.message.clone(), d.help.clone());
+    diagnostics.sort_by_cached_key(key);
+    diagnostics.dedup();
+}
+
+fn in_repository(files: &ConfigFiles, path: &str) -> String {
+    format!("{}{path}", files.root)
+}
+
+fn no_services(files: &ConfigFiles) -> Diagnostic {
+    Diagnostic::new(Severity::Error, "no service file")
+        .at(in_repository(files, SERVICES), None)
+        .help("add services/NAME.toml; if all services are to go, remove them one by one, not with their folder")
+}
+
+/// `ionroller.toml`, read as far as it could be.
+struct ScopeRead<'f> {
+    text: &'f str,
     config: Option<ScopeConfig>,
-    defaults: Table,
+    region: Option<Region>,
+    account: Option<AccountId>,
+    frozen: Vec<FrozenService>,
+    /// `[defaults]`; none when the file couldn't be read, so that nobody knows them.
+    defaults: Option<Table>,
+    problems: Vec<Problem>,
+    /// `[defaults]` holds keys of the top level, perhaps a hold that was meant for all:
+    /// no service is what it seems.
+    loose_defaults: bool,
+    /// They block the services that take the defaults, not the scope.
+    defaults_problems: Vec<Problem>,
 }
 
-fn read_scope(files: &ConfigFiles, problems: &mut Problems) -> Scope {
-    let file = format!("{}{SCOPE_FILE}", files.root);
-    let nothing = Scope { config: None, defaults: Table::new() };
-    let Some(content) = files.files.get(SCOPE_FILE) else {
-        let problem = Diagnostic::new(Severity::Error, "the scope's file is missing").at(file, None);
-        problems.push(problem.help("add ionroller.toml with scope and region"));
-        return nothing;
+impl<'f> ScopeRead<'f> {
+    fn of(files: &'f ConfigFiles) -> Self {
+        let unreadable = |text, problem| Self {
+            text,
+            config: None,
+            region: None,
+            account: None,
+            frozen: Vec::new(),
+            defaults: None,
+            loose_defaults: false,
+            problems: vec![problem],
+            defaults_problems: Vec::new(),
+        };
+        let Some(content) = files.files.get(SCOPE_FILE) else { return unreadable("", no_scope_file(files)) };
+        let text = match text_of(content) {
+            (text, None) => text,
+            (text, Some(problem)) => return unreadable(text, problem),
+        };
+        let (table, syntax) = source::parse(text);
+        let mut walk = Walk::new(files, None, None, !syntax.is_empty());
+        let read = scope::read(&table, &mut walk);
+        walk.add(unsupported::scope(&table));
+        let mut scope = Self {
+            text,
+            config: read.config,
+            region: read.region,
+            account: read.account,
+            frozen: read.frozen,
+            defaults: None,
+            loose_defaults: false,
+            problems: walk.into_problems(),
+            defaults_problems: Vec::new(),
+        };
+        let defaults = table.table("defaults").map(|(defaults, _)| defaults.clone()).unwrap_or_default();
+        let defaults = defaults.with_origin(Origin::Defaults);
+        scope.loose_defaults = TOP_LEVEL.iter().any(|key| defaults.get(key).is_some());
+        scope.defaults_problems = defaults_problems(&defaults, files, &scope);
+        if syntax.is_empty() {
+            scope.defaults = Some(defaults);
+        } else {
+            keep_before(&mut scope.problems, &syntax);
+            keep_before(&mut scope.defaults_problems, &syntax);
+            scope.problems.extend(syntax.iter().map(syntax_problem));
+            scope.frozen.clear();
+        }
+        scope
+    }
+}
+
+/// The keys of a service that are no tables.
+const TOP_LEVEL: [&str; 3] = ["version", "redeploy", "paused"];
+
+/// Problems that the defaults have on their own, whoever takes them.
+fn defaults_problems(defaults: &Table, files: &ConfigFiles, scope: &ScopeRead<'_>) -> Vec<Problem> {
+    let Ok(name) = ServiceName::parse("defaults") else { return Vec::new() };
+    let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), true);
+    service::read(&name, defaults, &mut walk);
+    for entry in TOP_LEVEL.iter().filter_map(|key| defaults.get(key)) {
+        let message = format!("`{}` can't be a default", entry.key);
+        walk.error(entry.place, message, "defaults are tables: move it into the service files");
+    }
+    walk.into_problems()
+}
+
+fn no_scope_file(files: &ConfigFiles) -> Problem {
+    let near = files.files.keys().find(|path| path.eq_ignore_ascii_case(SCOPE_FILE));
+    let help = match near {
+        Some(near) => format!("rename {near} to {SCOPE_FILE}"),
+        None => "add it with scope and region, or name the folder that holds it".to_owned(),
     };
-    let mut found = Problems::new();
-    let node = bytes_of(&file, content, &mut found).and_then(|bytes| source::parse(&file, bytes, &mut found));
-    let syntax = is_clean(&found);
-    problems.append(&mut found);
-    let Some(node) = node else { return nothing };
-    let read = scope_file::read(&node, problems);
-    Scope { config: read.config.filter(|_| syntax), defaults: read.defaults }
+    Problem { severity: Severity::Error, place: Place::FILE, message: "the file is missing".to_owned(), help }
 }
 
-/// A file's bytes, or a problem that says what stands there instead.
-fn bytes_of<'a>(file: &str, content: &'a FileContent, problems: &mut Problems) -> Option<&'a [u8]> {
-    let (what, help) = match content {
-        FileContent::Bytes(bytes) => return Some(bytes),
-        FileContent::Symlink { target } => {
-            (format!("a symbolic link to {target}"), "links are not followed; put the file itself here")
-        }
-        FileContent::Submodule => {
-            ("a submodule".to_owned(), "its files belong to another repository; put the file itself here")
-        }
-        FileContent::Folder => ("a folder".to_owned(), "put a file here, or move the folder elsewhere"),
-        FileContent::TooLarge { size } => (format!("{size} bytes long"), "no config file is longer than 1 MiB"),
-        FileContent::Unreadable { reason } => (format!("unreadable: {reason}"), "look at the file"),
-    };
-    problems.push(
-        Diagnostic::new(Severity::Error, format!("this is {what}, and must be a file")).at(file, None).help(help),
-    );
-    None
+/// The text of a file, and why it isn't all of it. With a problem the text serves to
+/// find the problem's place.
+fn text_of(content: &FileContent) -> (&str, Option<Problem>) {
+    let problem =
+        |place, message, help: &str| Problem { severity: Severity::Error, place, message, help: help.to_owned() };
+    match content {
+        FileContent::Bytes(bytes) => match source::text_of(bytes) {
+            Ok(text) => (text, None),
+            Err(good) => {
+                let place = Place::at(Origin::Own, good.len());
+                (good, Some(problem(place, "not UTF-8".to_owned(), "save the file as UTF-8")))
+            }
+        },
+        other => ("", Some(problem(Place::FILE, other.instead_of_a_file(), "put a regular file there"))),
+    }
 }
 
-/// The service that a path names, or a problem.
-fn service_name(path: &str, file: &str, content: &FileContent, problems: &mut Problems) -> Option<ServiceName> {
-    let name = path.strip_prefix(SERVICES)?;
-    let Some(stem) = name.strip_suffix(".toml") else {
-        if *content == FileContent::Folder || !name.contains('/') {
-            let problem = Diagnostic::new(Severity::Warning, "this is no service file and is ignored").at(file, None);
-            problems.push(problem.help("service files are services/NAME.toml"));
+/// What follows a syntax error may stand in another table than the author meant.
+fn keep_before(problems: &mut Vec<Problem>, syntax: &[source::SyntaxError]) {
+    let first = syntax.first().map_or(usize::MAX, |error| error.offset);
+    problems.retain(|problem| problem.place.offset.is_some_and(|offset| offset < first));
+}
+
+fn syntax_problem(error: &source::SyntaxError) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place: Place::at(Origin::Own, error.offset),
+        message: format!("not TOML: {}", error.message),
+        help: "correct the syntax; what follows on other lines may change once this is right".to_owned(),
+    }
+}
+
+/// One file in `services/` that stands for a service.
+struct Found<'f> {
+    name: ServiceName,
+    /// In the repository.
+    path: String,
+    text: &'f str,
+    spec: Option<ServiceSpec>,
+    claim: Option<Claim>,
+    problems: Vec<Problem>,
+}
+
+struct Services<'f> {
+    found: Vec<Found<'f>>,
+}
+
+impl<'f> Services<'f> {
+    fn find(files: &'f ConfigFiles, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut found: Vec<Found<'f>> = Vec::new();
+        for (path, content) in &files.files {
+            let Some(below) = path.strip_prefix(SERVICES) else {
+                if path == "services" {
+                    let message = content.instead_of_a_file();
+                    let place = in_repository(files, path);
+                    diagnostics.push(
+                        Diagnostic::new(Severity::Error, message)
+                            .at(place, None)
+                            .help("make it a folder of service files"),
+                    );
+                }
+                continue;
+            };
+            match Entry::of(below) {
+                Entry::Service(name) if found.last().is_some_and(|last| last.name == name) => {}
+                Entry::Service(name) => {
+                    let inside = below.contains('/');
+                    let content = if inside { &FileContent::Folder } else { content };
+                    let path = format!("{}{SERVICES}{name}.toml", files.root);
+                    found.push(Found::new(name, path, content));
+                }
+                Entry::Ignored => {}
+                Entry::Wrong(severity, message, help) => {
+                    diagnostics
+                        .push(Diagnostic::new(severity, message).at(in_repository(files, path), None).help(help));
+                }
+            }
         }
-        return None;
-    };
-    match ServiceName::parse(stem) {
-        Ok(name) => Some(name),
-        Err(error) => {
-            problems.push(Diagnostic::new(Severity::Error, error.to_string()).at(file, None).help("rename the file"));
-            None
+        Self { found }
+    }
+
+    fn read(&mut self, files: &ConfigFiles, scope: &ScopeRead<'_>) {
+        for service in self.found.iter_mut().filter(|service| service.problems.is_empty()) {
+            let (table, syntax) = source::parse(service.text);
+            let merged = match &scope.defaults {
+                Some(defaults) => table.over(defaults),
+                None => table,
+            };
+            let partial = !syntax.is_empty() || scope.defaults.is_none();
+            let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), partial);
+            let read = service::read(&service.name, &merged, &mut walk);
+            service.problems = walk.into_problems();
+            service.claim = read.claim;
+            if !syntax.is_empty() {
+                keep_before(&mut service.problems, &syntax);
+                service.problems.extend(syntax.iter().map(syntax_problem));
+            }
+            // Without the defaults, and with some that nobody may have, what the file
+            // would mean is not known.
+            service.spec = read.spec.filter(|_| scope.defaults.is_some() && !scope.loose_defaults);
+        }
+    }
+
+    /// Two services that want the same place on a listener: both files are wrong.
+    fn clashes(&mut self, files: &ConfigFiles) {
+        let mut wanted: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, service) in self.found.iter().enumerate() {
+            if let Some(claim) = &service.claim {
+                wanted.entry((claim.listener.clone(), claim.priority)).or_default().push(index);
+            }
+        }
+        for ((listener, priority), indexes) in wanted.iter().filter(|(_, indexes)| indexes.len() > 1) {
+            for index in indexes {
+                let others: Vec<String> = indexes
+                    .iter()
+                    .filter(|other| *other != index)
+                    .filter_map(|other| {
+                        Some(in_repository(files, &format!("{SERVICES}{}.toml", self.found.get(*other)?.name)))
+                    })
+                    .collect();
+                let what = priority.map_or("the default action".to_owned(), |priority| format!("priority {priority}"));
+                let message =
+                    format!("{what} of {} is taken by {} as well", listener.load_balancer(), others.join(", "));
+                let Some(service) = self.found.get_mut(*index) else { continue };
+                let place = service.claim.as_ref().map_or(Place::FILE, |claim| claim.place);
+                let help = "give each service a priority of its own on the listener".to_owned();
+                service.problems.push(Problem { severity: Severity::Error, place, message, help });
+            }
         }
     }
 }
 
-fn read_service(
-    files: &ConfigFiles,
-    name: &ServiceName,
-    file: &str,
-    content: &FileContent,
-    scope: &Scope,
-    problems: &mut Problems,
-) -> Option<ServiceSpec> {
-    let bytes = bytes_of(file, content, problems)?;
-    let mut node: Node = source::parse(file, bytes, problems)?;
-    let syntax = is_clean(problems);
-    if let Value::Table(table) = &mut node.value {
-        source::merge_beneath(table, &scope.defaults);
+impl<'f> Found<'f> {
+    fn new(name: ServiceName, path: String, content: &'f FileContent) -> Self {
+        let (text, problem) = text_of(content);
+        let problems = problem.into_iter().collect();
+        Self { name, path, text, spec: None, claim: None, problems }
     }
-    let spec = service_file::read(name, &node, files, scope.config.as_ref(), problems);
-    let spec = spec.filter(|_| syntax && is_clean(problems))?;
-    unsupported::check(&spec, &node, problems);
-    is_clean(problems).then_some(spec)
 }
 
-/// One listener and priority belong to one service: of several, none may act.
-fn one_rule_a_place(files: &ConfigFiles, services: &mut BTreeMap<ServiceName, ServiceFile>, problems: &mut Problems) {
-    let mut places: BTreeMap<(String, Option<u32>), Vec<ServiceName>> = BTreeMap::new();
-    for (name, file) in services.iter() {
-        if let ServiceFile::Valid(spec) = file
-            && let Some(lb) = &spec.load_balancer
-        {
-            let place = (lb.listener.to_string(), lb.rule.as_ref().map(|rule| rule.priority));
-            places.entry(place).or_default().push(name.clone());
+/// What a path below `services/` is.
+enum Entry {
+    Service(ServiceName),
+    Ignored,
+    Wrong(Severity, String, &'static str),
+}
+
+impl Entry {
+    fn of(below: &str) -> Self {
+        let (first, inside) = below.split_once('/').map_or((below, None), |(first, inside)| (first, Some(inside)));
+        if let Some(stem) = first.strip_suffix(".toml") {
+            return match ServiceName::parse(stem) {
+                Ok(name) => Self::Service(name),
+                Err(error) => {
+                    Self::Wrong(Severity::Error, error.to_string(), "rename the file: its stem is the service's name")
+                }
+            };
+        }
+        let toml = below.to_ascii_lowercase().ends_with(".toml");
+        match inside {
+            Some(_) if toml => Self::Wrong(
+                Severity::Error,
+                "a service file in a folder of its own is not read".to_owned(),
+                "service files stand directly in services/: move it there",
+            ),
+            None if toml => Self::Wrong(
+                Severity::Error,
+                "not read, because of its name".to_owned(),
+                "end the name in .toml, in lower case",
+            ),
+            // What people keep beside files: notes, .gitkeep, an editor's settings.
+            _ if first.starts_with('.') || first.to_ascii_lowercase().starts_with("readme") => Self::Ignored,
+            _ => Self::Wrong(
+                Severity::Warning,
+                "not a service file".to_owned(),
+                "services/ holds NAME.toml files; keep scripts and notes in another folder",
+            ),
         }
     }
-    for ((_, priority), names) in places.into_iter().filter(|(_, names)| names.len() > 1) {
-        for name in &names {
-            let others: Vec<&str> = names.iter().filter(|other| *other != name).map(ServiceName::as_str).collect();
-            let place = priority.map_or_else(
-                || "the listener's default action".to_owned(),
-                |p| format!("priority {p} of its listener"),
-            );
-            let message = format!("{place} is taken by {}, too", others.join(", "));
-            let problem =
-                Diagnostic::new(Severity::Error, message).at(format!("{}{SERVICES}{name}.toml", files.root), None);
-            problems.push(problem.help("give each service a priority of its own"));
-            services.insert(name.clone(), ServiceFile::Broken);
-        }
-    }
+}
+
+/// Freezes for services that don't exist hold nothing.
+fn unknown_frozen(frozen: &[FrozenService], found: &[Found<'_>]) -> Vec<Problem> {
+    let names: Vec<&str> = found.iter().map(|service| service.name.as_str()).collect();
+    let unknown = frozen.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+    unknown
+        .map(|(name, place)| Problem {
+            severity: Severity::Warning,
+            place: *place,
+            message: format!("the freeze names `{name}`, which has no file"),
+            help: match keys::nearest(name.as_str(), names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "remove it from the freeze".to_owned(),
+            },
+        })
+        .collect()
 }

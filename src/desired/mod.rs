@@ -6,16 +6,17 @@ pub mod boot;
 pub mod diagnostic;
 pub mod digest;
 pub mod files;
+pub mod spec;
+
+mod keys;
 mod load;
 mod reader;
-mod scope_file;
-mod service_file;
+mod release;
+mod scope;
+mod service;
 mod source;
-pub mod spec;
 mod traffic;
 mod unsupported;
-
-#[cfg(test)]
-mod tests;
+mod walk;
 
 pub use load::load;

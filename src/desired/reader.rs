@@ -1,227 +1,339 @@
-//! Typed reading of a table: each getter reports what is wrong at its place, and goes on.
+//! Typed access to a table. A getter that finds a problem notes it and answers `None`,
+//! and the walk goes on, so that the author sees every problem at once.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
+use crate::names::NameError;
 use crate::time::Span;
 
-use super::diagnostic::{Diagnostic, Severity};
-use super::source::{At, Node, Table, Value};
+use super::keys;
+use super::source::{Entry, Node, Place, Table, Value};
+use super::walk::Walk;
 
-/// A table being read.
-pub struct Reader<'a> {
-    table: &'a Table,
-    /// Where the table begins, for what is missing in it.
-    pub at: At,
-    /// Its name in messages, such as `capacity`; empty for the file itself.
-    name: String,
-    known: BTreeSet<&'static str>,
+/// A value on its way into a type.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'n> {
+    /// For messages: the dotted path of the key, or of the list that it is an item of.
+    pub label: &'n str,
+    pub node: &'n Node,
 }
 
-/// The problems found so far.
-pub type Problems = Vec<Diagnostic>;
+impl Field<'_> {
+    pub(super) fn place(&self) -> Place {
+        self.node.place
+    }
+}
 
-impl<'a> Reader<'a> {
-    /// Reads a table.
-    pub fn new(table: &'a Table, at: At, name: impl Into<String>) -> Self {
-        Self { table, at, name: name.into(), known: BTreeSet::new() }
+/// A table that is being read. The keys that nobody asked for are unknown.
+pub(super) struct Reader<'n> {
+    name: &'n str,
+    table: &'n Table,
+    /// Where it begins, for keys that it lacks.
+    pub place: Place,
+    asked: Vec<&'static str>,
+}
+
+impl<'n> Reader<'n> {
+    /// `name` is the dotted path of the table, empty for the top level.
+    pub(super) fn new(name: &'n str, table: &'n Table, place: Place) -> Self {
+        Self { name, table, place, asked: Vec::new() }
     }
 
-    /// The key's full name.
-    pub fn path(&self, key: &str) -> String {
+    /// From a value that must be a table.
+    pub(super) fn of(field: Field<'n>, walk: &mut Walk<'_>) -> Option<Self> {
+        match &field.node.value {
+            Value::Table(table) => Some(Self::new(field.label, table, field.place())),
+            other => {
+                mismatch(field, "a table", other, "write { key = value }, or a [table] of its own", walk);
+                None
+            }
+        }
+    }
+
+    fn entry(&mut self, key: &'static str) -> Option<&'n Entry> {
+        self.asked.push(key);
+        self.table.get(key)
+    }
+
+    fn label(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    /// A value of any type, if the key is there.
-    pub fn node(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.insert(key);
-        self.table.get(key).map(|(_, node)| node)
+    /// Where the value of a key stands, without asking for it.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place> {
+        self.table.get(key).map(|entry| entry.node.place)
     }
 
-    /// Where a key's value stands, else where the table begins.
-    pub fn place(&self, key: &str) -> At {
-        self.table.get(key).map_or_else(|| self.at.clone(), |(_, node)| node.at.clone())
+    /// Whether the key is there at all.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
     }
 
-    /// Whether the key is there.
-    pub fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
-    }
-
-    fn wrong(&self, node: &Node, key: &str, wanted: &str, example: &str, problems: &mut Problems) {
-        let message = format!("`{}` is {}, and must be {wanted}", self.path(key), node.value.kind());
-        problems.push(node.at.error(message).help(format!("such as {example}")));
-    }
-
-    /// A text.
-    pub fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a str> {
-        let node = self.node(key)?;
-        match &node.value {
-            Value::Text(text) => Some(text),
-            _ => {
-                self.wrong(node, key, "a text", &format!("{key} = \"…\""), problems);
-                None
-            }
-        }
-    }
-
-    /// A text that something reads: its rules' message is reported at its place.
-    pub fn parsed<T, E: std::fmt::Display>(
+    /// A key that may be absent.
+    pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&str) -> Result<T, E>,
-        problems: &mut Problems,
+        walk: &mut Walk<'_>,
+        read: impl FnOnce(Field<'_>, &mut Walk<'_>) -> Option<T>,
     ) -> Option<T> {
-        let text = self.text(key, problems)?;
-        match read(text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                problems.push(self.place(key).error(format!("`{}`: {error}", self.path(key))));
-                None
-            }
-        }
+        let entry = self.entry(key)?;
+        read(Field { label: &self.label(key), node: &entry.node }, walk)
     }
 
-    /// Reports a required key that is missing.
-    pub fn require(&self, key: &str, example: &str, problems: &mut Problems) {
-        if !self.has(key) {
-            let message = format!("`{}` is missing", self.path(key));
-            problems.push(self.at.error(message).help(format!("add {example}")));
-        }
-    }
-
-    /// A whole number within a range.
-    pub fn integer(&mut self, key: &'static str, range: RangeInclusive<u32>, problems: &mut Problems) -> Option<u32> {
-        let node = self.node(key)?;
-        let Value::Integer(number) = node.value else {
-            self.wrong(node, key, "a whole number", &format!("{key} = {}", range.start()), problems);
-            return None;
-        };
-        match u32::try_from(number).ok().filter(|number| range.contains(number)) {
-            Some(number) => Some(number),
-            None => {
-                let message =
-                    format!("`{}` is {number}, and must be {} to {}", self.path(key), range.start(), range.end());
-                problems.push(node.at.error(message));
-                None
-            }
-        }
-    }
-
-    /// True or false.
-    pub fn truth(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
-        let node = self.node(key)?;
-        match node.value {
-            Value::Bool(truth) => Some(truth),
-            _ => {
-                self.wrong(node, key, "true or false", &format!("{key} = true"), problems);
-                None
-            }
-        }
-    }
-
-    /// A duration with its unit, within a range.
-    pub fn span(&mut self, key: &'static str, range: RangeInclusive<Span>, problems: &mut Problems) -> Option<Span> {
-        let node = self.node(key)?;
-        let example = format!("{key} = \"30s\" or \"1h30m\"");
-        let Value::Text(text) = &node.value else {
-            self.wrong(node, key, "a duration with its unit", &example, problems);
-            return None;
-        };
-        let Some(span) = Span::parse(text) else {
-            let message = format!("`{}` is `{text}`, which is no duration", self.path(key));
-            problems.push(node.at.error(message).help(format!("units are ms, s, m, h and d, such as {example}")));
-            return None;
-        };
-        if range.contains(&span) {
-            return Some(span);
-        }
-        let message = format!("`{}` is {span}, and must be {} to {}", self.path(key), range.start(), range.end());
-        problems.push(node.at.error(message));
-        None
-    }
-
-    /// A list; none when the key is missing or is something else.
-    pub fn list(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a [Node]> {
-        let node = self.node(key)?;
-        match &node.value {
-            Value::List(list) => Some(list),
-            _ => {
-                self.wrong(node, key, "a list", &format!("{key} = [ … ]"), problems);
-                None
-            }
-        }
-    }
-
-    /// A list of texts that each pass a rule; what does not is reported at its own place.
-    pub fn texts(
+    /// A key that must be there.
+    pub(super) fn required<T>(
         &mut self,
         key: &'static str,
-        rule: fn(&str) -> Result<(), String>,
-        problems: &mut Problems,
-    ) -> Vec<String> {
-        let mut texts = Vec::new();
-        for item in self.list(key, problems).unwrap_or_default() {
-            match &item.value {
-                Value::Text(text) => match rule(text) {
-                    Ok(()) => texts.push(text.clone()),
-                    Err(why) => problems.push(item.at.error(format!("`{text}` in `{}` {why}", self.path(key)))),
-                },
-                other => {
-                    let message = format!("`{}` holds {}, and must hold texts", self.path(key), other.kind());
-                    problems.push(item.at.error(message));
-                }
-            }
+        help: &str,
+        walk: &mut Walk<'_>,
+        read: impl FnOnce(Field<'_>, &mut Walk<'_>) -> Option<T>,
+    ) -> Option<T> {
+        if !self.has(key) && !walk.partial {
+            walk.error(self.place, format!("`{}` is missing", self.label(key)), help);
         }
-        texts
+        self.optional(key, walk, read)
     }
 
-    /// A table below this one.
-    pub fn table(&mut self, key: &'static str, problems: &mut Problems) -> Option<Reader<'a>> {
-        let node = self.node(key)?;
-        match &node.value {
-            Value::Table(table) => Some(Reader::new(table, node.at.clone(), self.path(key))),
-            _ => {
-                self.wrong(node, key, "a table", &format!("[{}]", self.path(key)), problems);
-                None
+    /// A table that may be absent. Its name is written out by the caller, because it
+    /// outlives this reader.
+    pub(super) fn table(&mut self, key: &'static str, name: &'n str, walk: &mut Walk<'_>) -> Option<Reader<'n>> {
+        let entry = self.entry(key)?;
+        let mut reader = Reader::of(Field { label: name, node: &entry.node }, walk)?;
+        reader.place = entry.place;
+        Some(reader)
+    }
+
+    /// A table whose keys the user chooses.
+    pub(super) fn map<T>(
+        &mut self,
+        key: &'static str,
+        walk: &mut Walk<'_>,
+        mut read: impl FnMut(&'n Entry, &mut Walk<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(table) = self.table(key, key, walk) else { return Vec::new() };
+        table.table.entries.iter().filter_map(|entry| read(entry, walk)).collect()
+    }
+
+    /// Reports every key that was not asked for.
+    pub(super) fn finish(self, walk: &mut Walk<'_>) {
+        for entry in &self.table.entries {
+            if !self.asked.contains(&entry.key.as_str()) {
+                let message = format!("unknown key `{}`", shorten(&self.label(&entry.key)));
+                walk.error(entry.place, message, keys::hint(&entry.key, self.name, &self.asked));
             }
-        }
-    }
-
-    /// Every entry of a table whose keys are the user's own.
-    pub fn entries(&self) -> impl Iterator<Item = (&'a String, &'a At, &'a Node)> + use<'a> {
-        self.table.iter().map(|(key, (at, node))| (key, at, node))
-    }
-
-    /// Reports every key that nobody asked for, with the nearest one that exists.
-    pub fn finish(self, elsewhere: &[(&str, &str)], problems: &mut Problems) {
-        for (key, (at, _)) in self.table.iter().filter(|(key, _)| !self.known.contains(key.as_str())) {
-            let place = if self.name.is_empty() { "here".to_owned() } else { format!("in `{}`", self.name) };
-            let shown: String = key.chars().take(80).collect();
-            let problem = at.error(format!("there is no key `{shown}` {place}"));
-            let help =
-                match (nearest(key, self.known.iter().copied()), elsewhere.iter().find(|(other, _)| other == key)) {
-                    (_, Some((_, table))) => format!("`{key}` belongs in `{table}`"),
-                    (Some(near), None) => format!("did you mean `{near}`?"),
-                    (None, None) => {
-                        let known: Vec<&str> = self.known.iter().copied().collect();
-                        format!("keys {place} are {}", known.join(", "))
-                    }
-                };
-            problems.push(problem.help(help));
         }
     }
 }
 
-/// The nearest of some words, if one is near.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word: String = word.chars().take(80).collect();
-    let distance = |known: &str| strsim::damerau_levenshtein(&word, known);
-    let (distance, near) = known.map(|known| (distance(known), known)).min()?;
-    (distance <= 2.max(near.len() / 3)).then_some(near)
+/// A text for a message: a hostile one must not flood it.
+pub(super) fn shorten(text: &str) -> String {
+    if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(79).chain(['…']).collect() }
 }
 
-/// Whether nothing that was found is an error.
-pub fn is_clean(problems: &[Diagnostic]) -> bool {
-    problems.iter().all(|problem| problem.severity != Severity::Error)
+fn mismatch(field: Field<'_>, wanted: &str, found: &Value, help: &str, walk: &mut Walk<'_>) {
+    let message = format!("`{}` must be {wanted}, not {}", field.label, found.kind());
+    walk.error(field.place(), message, help);
+}
+
+/// A string.
+pub(super) fn text<'n>(field: Field<'n>, walk: &mut Walk<'_>) -> Option<&'n str> {
+    let help = match &field.node.value {
+        Value::Text(text) => return Some(text),
+        Value::Integer(integer) => format!("write \"{integer}\", with quotes"),
+        Value::Float(literal) | Value::Time(literal) => format!("write \"{literal}\", with quotes"),
+        Value::Boolean(boolean) => format!("write \"{boolean}\", with quotes"),
+        Value::List(_) | Value::Table(_) => "write one text in quotes".to_owned(),
+    };
+    mismatch(field, "a string", &field.node.value, &help, walk);
+    None
+}
+
+/// A string that obeys a rule, which the help repeats.
+pub(super) fn text_that(
+    field: Field<'_>,
+    rule: &str,
+    walk: &mut Walk<'_>,
+    valid: impl FnOnce(&str) -> bool,
+) -> Option<String> {
+    let text = text(field, walk)?;
+    if valid(text) {
+        return Some(text.to_owned());
+    }
+    walk.error(
+        field.place(),
+        format!("`{}` is not a valid `{}`", shorten(text), field.label),
+        format!("it must be {rule}"),
+    );
+    None
+}
+
+/// A validated name.
+pub(super) fn name<T: FromStr<Err = NameError>>(field: Field<'_>, walk: &mut Walk<'_>) -> Option<T> {
+    let text = text(field, walk)?;
+    text.parse().map_err(|error: NameError| walk.error(field.place(), error.to_string(), "")).ok()
+}
+
+/// A text for people: not empty, at most 256 characters, no control characters.
+pub(super) fn sentence(field: Field<'_>, walk: &mut Walk<'_>) -> Option<String> {
+    let text = text(field, walk)?;
+    let length = text.chars().count();
+    let problem = if text.trim().is_empty() {
+        Some(("is empty".to_owned(), "say why in a few words, or leave the key out"))
+    } else if length > 256 {
+        Some((format!("is {length} characters long; at most 256 are kept"), "shorten it"))
+    } else if text.chars().any(char::is_control) {
+        Some(("holds a line break or another control character".to_owned(), "write it on one line"))
+    } else {
+        None
+    };
+    let Some((problem, help)) = problem else { return Some(text.to_owned()) };
+    walk.error(field.place(), format!("`{}` {problem}", field.label), help);
+    None
+}
+
+/// A whole number within a range.
+pub(super) fn integer(field: Field<'_>, range: RangeInclusive<u32>, walk: &mut Walk<'_>) -> Option<u32> {
+    let Value::Integer(integer) = field.node.value else {
+        let help = match &field.node.value {
+            Value::Text(text) if text.parse::<u32>().is_ok() => format!("write {text}, without quotes"),
+            _ => format!("write a whole number from {} to {}", range.start(), range.end()),
+        };
+        mismatch(field, "an integer", &field.node.value, &help, walk);
+        return None;
+    };
+    match u32::try_from(integer) {
+        Ok(number) if range.contains(&number) => Some(number),
+        _ => {
+            let message = format!("`{}` is out of range", field.label);
+            walk.error(
+                field.place(),
+                message,
+                format!("write a whole number from {} to {}", range.start(), range.end()),
+            );
+            None
+        }
+    }
+}
+
+/// A TCP or UDP port.
+pub(super) fn port(field: Field<'_>, walk: &mut Walk<'_>) -> Option<u16> {
+    integer(field, 1..=65535, walk).and_then(|port| u16::try_from(port).ok())
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(field: Field<'_>, walk: &mut Walk<'_>) -> Option<bool> {
+    if let Value::Boolean(boolean) = field.node.value {
+        return Some(boolean);
+    }
+    mismatch(field, "a boolean", &field.node.value, "write true or false, without quotes", walk);
+    None
+}
+
+/// A duration of any length.
+pub(super) fn span(field: Field<'_>, walk: &mut Walk<'_>) -> Option<Span> {
+    let help = "write a number with a unit out of ms, s, m, h and d, such as \"30s\" or \"1h30m\"";
+    let Value::Text(text) = &field.node.value else {
+        let help = match &field.node.value {
+            Value::Integer(integer) => format!("durations carry a unit: write \"{integer}s\" for seconds"),
+            _ => help.to_owned(),
+        };
+        mismatch(field, "a duration", &field.node.value, &help, walk);
+        return None;
+    };
+    let span = Span::parse(text);
+    if span.is_none() {
+        walk.error(field.place(), format!("`{}` is not a duration", shorten(text)), help);
+    }
+    span
+}
+
+/// A duration longer than zero.
+pub(super) fn span_above_zero(field: Field<'_>, walk: &mut Walk<'_>) -> Option<Span> {
+    let span = span(field, walk)?;
+    if span == Span::ZERO {
+        walk.error(
+            field.place(),
+            format!("`{}` must be longer than zero", field.label),
+            "write a duration such as \"2m\"",
+        );
+        return None;
+    }
+    Some(span)
+}
+
+/// A duration in whole seconds within a range, as load balancers take it.
+pub(super) fn seconds(field: Field<'_>, range: RangeInclusive<u64>, walk: &mut Walk<'_>) -> Option<Span> {
+    let span = span(field, walk)?;
+    if span.as_millis() % 1000 == 0 && range.contains(&span.as_secs_ceil()) {
+        return Some(span);
+    }
+    let message = format!("`{}` is out of range", field.label);
+    walk.error(
+        field.place(),
+        message,
+        format!("load balancers take {} s to {} s, in whole seconds", range.start(), range.end()),
+    );
+    None
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(field: Field<'_>, words: &[(&str, T)], walk: &mut Walk<'_>) -> Option<T> {
+    let text = text(field, walk)?;
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    let message = format!("`{}` is not a valid `{}`", shorten(text), field.label);
+    walk.error(field.place(), message, format!("write one of \"{}\"", names.join("\", \"")));
+    None
+}
+
+/// Far more than any list here needs, and few enough to compare every item with every
+/// other.
+const LIST_MAX: usize = 500;
+
+/// A list. Every item is read, also after a bad one.
+pub(super) fn list<T>(
+    field: Field<'_>,
+    walk: &mut Walk<'_>,
+    mut read: impl FnMut(Field<'_>, &mut Walk<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Value::List(items) = &field.node.value else {
+        let help = match &field.node.value {
+            Value::Table(_) => format!("write {0} = [{{ … }}], or [[{0}]] for each", field.label),
+            _ => "write [ … ] around it".to_owned(),
+        };
+        mismatch(field, "a list", &field.node.value, &help, walk);
+        return None;
+    };
+    if items.len() > LIST_MAX {
+        walk.error(
+            field.place(),
+            format!("`{}` holds {} items", field.label, items.len()),
+            format!("at most {LIST_MAX} are read"),
+        );
+        return None;
+    }
+    let read: Vec<Option<T>> = items.iter().map(|node| read(Field { label: field.label, node }, walk)).collect();
+    read.into_iter().collect()
+}
+
+/// Notes the second of two equal items.
+pub(super) fn no_repetition<T: PartialEq>(
+    field: Field<'_>,
+    items: &[T],
+    walk: &mut Walk<'_>,
+    show: impl Fn(&T) -> String,
+) {
+    let Value::List(nodes) = &field.node.value else { return };
+    for (index, (item, node)) in items.iter().zip(nodes).enumerate() {
+        if items.iter().take(index).any(|earlier| earlier == item) {
+            walk.error(
+                node.place,
+                format!("{} stands in `{}` twice", shorten(&show(item)), field.label),
+                "remove one of them",
+            );
+        }
+    }
 }

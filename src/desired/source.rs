@@ -1,76 +1,70 @@
-//! A TOML text as a tree in which every key and value knows its place.
+//! One TOML file as a tree in which every key and value knows its place.
 //!
-//! Defaults come from another file than the service that takes them; with the place in the
-//! value itself, a problem is reported where it was written.
+//! The tree is our own, so that the tables of `[defaults]` can be merged beneath a
+//! service and each value still points into the file that it came from.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Severity};
-
-/// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At {
-    /// The file, relative to the repository's root.
-    pub file: Rc<str>,
-    /// Line and column, from 1, in characters.
-    pub place: (u32, u32),
+/// Which of the two files that shape a service a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// The file that is being read.
+    Own,
+    /// `[defaults]` of `ionroller.toml`, merged beneath a service file.
+    Defaults,
 }
 
-impl At {
-    /// A problem here.
-    pub fn problem(&self, severity: Severity, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(severity, message).at(self.file.as_ref(), Some(self.place))
-    }
+/// A place in one of the two files. Byte offsets become lines and columns only for the
+/// problems that are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub origin: Origin,
+    /// The byte in the text; none: the file as a whole.
+    pub offset: Option<usize>,
+}
 
-    /// An error here.
-    pub fn error(&self, message: impl Into<String>) -> Diagnostic {
-        self.problem(Severity::Error, message)
+impl Place {
+    /// The file that is being read, as a whole.
+    pub(super) const FILE: Self = Self { origin: Origin::Own, offset: None };
+
+    pub(super) fn at(origin: Origin, offset: usize) -> Self {
+        Self { origin, offset: Some(offset) }
     }
 }
 
-/// A value and its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// Where the value begins.
-    pub at: At,
-    /// What it is.
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub place: Place,
     pub value: Value,
 }
 
 /// A TOML value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// Text.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
     Text(String),
-    /// A whole number.
-    Integer(i64),
-    /// Another number.
-    Float(f64),
-    /// True or false.
-    Bool(bool),
-    /// A date or time, as written.
+    /// Saturates: whatever doesn't fit is out of every range that we accept.
+    Integer(i128),
+    /// As it is written.
+    Float(String),
+    Boolean(bool),
+    /// RFC 3339, possibly without an offset.
     Time(String),
-    /// A list.
     List(Vec<Node>),
-    /// A table.
     Table(Table),
 }
 
-/// A table: key → where the key stands, and its value.
-pub type Table = BTreeMap<String, (At, Node)>;
-
 impl Value {
-    /// What it is, with its article.
-    pub fn kind(&self) -> &'static str {
+    /// What people call the type, with its article.
+    pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "a text",
-            Self::Integer(_) => "a whole number",
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "an integer",
             Self::Float(_) => "a number with a fraction",
-            Self::Bool(_) => "true or false",
+            Self::Boolean(_) => "a boolean",
             Self::Time(_) => "a time",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -78,109 +72,188 @@ impl Value {
     }
 }
 
-/// Reads a file's bytes. Syntax errors are reported, and what could be read is returned;
-/// none when it is no text at all.
-pub fn parse(file: &str, bytes: &[u8], problems: &mut Vec<Diagnostic>) -> Option<Node> {
-    // A byte order mark is no character of the file.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let place = place_in(&String::from_utf8_lossy(good), good.len());
-            let message = "the file is not UTF-8 text";
-            problems.push(Diagnostic::new(Severity::Error, message).at(file, Some(place)).help("save it as UTF-8"));
-            return None;
-        }
-    };
-    let lines = Lines::new(file, text);
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let at = lines.at(error.span().map_or(0, |span| span.start));
-        problems.push(at.error(format!("this is not TOML: {}", error.message())).help("see https://toml.io"));
+/// A table: its entries in the order of the text.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Table {
+    pub entries: Vec<Entry>,
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub key: String,
+    pub place: Place,
+    pub node: Node,
+}
+
+impl Table {
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
     }
-    let span = table.span();
-    let table = lines.table(table.get_ref(), problems);
-    Some(Node { at: lines.at(span.start), value: Value::Table(table) })
+
+    /// The value of a key when it is a table.
+    pub(super) fn table(&self, key: &str) -> Option<(&Table, Place)> {
+        match self.get(key) {
+            Some(Entry { place, node: Node { value: Value::Table(table), .. }, .. }) => Some((table, *place)),
+            _ => None,
+        }
+    }
+
+    /// This table with `beneath` under it: tables merge key by key, anything else here
+    /// replaces what is beneath.
+    pub(super) fn over(&self, beneath: &Self) -> Self {
+        let mut lower: BTreeMap<&str, &Entry> =
+            beneath.entries.iter().map(|entry| (entry.key.as_str(), entry)).collect();
+        let mut entries = self.entries.clone();
+        for upper in &mut entries {
+            if let Some(lower) = lower.remove(upper.key.as_str())
+                && let (Value::Table(upper), Value::Table(lower)) = (&mut upper.node.value, &lower.node.value)
+            {
+                *upper = upper.over(lower);
+            }
+        }
+        entries.extend(lower.into_values().cloned());
+        Self { entries }
+    }
+
+    /// The same table, its places moved to another origin.
+    pub(super) fn with_origin(mut self, origin: Origin) -> Self {
+        for entry in &mut self.entries {
+            entry.place.origin = origin;
+            entry.node.move_to(origin);
+        }
+        self
+    }
 }
 
-/// Line and column of an offset.
-fn place_in(text: &str, offset: usize) -> (u32, u32) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let column = before.get(start..).unwrap_or("").chars().count() + 1;
-    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+impl Node {
+    fn move_to(&mut self, origin: Origin) {
+        self.place.origin = origin;
+        match &mut self.value {
+            Value::Table(table) => *table = std::mem::take(table).with_origin(origin),
+            Value::List(items) => items.iter_mut().for_each(|item| item.move_to(origin)),
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Time(_) => {}
+        }
+    }
 }
 
-/// Where lines begin, so that a place costs a search and not the whole text.
-struct Lines<'a> {
-    file: Rc<str>,
-    text: &'a str,
+/// A text that is no TOML.
+#[derive(Debug)]
+pub(super) struct SyntaxError {
+    pub offset: usize,
+    pub message: String,
+}
+
+/// Reads a whole text. After an error the parser goes on with the next line, so that
+/// the table holds what could be read.
+pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut errors: Vec<SyntaxError> = errors
+        .iter()
+        .map(|error| SyntaxError {
+            offset: error.span().map_or(text.len(), |span| span.start.min(text.len())),
+            message: error.message().to_owned(),
+        })
+        .collect();
+    errors.sort_by_key(|error| error.offset);
+    // Only the first error of a line is the author's: the rest of the line is what the
+    // parser made of it.
+    errors.dedup_by(|later, first| !text[first.offset..later.offset].contains('\n'));
+    (table(root.get_ref()), errors)
+}
+
+fn table(from: &DeTable<'_>) -> Table {
+    let mut entries: Vec<Entry> = from
+        .iter()
+        .map(|(key, value)| Entry {
+            key: key.get_ref().to_string(),
+            place: Place::at(Origin::Own, key.span().start),
+            node: node(value),
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.place.offset);
+    Table { entries }
+}
+
+fn node(from: &Spanned<DeValue<'_>>) -> Node {
+    let value = match from.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(integer) => {
+            let digits = integer.as_str();
+            let saturated = if digits.starts_with('-') { i128::MIN } else { i128::MAX };
+            Value::Integer(i128::from_str_radix(digits, integer.radix()).unwrap_or(saturated))
+        }
+        DeValue::Float(float) => Value::Float(float.as_str().to_owned()),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Datetime(time) => Value::Time(time.to_string()),
+        DeValue::Array(items) => Value::List(items.iter().map(node).collect()),
+        DeValue::Table(entries) => Value::Table(table(entries)),
+    };
+    Node { place: Place::at(Origin::Own, from.span().start), value }
+}
+
+/// Bytes to text without a byte order mark.
+///
+/// # Errors
+/// The text before the first byte that is not UTF-8.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, &str> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        std::str::from_utf8(good).unwrap_or_default()
+    })
+}
+
+/// The line starts of a text.
+pub(super) struct Lines<'t> {
+    text: &'t str,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
-    fn new(file: &str, text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file: Rc::from(file), text, starts }
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after_newlines).collect() }
     }
 
-    fn at(&self, offset: usize) -> At {
-        let line = self.starts.partition_point(|start| *start <= offset);
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let column = self.text.get(start..offset).unwrap_or("").chars().count() + 1;
-        let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
-        At { file: Rc::clone(&self.file), place: (number(line.max(1)), number(column)) }
-    }
-
-    fn table(&self, table: &DeTable<'_>, problems: &mut Vec<Diagnostic>) -> Table {
-        let entries = table.iter().filter_map(|(key, value)| {
-            let key_at = self.at(key.span().start);
-            Some((key.get_ref().to_string(), (key_at, self.node(value, problems)?)))
-        });
-        entries.collect()
-    }
-
-    fn node(&self, value: &Spanned<DeValue<'_>>, problems: &mut Vec<Diagnostic>) -> Option<Node> {
-        let at = self.at(value.span().start);
-        let value = match value.get_ref() {
-            DeValue::String(text) => Value::Text(text.to_string()),
-            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Value::Integer(number),
-                Err(_) => {
-                    problems.push(at.error("this number is too large"));
-                    return None;
-                }
-            },
-            DeValue::Float(number) => match number.as_str().parse() {
-                Ok(number) => Value::Float(number),
-                Err(_) => {
-                    problems.push(at.error("this is no number"));
-                    return None;
-                }
-            },
-            DeValue::Boolean(truth) => Value::Bool(*truth),
-            DeValue::Datetime(time) => Value::Time(time.to_string()),
-            DeValue::Array(list) => Value::List(list.iter().filter_map(|item| self.node(item, problems)).collect()),
-            DeValue::Table(table) => Value::Table(self.table(table, problems)),
-        };
-        Some(Node { at, value })
+    /// Line and column, both from 1, the column in characters.
+    pub(super) fn position(&self, offset: usize) -> (u32, u32) {
+        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let before = self.text.get(start..offset.min(self.text.len())).unwrap_or("");
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (number(line), number(before.chars().count() + 1))
     }
 }
 
-/// Puts defaults beneath a table: tables merge key by key, all else is replaced whole.
-pub fn merge_beneath(table: &mut Table, defaults: &Table) {
-    for (key, default) in defaults {
-        match table.get_mut(key) {
-            None => {
-                table.insert(key.clone(), default.clone());
-            }
-            Some((_, node)) => {
-                if let (Value::Table(own), Value::Table(default)) = (&mut node.value, &default.1.value) {
-                    merge_beneath(own, default);
-                }
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let text = "a = 1\nß = \"é\" # x\n";
+        let lines = Lines::of(text);
+        assert_eq!(lines.position(0), (1, 1));
+        assert_eq!(lines.position(6), (2, 1));
+        assert_eq!(lines.position(text.find('#').unwrap()), (2, 9));
+        assert_eq!(lines.position(text.len()), (3, 1));
+    }
+
+    #[test]
+    fn the_first_bad_byte_is_named() {
+        assert_eq!(text_of(b"a = 1\nb\xC3\xA9\xFF"), Err("a = 1\nb\u{e9}"));
+        assert_eq!(text_of(b"\xEF\xBB\xBFa"), Ok("a"));
+    }
+
+    #[test]
+    fn merging_replaces_all_but_tables() {
+        let (upper, _) = parse("a = { x = 1, l = [1] }\n");
+        let (lower, _) = parse("a = { x = 2, y = 3, l = [2, 3] }\nb = 1\n");
+        let merged = upper.over(&lower.with_origin(Origin::Defaults));
+        let (a, _) = merged.table("a").unwrap();
+        let keys: Vec<_> = a.entries.iter().map(|entry| (entry.key.as_str(), entry.place.origin)).collect();
+        assert_eq!(keys, [("x", Origin::Own), ("l", Origin::Own), ("y", Origin::Defaults)]);
+        assert!(merged.get("b").is_some());
     }
 }

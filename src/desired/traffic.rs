@@ -1,167 +1,242 @@
-//! `[load_balancer]`.
+//! `[load_balancer]` of a service file.
 
-use crate::names::ListenerArn;
+use crate::names::{AccountId, ListenerArn};
 use crate::time::Span;
 
-use super::reader::{Problems, Reader};
-use super::spec::{HealthCheckSpec, LoadBalancer, Protocol, Rollout, RuleSpec, ScopeConfig};
+use super::reader::{self, Field, Reader};
+use super::release::same_region;
+use super::source::Place;
+use super::spec::{HealthCheckSpec, Image, LoadBalancer, Protocol, RuleSpec};
+use super::walk::Walk;
 
-/// Source: the quota "condition values per rule" of Application Load Balancers.
-const CONDITION_VALUES_MAX: usize = 5;
+/// The place on a listener that a service wants for itself.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub listener: ListenerArn,
+    /// None: the default action.
+    pub priority: Option<u32>,
+    pub place: Place,
+}
 
-/// Reads it.
-pub fn read(
-    mut table: Reader<'_>,
-    first_port: Option<u16>,
-    scope: Option<&ScopeConfig>,
-    rollout: Option<&Rollout>,
-    problems: &mut Problems,
-) -> Option<LoadBalancer> {
-    table.require("listener", "listener = \"arn:aws:elasticloadbalancing:…:listener/app/…\"", problems);
-    let listener = table.parsed("listener", ListenerArn::parse, problems);
-    if let (Some(listener), Some(scope)) = (&listener, scope)
-        && listener.region() != scope.region.as_str()
-    {
-        let message = format!("the listener is in {}, and the scope in {}", listener.region(), scope.region);
-        problems.push(table.place("listener").error(message).help("one scope has one region"));
-    }
-    let rule = table.table("rule", problems).and_then(|rule| self::rule(rule, problems));
-    let port = table.integer("port", 1..=65_535, problems).and_then(|port| u16::try_from(port).ok());
-    if !table.has("port") && first_port.is_none() {
-        problems.push(
-            table
-                .at
-                .error("`load_balancer.port` is missing, and no port of the image can stand in")
-                .help("add port = 80"),
-        );
-    }
-    let protocol = table.parsed("protocol", protocol, problems).unwrap_or(Protocol::Http);
-    let before = problems.len();
-    let health_check = match table.table("health_check", problems) {
-        Some(check) => health_check(check, problems),
-        None => default_check(),
+/// What `[load_balancer]` says. The claim is there also when the rest is broken.
+pub(super) struct Traffic {
+    pub load_balancer: Option<LoadBalancer>,
+    pub claim: Option<Claim>,
+}
+
+const PROTOCOLS: [(&str, Protocol); 6] = [
+    ("HTTP", Protocol::Http),
+    ("HTTPS", Protocol::Https),
+    ("TCP", Protocol::Tcp),
+    ("TLS", Protocol::Tls),
+    ("UDP", Protocol::Udp),
+    ("TCP_UDP", Protocol::TcpUdp),
+];
+
+/// Reads the table. `image` gives the default port.
+pub(super) fn load_balancer(root: &mut Reader<'_>, image: Option<&Image>, walk: &mut Walk<'_>) -> Traffic {
+    let image_broken = root.has("image") && image.is_none();
+    let Some(mut table) = root.table("load_balancer", "load_balancer", walk) else {
+        return Traffic { load_balancer: None, claim: None };
     };
-    let sound = problems.len() == before;
-    let longest = Span::from_secs(3600);
-    let deregistration_delay =
-        table.span("deregistration_delay", Span::ZERO..=longest, problems).unwrap_or(Span::from_secs(30));
-    let adopt = table.truth("adopt", problems).unwrap_or(false);
-    if let Some(rollout) = rollout.filter(|_| sound) {
-        deadline_suffices(&table, rollout, &health_check, problems);
+    let listener = table.required("listener", "add the ARN of the listener", walk, listener);
+    let network = listener.as_ref().is_some_and(ListenerArn::is_network);
+    let has_rule = table.has("rule");
+    let rule = table.optional("rule", walk, |field, walk| rule(field, walk));
+    if let (true, Some(place)) = (network, table.place_of("rule")) {
+        walk.error(
+            place,
+            "a Network Load Balancer has no rules",
+            "remove `rule`, or name a listener of an Application Load Balancer",
+        );
     }
-    table.finish(&[], problems);
-    Some(LoadBalancer {
-        listener: listener?,
-        rule,
-        port: port.or(first_port)?,
+    let claim = listener.clone().map(|listener| Claim {
+        listener,
+        priority: rule.as_ref().map(|(rule, _)| rule.priority),
+        place: rule.as_ref().map(|(_, place)| *place).or(table.place_of("listener")).unwrap_or(table.place),
+    });
+    let port = port(&mut table, image, image_broken, walk);
+    let protocol = table.optional("protocol", walk, |field, walk| reader::word(field, &PROTOCOLS, walk));
+    if let Some(listener) = &listener {
+        protocol_fits(&table, listener, protocol.unwrap_or(Protocol::Http), walk);
+    }
+    let health_check =
+        match table.optional("health_check", walk, |field, walk| Some(health_check(field, network, walk))) {
+            Some(read) => read,
+            None => Some(HealthCheckSpec::default()),
+        };
+    let delay = table.optional("deregistration_delay", walk, |field, walk| reader::seconds(field, 0..=3600, walk));
+    let adopt = table.optional("adopt", walk, reader::boolean);
+    table.finish(walk);
+    // A rule that can't be read must not turn into the default action.
+    let claim = claim.filter(|claim| !has_rule || claim.priority.is_some());
+    let load_balancer = (|| {
+        Some(LoadBalancer {
+            listener: listener?,
+            rule: if has_rule { Some(rule?.0) } else { None },
+            port: port?,
+            protocol: protocol.unwrap_or(Protocol::Http),
+            health_check: health_check?,
+            deregistration_delay: delay.unwrap_or(Span::from_secs(30)),
+            adopt: adopt.unwrap_or(false),
+        })
+    })();
+    Traffic { load_balancer, claim }
+}
+
+fn listener(field: Field<'_>, walk: &mut Walk<'_>) -> Option<ListenerArn> {
+    let arn: ListenerArn = reader::name(field, walk)?;
+    same_region(arn.as_str(), field, walk)?;
+    let owner = arn.as_str().split(':').nth(4).unwrap_or("");
+    let wanted = walk.account.map(AccountId::as_str);
+    if let Some(wanted) = wanted
+        && wanted != owner
+    {
+        let message = format!("`{}` is in account {owner}, but `account` is {wanted}", field.label);
+        walk.error(field.place(), message, format!("name a listener of account {wanted}"));
+        return None;
+    }
+    Some(arn)
+}
+
+/// The rule and the place of its priority.
+fn rule(field: Field<'_>, walk: &mut Walk<'_>) -> Option<(RuleSpec, Place)> {
+    let mut table = Reader::of(field, walk)?;
+    let priority =
+        table.required("priority", "add a priority that no other rule of the listener has", walk, |field, walk| {
+            reader::integer(field, 1..=50_000, walk)
+        });
+    let hosts = table.optional("hosts", walk, |field, walk| {
+        let rule = "a host name without port: at most 128 letters, digits and . - _, with * and ? as wildcards";
+        conditions(field, rule, walk, |c| c.is_ascii_alphanumeric() || ".-_*?".contains(c))
+    });
+    let paths = table.optional("paths", walk, |field, walk| {
+        let rule = "a path such as /api/*, at most 128 characters, with * and ? as wildcards and without a query";
+        conditions(field, rule, walk, |c| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c))
+    });
+    let count = hosts.as_ref().map_or(0, Vec::len) + paths.as_ref().map_or(0, Vec::len);
+    let readable = hosts.is_some() == table.has("hosts") && paths.is_some() == table.has("paths");
+    if count == 0 && readable && !walk.partial {
+        walk.error(
+            field.place(),
+            format!("`{}` matches nothing in particular", field.label),
+            "add hosts, or paths = [\"/*\"] for every request",
+        );
+    }
+    if count > 5 {
+        walk.error(
+            field.place(),
+            format!("`{}` has {count} values in hosts and paths", field.label),
+            "load balancers take at most 5 in a rule",
+        );
+    }
+    let place = table.place_of("priority").unwrap_or(table.place);
+    table.finish(walk);
+    Some((RuleSpec { priority: priority?, hosts: hosts.unwrap_or_default(), paths: paths.unwrap_or_default() }, place))
+}
+
+fn conditions(field: Field<'_>, rule: &str, walk: &mut Walk<'_>, allowed: fn(char) -> bool) -> Option<Vec<String>> {
+    let path = field.label.ends_with("paths");
+    let values = reader::list(field, walk, |field, walk| {
+        reader::text_that(field, rule, walk, |text| {
+            (1..=128).contains(&text.len()) && text.chars().all(allowed) && (!path || text.starts_with(['/', '*']))
+        })
+    })?;
+    reader::no_repetition(field, &values, walk, |value| format!("`{value}`"));
+    Some(values)
+}
+
+fn port(table: &mut Reader<'_>, image: Option<&Image>, image_broken: bool, walk: &mut Walk<'_>) -> Option<u16> {
+    if table.has("port") {
+        return table.optional("port", walk, reader::port);
+    }
+    let first = image.and_then(|image| image.ports.first()).map(|port| port.host);
+    if first.is_none() && !image_broken && !walk.partial {
+        walk.error(table.place, "`load_balancer.port` is missing", "add port, or publish one with image.ports");
+    }
+    table.optional("port", walk, reader::port).or(first)
+}
+
+fn protocol_fits(table: &Reader<'_>, listener: &ListenerArn, protocol: Protocol, walk: &mut Walk<'_>) {
+    let http = matches!(protocol, Protocol::Http | Protocol::Https);
+    if http != listener.is_network() || (walk.partial && !table.has("protocol")) {
+        return;
+    }
+    let place = table.place_of("protocol").or(table.place_of("listener")).unwrap_or(table.place);
+    if http {
+        let message = format!("a Network Load Balancer has no protocol {}", protocol.as_str());
+        walk.error(place, message, "write protocol = \"TCP\", \"TLS\", \"UDP\" or \"TCP_UDP\"");
+    } else {
+        let message = format!("an Application Load Balancer has no protocol {}", protocol.as_str());
+        walk.error(place, message, "write protocol = \"HTTP\" or \"HTTPS\", or leave it out");
+    }
+}
+
+impl Default for HealthCheckSpec {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            port: None,
+            protocol: None,
+            interval: Span::from_secs(10),
+            timeout: Span::from_secs(5),
+            healthy: 2,
+            unhealthy: 3,
+            matcher: "200".to_owned(),
+        }
+    }
+}
+
+fn health_check(field: Field<'_>, network: bool, walk: &mut Walk<'_>) -> Option<HealthCheckSpec> {
+    let default = HealthCheckSpec::default();
+    let mut table = Reader::of(field, walk)?;
+    let path = table.optional("path", walk, |field, walk| {
+        reader::text_that(field, "a path that begins with /, at most 1,024 characters without spaces", walk, |text| {
+            text.starts_with('/') && text.len() <= 1024 && text.chars().all(|c| c.is_ascii_graphic())
+        })
+    });
+    let port = table.optional("port", walk, reader::port);
+    let protocol = table.optional("protocol", walk, |field, walk| {
+        let words =
+            if network { &[PROTOCOLS[0], PROTOCOLS[1], PROTOCOLS[2]][..] } else { &[PROTOCOLS[0], PROTOCOLS[1]][..] };
+        reader::word(field, words, walk)
+    });
+    let interval = table.optional("interval", walk, |field, walk| reader::seconds(field, 5..=300, walk));
+    let timeout = table.optional("timeout", walk, |field, walk| reader::seconds(field, 2..=120, walk));
+    let healthy = table.optional("healthy", walk, |field, walk| reader::integer(field, 2..=10, walk));
+    let unhealthy = table.optional("unhealthy", walk, |field, walk| reader::integer(field, 2..=10, walk));
+    let matcher = table.optional("matcher", walk, |field, walk| {
+        let last = if network { 599 } else { 499 };
+        let rule = format!("status codes from 200 to {last}, such as \"200\", \"200-299\" or \"200,204\"");
+        reader::text_that(field, &rule, walk, |text| status_codes(text, last))
+    });
+    let check = HealthCheckSpec {
+        path: path.unwrap_or(default.path),
+        port,
         protocol,
-        health_check,
-        deregistration_delay,
-        adopt,
-    })
-}
-
-fn deadline_suffices(table: &Reader<'_>, rollout: &Rollout, check: &HealthCheckSpec, problems: &mut Problems) {
-    let needed = check.interval * u64::from(check.healthy) + rollout.healthy_for;
-    if rollout.healthy_deadline < needed {
+        interval: interval.unwrap_or(default.interval),
+        timeout: timeout.unwrap_or(default.timeout),
+        healthy: healthy.unwrap_or(default.healthy),
+        unhealthy: unhealthy.unwrap_or(default.unhealthy),
+        matcher: matcher.unwrap_or(default.matcher),
+    };
+    let sound = interval.is_some() == table.has("interval") && timeout.is_some() == table.has("timeout");
+    if sound && check.timeout >= check.interval && !walk.partial {
+        let place = super::walk::blame(&[table.place_of("timeout"), table.place_of("interval")]);
         let message = format!(
-            "`rollout.healthy_deadline` is {}, and the health check alone needs {needed} (interval × healthy + healthy_for)",
-            rollout.healthy_deadline
+            "the health check's timeout of {} is not shorter than its interval of {}",
+            check.timeout, check.interval
         );
-        problems.push(table.at.error(message).help("raise the deadline, or check more often"));
+        walk.error(place, message, "shorten timeout or lengthen interval");
     }
+    table.finish(walk);
+    Some(check)
 }
 
-fn rule(mut table: Reader<'_>, problems: &mut Problems) -> Option<RuleSpec> {
-    table.require("priority", "priority = 100", problems);
-    let priority = table.integer("priority", 1..=50_000, problems);
-    let hosts = table.texts("hosts", condition, problems);
-    let paths = table.texts("paths", path_pattern, problems);
-    if !table.has("hosts") && !table.has("paths") {
-        let problem = table.at.error("the rule has neither `hosts` nor `paths`, so it would take everything");
-        problems.push(problem.help("add hosts = [\"web.example.com\"] or paths = [\"/*\"]"));
-    }
-    if hosts.iter().any(|host| host.ends_with(".ionroller.invalid")) {
-        problems.push(table.place("hosts").error("hosts below ionroller.invalid are ours"));
-    }
-    if hosts.len() + paths.len() > CONDITION_VALUES_MAX {
-        let message = format!(
-            "the rule has {} hosts and paths, and {CONDITION_VALUES_MAX} are the most",
-            hosts.len() + paths.len()
-        );
-        problems.push(table.at.error(message));
-    }
-    table.finish(&[], problems);
-    Some(RuleSpec { priority: priority?, hosts, paths })
-}
-
-fn condition(text: &str) -> Result<(), String> {
-    let good =
-        !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.*?".contains(c));
-    if good { Ok(()) } else { Err("is no host name; letters, digits, - . * ? are allowed".to_owned()) }
-}
-
-fn path_pattern(text: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c);
-    let good = text.starts_with(['/', '*']) && text.len() <= 128 && text.chars().all(allowed);
-    if good { Ok(()) } else { Err("is no path pattern such as /api/*".to_owned()) }
-}
-
-fn protocol(text: &str) -> Result<Protocol, &'static str> {
-    let all = [Protocol::Http, Protocol::Https, Protocol::Tcp, Protocol::Tls, Protocol::Udp, Protocol::TcpUdp];
-    all.into_iter().find(|protocol| protocol.as_str() == text).ok_or("it must be HTTP, HTTPS, TCP, TLS, UDP or TCP_UDP")
-}
-
-fn default_check() -> HealthCheckSpec {
-    HealthCheckSpec {
-        path: "/".to_owned(),
-        port: None,
-        protocol: None,
-        interval: Span::from_secs(10),
-        timeout: Span::from_secs(5),
-        healthy: 2,
-        unhealthy: 3,
-        matcher: "200".to_owned(),
-    }
-}
-
-fn health_check(mut table: Reader<'_>, problems: &mut Problems) -> HealthCheckSpec {
-    let mut check = default_check();
-    if let Some(path) = table.parsed("path", |text| path_pattern(text).map(|()| text.to_owned()), problems) {
-        check.path = path;
-    }
-    check.port = table.integer("port", 1..=65_535, problems).and_then(|port| u16::try_from(port).ok());
-    check.protocol = table.parsed("protocol", protocol, problems);
-    // Source: the ranges of CreateTargetGroup.
-    if let Some(interval) = table.span("interval", Span::from_secs(5)..=Span::from_secs(300), problems) {
-        check.interval = interval;
-    }
-    if let Some(timeout) = table.span("timeout", Span::from_secs(2)..=Span::from_secs(120), problems) {
-        check.timeout = timeout;
-    }
-    if check.timeout >= check.interval {
-        let message =
-            format!("the health check's timeout, {}, is not below its interval, {}", check.timeout, check.interval);
-        problems.push(table.place("timeout").error(message).help("set both `interval` and `timeout`"));
-    }
-    check.healthy = table.integer("healthy", 2..=10, problems).unwrap_or(check.healthy);
-    check.unhealthy = table.integer("unhealthy", 2..=10, problems).unwrap_or(check.unhealthy);
-    if let Some(matcher) = table.parsed("matcher", matcher, problems) {
-        check.matcher = matcher;
-    }
-    table.finish(&[], problems);
-    check
-}
-
-fn matcher(text: &str) -> Result<String, &'static str> {
-    let code = |code: &str| code.parse::<u32>().is_ok_and(|code| (200..=499).contains(&code));
-    let part = |part: &str| match part.split_once('-') {
+fn status_codes(text: &str, last: u32) -> bool {
+    let code = |text: &str| text.len() == 3 && text.parse().is_ok_and(|code: u32| (200..=last).contains(&code));
+    text.split(',').all(|part| match part.split_once('-') {
         Some((from, to)) => code(from) && code(to) && from <= to,
         None => code(part),
-    };
-    if text.split(',').all(part) {
-        Ok(text.to_owned())
-    } else {
-        Err("it must be codes from 200 to 499, such as 200-299 or 200,204")
-    }
+    })
 }

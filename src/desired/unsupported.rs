@@ -1,39 +1,74 @@
-//! What the files can say and this version can't do yet: refused before anything is begun.
+//! What the files can say and this version of ionroller doesn't do yet.
+//!
+//! The types hold all of it, so that supporting a feature means removing its lines here
+//! and teaching the planner. It is an error rather than a warning because a service that
+//! is half done looks done.
 
-use super::reader::Problems;
-use super::source::{At, Node, Value};
-use super::spec::ServiceSpec;
+use super::diagnostic::Severity;
+use super::source::{Place, Table, Value};
+use super::walk::Problem;
 
-/// Refuses what is not supported.
-pub fn check(spec: &ServiceSpec, root: &Node, problems: &mut Problems) {
-    let mut refuse = |at: At, what: &str| {
-        problems.push(at.error(format!("{what} is not supported by this version of ionroller")));
+/// Problems of one service, its defaults merged in.
+pub(super) fn service(service: &Table) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let Some((balancer, place)) = service.table("load_balancer") else {
+        if service.get("load_balancer").is_none() {
+            problems.push(problem(
+                Place::FILE,
+                "a service without [load_balancer]",
+                "add [load_balancer] with a listener and a rule",
+            ));
+        }
+        return problems;
     };
-    let Some(lb) = &spec.load_balancer else {
-        return refuse(root.at.clone(), "a service without [load_balancer] (a worker)");
-    };
-    let table = place(root, &["load_balancer"]);
-    if lb.listener.is_network() {
-        refuse(place(root, &["load_balancer", "listener"]), "a Network Load Balancer");
-    } else if lb.rule.is_none() {
-        refuse(table, "a listener's default action (a load balancer without `rule`)");
+    let listener = balancer.get("listener").map(|entry| &entry.node);
+    let network = listener.filter(|node| matches!(&node.value, Value::Text(arn) if arn.contains(":listener/net/")));
+    match network {
+        Some(node) => problems.push(problem(
+            node.place,
+            "a listener of a Network Load Balancer",
+            "name a listener of an Application Load Balancer",
+        )),
+        None if balancer.get("rule").is_none() => problems.push(problem(
+            place,
+            "[load_balancer] without `rule`, for the listener's default action,",
+            "add rule = { priority = …, hosts = […] }",
+        )),
+        None => {}
     }
-    if lb.adopt {
-        refuse(place(root, &["load_balancer", "adopt"]), "`adopt = true`");
+    if let Some(entry) = balancer.get("adopt")
+        && matches!(entry.node.value, Value::Boolean(true))
+    {
+        problems.push(problem(
+            entry.place,
+            "`load_balancer.adopt`",
+            "remove it, and give the service a rule of its own",
+        ));
     }
-    if !spec.rollout.alarms.is_empty() {
-        refuse(place(root, &["rollout", "alarms"]), "`rollout.alarms`");
+    let alarms = service.table("rollout").and_then(|(rollout, _)| rollout.get("alarms"));
+    if let Some(entry) = alarms
+        && matches!(&entry.node.value, Value::List(alarms) if !alarms.is_empty())
+    {
+        problems.push(problem(entry.place, "`rollout.alarms`", "remove it; health checks alone decide"));
     }
+    problems
 }
 
-/// Where a key stands, as far as its path exists.
-fn place(root: &Node, path: &[&str]) -> At {
-    let mut node = root;
-    let mut at = &root.at;
-    for key in path {
-        let Value::Table(table) = &node.value else { break };
-        let Some((key_at, below)) = table.get(*key) else { break };
-        (at, node) = (key_at, below);
+/// Problems of `ionroller.toml`.
+pub(super) fn scope(scope: &Table) -> Vec<Problem> {
+    let enabled = scope.table("prune").and_then(|(prune, _)| prune.get("enabled"));
+    enabled
+        .filter(|entry| matches!(entry.node.value, Value::Boolean(true)))
+        .map(|entry| problem(entry.place, "`prune.enabled`", "set it to false; services without a file keep running"))
+        .into_iter()
+        .collect()
+}
+
+fn problem(place: Place, what: &str, help: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place,
+        message: format!("{what} is not supported by this version of ionroller"),
+        help: help.to_owned(),
     }
-    at.clone()
 }

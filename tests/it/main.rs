@@ -3,6 +3,8 @@
 
 #[cfg(feature = "aws")]
 mod aws_adapter;
+mod boot;
+mod configs;
 mod harness;
 mod tidy;
 #[cfg(feature = "aws")]

@@ -1,0 +1,432 @@
+//! Boot scripts, run for real in a scratch folder: stand-ins for docker, aws, dnf,
+//! systemctl and curl note what they were asked.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ionroller::desired::files::{ConfigFiles, FileContent};
+use ionroller::desired::load;
+use ionroller::desired::spec::{ServiceFile, ServiceSpec};
+use ionroller::names::ServiceName;
+
+const SCOPE: &str = "scope = \"test\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n";
+
+/// What every service needs and no test here is about.
+const REST: &str = r#"
+[network]
+subnets = ["subnet-a"]
+security_groups = ["sg-a"]
+[capacity]
+min = 1
+[load_balancer]
+listener = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7"
+rule = { priority = 1, paths = ["/*"] }
+port = 80
+"#;
+
+const IMAGE: &str = r#"
+[image]
+repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/shop"
+digest = "sha256:7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730"
+ports = [{ host = 80, container = 9000 }]
+"#;
+
+const SECRETS: &str = r#"
+[secrets]
+DB_PASSWORD = "ssm:/shop/db-password"
+STRIPE_KEY = "secretsmanager:shop/stripe"
+"#;
+
+/// Everything that a shell, docker or systemd might take for its own.
+const NASTY: &str = r#"it's "$(touch pwned)" `touch pwned` $HOME ${x} %n %% \ \\ ünïcode; & # =x  "#;
+
+fn spec(service: &str, script: Option<&str>) -> ServiceSpec {
+    let mut files = ConfigFiles::default();
+    let mut put = |path: &str, text: &str| files.files.insert(path.into(), FileContent::Bytes(text.into()));
+    put("ionroller.toml", SCOPE);
+    let user_data = script.map(|_| "user_data = \"files/user\"\n").unwrap_or_default();
+    let machine = format!("[machine]\nami = \"ami-0abcdef1234567890\"\ninstance_type = \"t3.small\"\n{user_data}");
+    put("services/shop.toml", &format!("version = \"1.2.3\"\n{service}\n{machine}{REST}"));
+    if let Some(script) = script {
+        put("files/user", script);
+    }
+    let desired = load(&files, None);
+    match &desired.services[&ServiceName::parse("shop").unwrap()] {
+        ServiceFile::Valid(spec) => (**spec).clone(),
+        ServiceFile::Broken => panic!("{:#?}", desired.diagnostics),
+    }
+}
+
+/// A scratch root with stand-ins on the path, and nothing else of this machine but the
+/// plain tools.
+struct Machine {
+    root: tempfile::TempDir,
+}
+
+const STAND_INS: &[(&str, &str)] = &[
+    (
+        "docker",
+        r#"case "$1" in
+  image) exit 1 ;;
+  login) cat >"$TEST_ROOT/password" ;;
+esac"#,
+    ),
+    (
+        "aws",
+        r#"case "$*" in
+  *get-login-password*) echo the-ecr-password ;;
+  *"--name /shop/db-password"*) cat "$TEST_ROOT/db-password" ;;
+  *"--secret-id shop/stripe"*) cat "$TEST_ROOT/stripe" ;;
+  *) echo "no such secret" >&2; exit 254 ;;
+esac"#,
+    ),
+    ("dnf", ""),
+    ("sleep", ""),
+    (
+        "curl",
+        r#"case "$*" in
+  *api/token*) echo -n the-imds-token ;;
+  *placement/region*) grep -q "X-aws-ec2-metadata-token: the-imds-token" && echo -n ap-south-1 ;;
+esac"#,
+    ),
+    (
+        "systemctl",
+        // What systemd does with a unit that starts: here only with our own scripts.
+        r#"unit="$IONROLLER_BOOT_ROOT/etc/systemd/system/${!#}"
+if [ "$1 $2" = "enable --now" ] && [ -e "$unit" ]; then
+  sed -n 's|^ExecStart\(Pre\)\?=\(/usr/local/.*\)$|\2|p' "$unit" | while read -r script; do
+    "$IONROLLER_BOOT_ROOT$script" || exit
+  done
+fi"#,
+    ),
+];
+
+const PLAIN_TOOLS: &[&str] =
+    &["bash", "cat", "chmod", "grep", "id", "install", "mkdir", "mv", "rm", "sed", "sh", "touch"];
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self { root: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(machine.path("bin")).unwrap();
+        for tool in PLAIN_TOOLS {
+            let found =
+                ["/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.exists());
+            std::os::unix::fs::symlink(found.unwrap(), machine.path("bin").join(tool)).unwrap();
+        }
+        for (name, body) in STAND_INS {
+            machine.stand_in(name, body);
+        }
+        machine.put("db-password", "hunter2 \\ % $HOME 'quoted'");
+        machine.put("stripe", "sk_live_abc");
+        machine
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        std::fs::write(self.path(path), text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        std::fs::metadata(self.path(path)).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn stand_in(&self, name: &str, body: &str) {
+        let script = format!("#!/bin/bash\necho \"{name} $*\" >>\"$TEST_ROOT/calls\"\n{body}\n");
+        let path = self.path("bin").join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs a boot script; answers whether it succeeded and all that it printed.
+    fn boot(&self, spec: &ServiceSpec) -> (bool, String) {
+        self.put("boot", &spec.user_data);
+        let output = Command::new("/bin/bash")
+            .arg(self.path("boot"))
+            .current_dir(self.root.path())
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("TEST_ROOT", self.root.path())
+            .env("IONROLLER_BOOT_ROOT", self.root.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(!self.path("pwned").exists(), "a value was executed: {printed}");
+        (output.status.success(), printed)
+    }
+
+    fn boots(&self, spec: &ServiceSpec) -> String {
+        let (success, printed) = self.boot(spec);
+        assert!(success, "{printed}\n{}", spec.user_data);
+        printed
+    }
+
+    /// What the stand-ins were asked, one call a line.
+    fn calls(&self) -> String {
+        std::fs::read_to_string(self.path("calls")).unwrap_or_default()
+    }
+
+    /// The arguments of `ExecStart=`, as systemd would take them apart.
+    fn started(&self) -> Vec<String> {
+        let unit = self.read("etc/systemd/system/ionroller-app.service");
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        arguments(line)
+    }
+}
+
+/// systemd's quoting, read back: double quotes, backslashes, `%%` and `$$`.
+fn arguments(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut chars = line.chars();
+    let mut quoted = false;
+    while let Some(c) = chars.next() {
+        let word = words.last_mut().unwrap();
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            '\\' => match chars.next().unwrap() {
+                'n' => word.push('\n'),
+                't' => word.push('\t'),
+                'x' => {
+                    let code: String = chars.by_ref().take(2).collect();
+                    word.push(char::from(u8::from_str_radix(&code, 16).unwrap()));
+                }
+                other => word.push(other),
+            },
+            '%' | '$' => {
+                assert_eq!(chars.next(), Some(c), "a bare {c} in {line}");
+                word.push(c);
+            }
+            c => word.push(c),
+        }
+    }
+    words
+}
+
+fn toml(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+#[test]
+fn a_container_is_pulled_and_started() {
+    let machine = Machine::new();
+    let script = "#!/bin/bash\necho the user speaks\n";
+    let printed =
+        machine.boots(&spec(&format!("{IMAGE}command = [\"-x\"]\n[env]\nLOG_LEVEL = \"info\"{SECRETS}"), Some(script)));
+
+    assert_eq!(printed, "the user speaks\n");
+    let image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/shop\
+                 @sha256:7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded97730";
+    let started = [
+        "/usr/bin/docker",
+        "run",
+        "--name",
+        "ionroller-app",
+        "--log-driver",
+        "local",
+        "--env-file",
+        "/run/ionroller/env",
+        "--publish",
+        "80:9000",
+        image,
+        "-x",
+    ];
+    assert_eq!(machine.started(), started);
+    let calls = machine.calls();
+    assert!(!calls.contains("dnf"), "docker is there: {calls}");
+    assert!(calls.contains("aws ecr get-login-password --region eu-central-1\n"), "{calls}");
+    assert!(
+        calls
+            .contains("docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-central-1.amazonaws.com\n"),
+        "{calls}"
+    );
+    assert!(calls.contains(&format!("docker pull --quiet {image}\n")), "{calls}");
+    assert!(calls.contains("systemctl enable --now ionroller-app.service\n"), "{calls}");
+    assert!(calls.contains("--region ap-south-1"), "the region of the machine: {calls}");
+    assert_eq!(machine.read("password"), "the-ecr-password\n");
+}
+
+#[test]
+fn docker_is_installed_where_it_is_missing() {
+    let machine = Machine::new();
+    std::fs::rename(machine.path("bin/docker"), machine.path("bin/later")).unwrap();
+    machine.stand_in("dnf", r#"case "$*" in *docker*) mv "$TEST_ROOT/bin/later" "$TEST_ROOT/bin/docker" ;; esac"#);
+    machine.boots(&spec(IMAGE, None));
+    assert!(machine.calls().starts_with("dnf install --assumeyes docker\n"), "{}", machine.calls());
+}
+
+#[test]
+fn secrets_are_seen_by_root_alone() {
+    let machine = Machine::new();
+    let printed = machine.boots(&spec(&format!("{IMAGE}{SECRETS}"), None));
+
+    assert_eq!(machine.read("run/ionroller/env"), "DB_PASSWORD=hunter2 \\ % $HOME 'quoted'\nSTRIPE_KEY=sk_live_abc\n");
+    assert_eq!(machine.mode("run/ionroller/env"), 0o600);
+    assert_eq!(machine.mode("run/ionroller"), 0o700);
+    assert_eq!(machine.mode("usr/local/lib/ionroller/environment"), 0o700);
+    for secret in ["hunter2", "sk_live_abc", "the-ecr-password", "the-imds-token"] {
+        assert!(!printed.contains(secret), "{secret} was printed: {printed}");
+        assert!(!machine.calls().contains(secret), "{secret} was an argument: {}", machine.calls());
+    }
+}
+
+#[test]
+fn a_secret_of_several_lines_fails_loudly_in_a_container() {
+    let machine = Machine::new();
+    machine.put("db-password", "first\nLD_PRELOAD=second");
+    let (success, printed) = machine.boot(&spec(&format!("{IMAGE}{SECRETS}"), None));
+    assert!(!success);
+    assert!(printed.contains("the value of DB_PASSWORD has several lines"), "{printed}");
+    assert!(!printed.contains("second"), "{printed}");
+    assert!(!machine.path("run/ionroller/env").exists());
+    assert!(machine.calls().contains("systemctl disable --now ionroller-app.service"), "{}", machine.calls());
+}
+
+#[test]
+fn a_secret_that_is_missing_fails_loudly() {
+    let machine = Machine::new();
+    let (success, printed) = machine.boot(&spec("[secrets]\nKEY = \"ssm:/gone\"", Some("echo never")));
+    assert!(!success);
+    assert!(printed.contains("ionroller: no value for KEY"), "{printed}");
+    assert!(!printed.contains("never"), "{printed}");
+    assert_eq!(machine.calls().matches("/gone").count(), 5);
+}
+
+#[test]
+fn nasty_values_arrive_as_they_are_in_a_container() {
+    let machine = Machine::new();
+    let nasty = toml(NASTY);
+    let lines = toml("a\nb\tc\u{7}");
+    let volumes = r#"volumes = [{ host = "/a b/%n/$x", container = "/\"q\"" }]"#;
+    machine
+        .boots(&spec(&format!("{IMAGE}command = [{nasty}, {lines}, \"\"]\n{volumes}\n[env]\nNASTY = {nasty}"), None));
+    assert_eq!(machine.read("run/ionroller/env"), format!("NASTY={NASTY}\n"));
+    let started = machine.started();
+    assert_eq!(started[started.len() - 3..], [NASTY, "a\nb\tc\u{7}", ""]);
+    assert!(started.contains(&"/a b/%n/$x:/\"q\"".to_owned()), "{started:?}");
+}
+
+#[test]
+fn a_baked_machine_gets_its_environment() {
+    let machine = Machine::new();
+    let several_lines = "-----BEGIN KEY-----\n\"a\" \\ `b` $c\n-----END KEY-----";
+    machine.put("db-password", several_lines);
+    let script = "printf '%s|%s' \"$NASTY\" \"$DB_PASSWORD\" >seen\n[ -z \"$(id --unknown 2>&1)\" ]\ntouch survived\n";
+    let service = format!("[env]\nNASTY = {}\nROOT = \"not ours\"{SECRETS}", toml(NASTY));
+    let (success, printed) = machine.boot(&spec(&service, Some(script)));
+
+    assert!(!success, "a script without #! stops at its first failure: {printed}");
+    assert!(!machine.path("survived").exists());
+    assert_eq!(machine.read("seen"), format!("{NASTY}|{several_lines}"));
+    assert_eq!(machine.mode("run/ionroller/env"), 0o600);
+    assert!(machine.calls().contains("systemctl enable --now ionroller-environment.service"), "{}", machine.calls());
+    assert!(!machine.calls().contains("docker"), "{}", machine.calls());
+}
+
+#[test]
+fn a_baked_machine_without_anything_boots() {
+    let machine = Machine::new();
+    assert_eq!(machine.boots(&spec("", None)), "");
+    assert_eq!(machine.calls(), "");
+}
+
+#[test]
+fn the_users_script_chooses_its_interpreter() {
+    let machine = Machine::new();
+    let script = "#!/bin/cat\nIONROLLER_END\nthis is (no shell \\ $x\n";
+    assert_eq!(machine.boots(&spec("", Some(script))), script);
+    assert_eq!(machine.read("usr/local/lib/ionroller/user-data"), script);
+}
+
+/// All scripts and units that a set of services gives, by a name for messages.
+fn texts(suffix: &str) -> Vec<(String, String)> {
+    let nasty = toml(NASTY);
+    let services = [
+        ("full", format!("{IMAGE}command = [{nasty}]\n[env]\nNASTY = {nasty}{SECRETS}")),
+        ("public", "[image]\nrepository = \"nginx\"\n".to_owned()),
+        ("baked", format!("[env]\nNASTY = {nasty}{SECRETS}")),
+        ("bare", String::new()),
+    ];
+    let mut texts = Vec::new();
+    for (name, service) in services {
+        let machine = Machine::new();
+        let spec = spec(&service, Some("#!/bin/sh\ntrue\n"));
+        machine.boots(&spec);
+        if suffix.is_empty() {
+            texts.push((name.to_owned(), spec.user_data.clone()));
+        }
+        for folder in ["usr/local/lib/ionroller", "etc/systemd/system"] {
+            let Ok(entries) = std::fs::read_dir(machine.path(folder)) else { continue };
+            for entry in entries {
+                let file = entry.unwrap().file_name().into_string().unwrap();
+                let unit = file.ends_with(".service");
+                if unit == (suffix == ".service") {
+                    texts.push((format!("{name}-{file}"), machine.read(&format!("{folder}/{file}"))));
+                }
+            }
+        }
+    }
+    texts
+}
+
+/// Runs a tool; skips the test where the tool is missing, except in CI.
+fn tool(name: &str, arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    let child =
+        Command::new(name).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{name} is needed here: {error}");
+            println!("skipped: {name} is not installed");
+            return None;
+        }
+    };
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    write!(printed, "{}", String::from_utf8_lossy(&output.stderr)).unwrap();
+    Some((output.status.success(), printed))
+}
+
+#[test]
+fn shells_and_shellcheck_accept_the_scripts() {
+    for (name, script) in texts("") {
+        let (valid, printed) = tool("/bin/bash", &["-n"], &script).unwrap();
+        assert!(valid, "{name}: {printed}");
+        // Literals in single quotes, with dollars in them, are the point.
+        if let Some((valid, printed)) = tool("shellcheck", &["--shell=bash", "--exclude=SC2016", "-"], &script) {
+            assert!(valid, "{name}: {printed}\n{script}");
+        }
+    }
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    // What the machine would have and this one may lack.
+    std::fs::write(folder.path().join("docker.service"), "[Service]\nExecStart=/bin/true\n").unwrap();
+    for (name, unit) in texts(".service") {
+        let unit = unit.replace("/usr/bin/docker ", "/bin/true ");
+        let unit = ["environment", "pull"]
+            .iter()
+            .fold(unit, |unit, script| unit.replace(&format!("/usr/local/lib/ionroller/{script}"), "/bin/true"));
+        let path = folder.path().join(&name);
+        std::fs::write(&path, &unit).unwrap();
+        let path = path.to_str().unwrap();
+        let docker = folder.path().join("docker.service");
+        let arguments = ["verify", "--man=no", path, docker.to_str().unwrap()];
+        let Some((valid, printed)) = tool("systemd-analyze", &arguments, "") else { return };
+        assert!(valid, "{name}: {printed}\n{unit}");
+        let about_ours: Vec<&str> = printed.lines().filter(|line| line.contains(&name)).collect();
+        assert!(about_ours.is_empty(), "{name}: {about_ours:?}\n{unit}");
+    }
+}
