@@ -1,39 +1,47 @@
-//! The files of a config folder, as bytes, wherever they were read from.
+//! The files of a config folder as they were read, before anything is parsed.
+//!
+//! Pure values: `git` fills them from a commit or from a folder on disk, the
+//! loader turns them into desired state or diagnostics. What cannot be read
+//! stays in the map with its reason, because a file that is broken must never
+//! look like a file that was deleted.
 
 use std::collections::BTreeMap;
 
-/// The files below the config folder of one commit, or of a plain folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What was found in a config folder: `ionroller.toml`, the direct children of
+/// `services` and everything below `files`, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConfigFiles {
-    /// The config folder inside the repository: empty, or a path that ends in `/`.
-    /// Diagnostics name files relative to the repository, so it goes before them.
+    /// The config folder relative to the root of its repository: `""`, or a
+    /// path that ends in `/`. Put before a key of `files` it gives the path
+    /// that a person knows.
     pub root: String,
-    /// Path relative to the config folder → what is there.
+    /// By path relative to the config folder, `/` between the parts. Characters
+    /// that cannot be shown are escaped; such a file is `Unreadable`.
     pub files: BTreeMap<String, FileContent>,
 }
 
-/// What stands at a path.
+/// One entry of a config folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
-    /// A regular file.
+    /// A regular file, whole.
     Bytes(Vec<u8>),
-    /// A symbolic link. It is never followed: its target may lie outside the repository.
+    /// A symbolic link. Never followed: its target may lie outside the commit.
     Symlink {
-        /// Where it points, as text.
+        /// Where it points, escaped for display.
         target: String,
     },
-    /// A submodule; its files belong to another repository.
+    /// A submodule: a commit of another repository, which is not fetched.
     Submodule,
-    /// A folder where a file was expected.
+    /// A folder where a file is expected, such as one inside `services`.
     Folder,
-    /// A regular file above the size limit, not read.
+    /// A file above the size limit, not read.
     TooLarge {
         /// Its size in bytes.
         size: u64,
     },
-    /// It could not be read.
+    /// Something is there and cannot be used.
     Unreadable {
-        /// Why.
+        /// Why: a phrase that completes "cannot be used: …".
         reason: String,
     },
 }
@@ -51,7 +59,7 @@ impl FileContent {
             Self::Submodule => "is a submodule, whose files are in another repository".to_owned(),
             Self::Folder => "is a folder".to_owned(),
             Self::TooLarge { size } => format!("has {size} bytes, too many to be read"),
-            Self::Unreadable { reason } => format!("can't be read: {reason}"),
+            Self::Unreadable { reason } => format!("can't be used: {reason}"),
         }
     }
 }

@@ -66,9 +66,11 @@ pub(super) fn nearest<'k>(written: &str, names: impl IntoIterator<Item = &'k str
 /// What to do about a key that `table` doesn't have.
 pub(super) fn hint(key: &str, table: &str, valid: &[&str]) -> String {
     let elsewhere = |tables: &'static [(&str, &[&str])]| {
-        tables.iter().filter(|(name, keys)| *name != table && keys.contains(&key)).map(|(name, _)| *name)
+        let here = |name: &str, keys: &[&str]| name == table && keys.iter().all(|key| valid.contains(key));
+        tables.iter().filter(move |(name, keys)| keys.contains(&key) && !here(name, keys)).map(|(name, _)| *name)
     };
-    let mut homes: Vec<String> = elsewhere(SERVICE).map(home_in_service).collect();
+    let in_scope_file = table.is_empty() && valid.contains(&"defaults");
+    let mut homes: Vec<String> = elsewhere(SERVICE).map(|table| home_in_service(key, table, in_scope_file)).collect();
     homes.extend(elsewhere(SCOPE).map(home_in_scope));
     match (nearest(key, valid.iter().copied()), homes.first()) {
         (Some(near), None) => format!("did you mean `{near}`?"),
@@ -78,24 +80,26 @@ pub(super) fn hint(key: &str, table: &str, valid: &[&str]) -> String {
     }
 }
 
-fn home_in_service(table: &str) -> String {
-    if table.is_empty() {
-        "the top level of a service file, before the first table".into()
-    } else {
-        format!("[{table}]")
+/// Keys of the top level of a service file that are no tables.
+pub(super) const SCALARS: [&str; 3] = ["version", "redeploy", "paused"];
+
+fn home_in_service(key: &str, table: &str, in_scope_file: bool) -> String {
+    match (table, SCALARS.contains(&key)) {
+        ("", false) if in_scope_file => format!("service files; write [defaults.{key}] for all of them"),
+        ("", false) => "the top level of a service file".to_owned(),
+        ("", true) => "the top level of a service file, before the first table".to_owned(),
+        (table, _) => format!("[{table}]"),
     }
 }
 
 fn home_in_scope(table: &str) -> String {
-    if table.is_empty() {
-        "ionroller.toml, before the first table".into()
-    } else {
-        format!("[{table}] in ionroller.toml")
-    }
+    if table.is_empty() { "ionroller.toml".to_owned() } else { format!("[{table}] in ionroller.toml") }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::{ConfigFiles, FileContent};
+    use super::super::load;
     use super::*;
 
     #[test]
@@ -105,5 +109,28 @@ mod tests {
         assert_eq!(nearest("healthy-deadline", keys), Some("healthy_deadline"));
         assert_eq!(nearest("Bake", keys), Some("bake"));
         assert_eq!(nearest("colour", keys), None);
+    }
+
+    /// The tables here and the keys that the readers ask for are the same.
+    #[test]
+    fn every_key_is_read() {
+        for (file, tables) in [("ionroller.toml", SCOPE), ("services/a.toml", SERVICE)] {
+            for (name, keys) in tables {
+                let header = match *name {
+                    "" => String::new(),
+                    "image.ports" | "image.volumes" | "capacity.scaling" | "freeze" => format!("[[{name}]]\n"),
+                    name => format!("[{name}]\n"),
+                };
+                let mut files = ConfigFiles::default();
+                files.files.insert(file.to_owned(), FileContent::Bytes(format!("{header}zzz = 1\n").into()));
+                let diagnostics = load(&files, None).diagnostics;
+                let unknown = diagnostics.iter().find(|diagnostic| diagnostic.message.contains("zzz"));
+                let help = unknown.and_then(|diagnostic| diagnostic.help.clone()).unwrap();
+                let listed = help.strip_prefix("the keys here are ").unwrap_or_else(|| panic!("{name}: {help}"));
+                let sorted =
+                    |keys: Vec<&str>| std::collections::BTreeSet::from_iter(keys.into_iter().map(str::to_owned));
+                assert_eq!(sorted(listed.split(", ").collect()), sorted(keys.to_vec()), "{file} [{name}]");
+            }
+        }
     }
 }

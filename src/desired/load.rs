@@ -7,6 +7,7 @@ use crate::names::{AccountId, CommitId, Region, ServiceName};
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::{ConfigFiles, FileContent};
 use super::keys;
+use super::reader;
 use super::scope::{self, FrozenService};
 use super::service;
 use super::source::{self, Origin, Place, Table};
@@ -106,7 +107,7 @@ impl<'f> ScopeRead<'f> {
             problems: vec![problem],
             defaults_problems: Vec::new(),
         };
-        let Some(content) = files.files.get(SCOPE_FILE) else { return unreadable("", no_scope_file(files)) };
+        let Some(content) = files.files.get(SCOPE_FILE) else { return unreadable("", no_scope_file()) };
         let text = match text_of(content) {
             (text, None) => text,
             (text, Some(problem)) => return unreadable(text, problem),
@@ -128,7 +129,7 @@ impl<'f> ScopeRead<'f> {
         };
         let defaults = table.table("defaults").map(|(defaults, _)| defaults.clone()).unwrap_or_default();
         let defaults = defaults.with_origin(Origin::Defaults);
-        scope.loose_defaults = TOP_LEVEL.iter().any(|key| defaults.get(key).is_some());
+        scope.loose_defaults = keys::SCALARS.iter().any(|key| defaults.get(key).is_some());
         scope.defaults_problems = defaults_problems(&defaults, files, &scope);
         if syntax.is_empty() {
             scope.defaults = Some(defaults);
@@ -142,28 +143,25 @@ impl<'f> ScopeRead<'f> {
     }
 }
 
-/// The keys of a service that are no tables.
-const TOP_LEVEL: [&str; 3] = ["version", "redeploy", "paused"];
-
 /// Problems that the defaults have on their own, whoever takes them.
 fn defaults_problems(defaults: &Table, files: &ConfigFiles, scope: &ScopeRead<'_>) -> Vec<Problem> {
     let Ok(name) = ServiceName::parse("defaults") else { return Vec::new() };
     let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), true);
     service::read(&name, defaults, &mut walk);
-    for entry in TOP_LEVEL.iter().filter_map(|key| defaults.get(key)) {
+    for entry in keys::SCALARS.iter().filter_map(|key| defaults.get(key)) {
         let message = format!("`{}` can't be a default", entry.key);
         walk.error(entry.place, message, "defaults are tables: move it into the service files");
     }
     walk.into_problems()
 }
 
-fn no_scope_file(files: &ConfigFiles) -> Problem {
-    let near = files.files.keys().find(|path| path.eq_ignore_ascii_case(SCOPE_FILE));
-    let help = match near {
-        Some(near) => format!("rename {near} to {SCOPE_FILE}"),
-        None => "add it with scope and region, or name the folder that holds it".to_owned(),
-    };
-    Problem { severity: Severity::Error, place: Place::FILE, message: "the file is missing".to_owned(), help }
+fn no_scope_file() -> Problem {
+    Problem {
+        severity: Severity::Error,
+        place: Place::FILE,
+        message: "the file is missing".to_owned(),
+        help: "add it with scope and region, or name the folder that holds it".to_owned(),
+    }
 }
 
 /// The text of a file, and why it isn't all of it. With a problem the text serves to
@@ -179,7 +177,14 @@ fn text_of(content: &FileContent) -> (&str, Option<Problem>) {
                 (good, Some(problem(place, "not UTF-8".to_owned(), "save the file as UTF-8")))
             }
         },
-        other => ("", Some(problem(Place::FILE, other.instead_of_a_file(), "put a regular file there"))),
+        other => (
+            "",
+            Some(problem(
+                Place::FILE,
+                format!("not read: it {}", other.instead_of_a_file()),
+                "put a regular file there",
+            )),
+        ),
     }
 }
 
@@ -219,7 +224,7 @@ impl<'f> Services<'f> {
         for (path, content) in &files.files {
             let Some(below) = path.strip_prefix(SERVICES) else {
                 if path == "services" {
-                    let message = content.instead_of_a_file();
+                    let message = format!("not read: it {}", content.instead_of_a_file());
                     let place = in_repository(files, path);
                     diagnostics.push(
                         Diagnostic::new(Severity::Error, message)
@@ -229,7 +234,7 @@ impl<'f> Services<'f> {
                 }
                 continue;
             };
-            match Entry::of(below) {
+            match Entry::of(below, content) {
                 Entry::Service(name) if found.last().is_some_and(|last| last.name == name) => {}
                 Entry::Service(name) => {
                     let inside = below.contains('/');
@@ -310,17 +315,18 @@ impl<'f> Found<'f> {
 enum Entry {
     Service(ServiceName),
     Ignored,
-    Wrong(Severity, String, &'static str),
+    Wrong(Severity, String, String),
 }
 
 impl Entry {
-    fn of(below: &str) -> Self {
+    fn of(below: &str, content: &FileContent) -> Self {
         let (first, inside) = below.split_once('/').map_or((below, None), |(first, inside)| (first, Some(inside)));
         if let Some(stem) = first.strip_suffix(".toml") {
             return match ServiceName::parse(stem) {
                 Ok(name) => Self::Service(name),
                 Err(error) => {
-                    Self::Wrong(Severity::Error, error.to_string(), "rename the file: its stem is the service's name")
+                    let (message, rule) = reader::message_and_help(&error);
+                    Self::Wrong(Severity::Error, message, format!("rename the file after its service: {rule}"))
                 }
             };
         }
@@ -329,19 +335,24 @@ impl Entry {
             Some(_) if toml => Self::Wrong(
                 Severity::Error,
                 "a service file in a folder of its own is not read".to_owned(),
-                "service files stand directly in services/: move it there",
+                "service files stand directly in services/: move it there".to_owned(),
             ),
             None if toml => Self::Wrong(
                 Severity::Error,
                 "not read, because of its name".to_owned(),
-                "end the name in .toml, in lower case",
+                "end the name in .toml, in lower case".to_owned(),
             ),
             // What people keep beside files: notes, .gitkeep, an editor's settings.
             _ if first.starts_with('.') || first.to_ascii_lowercase().starts_with("readme") => Self::Ignored,
+            _ if *content == FileContent::Folder => Self::Wrong(
+                Severity::Warning,
+                "a folder, and what is in it is not read".to_owned(),
+                "service files stand directly in services/".to_owned(),
+            ),
             _ => Self::Wrong(
                 Severity::Warning,
                 "not a service file".to_owned(),
-                "services/ holds NAME.toml files; keep scripts and notes in another folder",
+                "services/ holds NAME.toml files; keep scripts and notes in another folder".to_owned(),
             ),
         }
     }

@@ -126,9 +126,11 @@ impl<'n> Reader<'n> {
     }
 }
 
-/// A text for a message: a hostile one must not flood it.
+/// A text for a message: a hostile one must neither flood it nor break its line.
 pub(super) fn shorten(text: &str) -> String {
-    if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(79).chain(['…']).collect() }
+    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let rest = if text.chars().count() > 80 { "…" } else { "" };
+    text.chars().take(80).map(plain).chain([rest.to_owned()]).collect()
 }
 
 fn mismatch(field: Field<'_>, wanted: &str, found: &Value, help: &str, walk: &mut Walk<'_>) {
@@ -160,18 +162,30 @@ pub(super) fn text_that(
     if valid(text) {
         return Some(text.to_owned());
     }
-    walk.error(
-        field.place(),
-        format!("`{}` is not a valid `{}`", shorten(text), field.label),
-        format!("it must be {rule}"),
-    );
+    let message = match text {
+        "" => format!("`{}` is empty", field.label),
+        text => format!("`{}` is not a valid `{}`", shorten(text), field.label),
+    };
+    walk.error(field.place(), message, format!("it must be {rule}"));
     None
 }
 
 /// A validated name.
 pub(super) fn name<T: FromStr<Err = NameError>>(field: Field<'_>, walk: &mut Walk<'_>) -> Option<T> {
     let text = text(field, walk)?;
-    text.parse().map_err(|error: NameError| walk.error(field.place(), error.to_string(), "")).ok()
+    let refused = |error: NameError| {
+        let (message, help) = message_and_help(&error);
+        walk.error(field.place(), message, help);
+    };
+    text.parse().map_err(refused).ok()
+}
+
+/// What is wrong with a name, and the rule that it breaks.
+pub(super) fn message_and_help(error: &NameError) -> (String, String) {
+    let text = error.to_string();
+    let (message, rule) = text.rsplit_once(": ").unwrap_or((&text, "another name"));
+    let message = message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    (message, format!("it must be {rule}"))
 }
 
 /// A text for people: not empty, at most 256 characters, no control characters.

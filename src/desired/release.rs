@@ -43,11 +43,12 @@ pub(super) fn image(root: &mut Reader<'_>, version: Option<&Version>, walk: &mut
         reader::no_repetition(field, &targets, walk, |path| format!("container path `{path}`"));
         Some(volumes)
     });
+    let ports = if table.has("ports") { ports } else { Some(Vec::new()) };
     table.finish(walk);
     Some(Image {
         repository: repository?,
         digest,
-        ports: ports.unwrap_or_default(),
+        ports: ports?,
         command: command.unwrap_or_default(),
         volumes: volumes.unwrap_or_default(),
     })
@@ -220,10 +221,10 @@ fn ami(field: Field<'_>, version: Option<&Version>, baked: bool, walk: &mut Walk
 fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
     let path = reader::text_that(
         field,
-        "a path below the folder of ionroller.toml, such as files/checkout.sh",
+        "a path below the folder files beside ionroller.toml, such as files/checkout.sh",
         walk,
         |path| {
-            !path.is_empty()
+            path.starts_with("files/")
                 && !path.contains(['\\', '\0'])
                 && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
         },
@@ -276,10 +277,13 @@ pub(super) fn env(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> BTreeMap<String
         let label = format!("env.{}", entry.key);
         let field = Field { label: &label, node: &entry.node };
         let name = variable(entry, walk);
-        // The file that carries them to the container has one line for each.
-        let value = reader::text_that(field, "without line breaks and other control characters", walk, |text| {
-            !text.chars().any(|c| c.is_control() && c != '\t')
-        })?;
+        let value = reader::text(field, walk)?.to_owned();
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            // The value is not repeated: keys and certificates look like this.
+            let message = format!("`{}` holds a line break or another control character", reader::shorten(&label));
+            walk.error(field.place(), message, "docker takes one line for each variable: encode the value, as base64 for example");
+            return None;
+        }
         if looks_secret(&entry.key, &value) {
             walk.warning(
                 field.place(),

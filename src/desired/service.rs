@@ -97,9 +97,10 @@ fn boot_script_fits(table: &Table, script: &str, walk: &mut Walk<'_>) {
 
 fn both_env_and_secret(table: &Table, walk: &mut Walk<'_>) {
     let (Some((env, _)), Some((secrets, _))) = (table.table("env"), table.table("secrets")) else { return };
+    let env: BTreeMap<&str, Place> = env.entries.iter().map(|entry| (entry.key.as_str(), entry.place)).collect();
     for secret in &secrets.entries {
-        if let Some(variable) = env.get(&secret.key) {
-            let place = walk::blame(&[Some(secret.place), Some(variable.place)]);
+        if let Some(variable) = env.get(secret.key.as_str()) {
+            let place = walk::blame(&[Some(secret.place), Some(*variable)]);
             walk.error(
                 place,
                 format!("`{}` stands both in [env] and in [secrets]", reader::shorten(&secret.key)),

@@ -42,7 +42,7 @@ pub(super) fn load_balancer(root: &mut Reader<'_>, image: Option<&Image>, walk: 
     let listener = table.required("listener", "add the ARN of the listener", walk, listener);
     let network = listener.as_ref().is_some_and(ListenerArn::is_network);
     let has_rule = table.has("rule");
-    let rule = table.optional("rule", walk, |field, walk| rule(field, walk));
+    let rule = table.optional("rule", walk, rule);
     if let (true, Some(place)) = (network, table.place_of("rule")) {
         walk.error(
             place,
@@ -148,7 +148,14 @@ fn conditions(field: Field<'_>, rule: &str, walk: &mut Walk<'_>, allowed: fn(cha
 
 fn port(table: &mut Reader<'_>, image: Option<&Image>, image_broken: bool, walk: &mut Walk<'_>) -> Option<u16> {
     if table.has("port") {
-        return table.optional("port", walk, reader::port);
+        let port = table.optional("port", walk, reader::port)?;
+        if let (Some(image), Some(place)) = (image, table.place_of("port"))
+            && !image.ports.iter().any(|published| published.host == port)
+        {
+            let message = format!("the image doesn't publish port {port}");
+            walk.warning(place, message, "add it to image.ports as the host port, unless the boot script sees to it");
+        }
+        return Some(port);
     }
     let first = image.and_then(|image| image.ports.first()).map(|port| port.host);
     if first.is_none() && !image_broken && !walk.partial {

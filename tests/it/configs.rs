@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use ionroller::desired::diagnostic::{Diagnostic, Severity};
 use ionroller::desired::files::{ConfigFiles, FileContent};
 use ionroller::desired::load;
-use ionroller::desired::spec::{Desired, ServiceFile};
+use ionroller::desired::spec::{Desired, ServiceFile, ServiceSpec};
+use ionroller::names::{CommitId, ServiceName};
+use ionroller::time::Span;
+use proptest::prelude::*;
 
 fn from_root(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -57,3 +61,235 @@ fn the_example_is_valid() {
     assert_eq!(names, ["checkout", "search", "website"]);
     assert!(desired.services.values().all(|file| matches!(file, ServiceFile::Valid(_))));
 }
+
+/// Each folder of `tests/sample-configs` against the diagnostics in its `expected.txt`.
+/// `UPDATE_EXPECT=1` writes them anew.
+#[test]
+fn samples_get_their_diagnostics() {
+    let mut wrong = Vec::new();
+    for kind in ["valid", "invalid"] {
+        let kinds = from_root("tests/sample-configs").join(kind);
+        for entry in std::fs::read_dir(kinds).unwrap() {
+            let folder = entry.unwrap().path();
+            let mut files = read_folder(&folder);
+            files.files.remove("expected.txt");
+            let desired = load(&files, None);
+            let got = rendered(&desired);
+            let name = format!("{kind}/{}", folder.file_name().unwrap().to_string_lossy());
+            assert_eq!(got.contains("error: "), kind == "invalid", "{name}:\n{got}");
+            let expected = folder.join("expected.txt");
+            if std::env::var_os("UPDATE_EXPECT").is_some() {
+                std::fs::write(&expected, &got).unwrap();
+            } else if std::fs::read_to_string(&expected).unwrap_or_default() != got {
+                wrong.push(format!("{name} gets\n{got}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE_EXPECT=1 accepts this", wrong.join("\n"));
+}
+
+fn sample(name: &str) -> ConfigFiles {
+    let mut files = read_folder(&from_root("tests/sample-configs").join(name));
+    files.files.remove("expected.txt");
+    files
+}
+
+fn valid<'d>(desired: &'d Desired, name: &str) -> Option<&'d ServiceSpec> {
+    match desired.services.get(name_of(name).as_ref()?)? {
+        ServiceFile::Valid(spec) => Some(spec),
+        ServiceFile::Broken => None,
+    }
+}
+
+fn name_of(name: &str) -> Option<ServiceName> {
+    ServiceName::parse(name).ok()
+}
+
+#[test]
+fn defaults_lie_beneath_each_service() {
+    let desired = load(&sample("valid/defaults"), None);
+    let spec = valid(&desired, "shop").unwrap();
+    assert_eq!(spec.network.subnets, ["subnet-a", "subnet-b"]);
+    let env: Vec<_> = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(env, [("LOG_LEVEL", "debug"), ("REGION", "eu")]);
+    let balancer = spec.load_balancer.as_ref().unwrap();
+    assert_eq!(balancer.health_check.path, "/status");
+    assert_eq!(balancer.health_check.interval, Span::from_secs(30));
+    assert_eq!(balancer.port, 80);
+}
+
+#[test]
+fn a_broken_service_blocks_itself_alone() {
+    let mut files = sample("valid/least");
+    let commit = CommitId::parse(&"0".repeat(40)).ok();
+    let before = load(&files, commit.clone());
+    files.files.insert("services/cart.toml".to_owned(), FileContent::Bytes(b"version = ".to_vec()));
+    let after = load(&files, commit.clone());
+    assert_eq!(after.commit, commit);
+    assert_eq!(after.scope, before.scope);
+    assert_eq!(valid(&after, "shop"), valid(&before, "shop"));
+    assert_eq!(after.services[&name_of("cart").unwrap()], ServiceFile::Broken);
+}
+
+#[test]
+fn services_of_one_priority_are_both_broken() {
+    let desired = load(&sample("invalid/same-priority"), None);
+    let broken = |name| valid(&desired, name).is_none();
+    assert_eq!((broken("cart"), broken("shop"), broken("other")), (true, true, false));
+}
+
+#[test]
+fn broken_defaults_break_those_who_take_them() {
+    let mut files = sample("valid/least");
+    let scope = b"scope = \"test\"\nregion = \"eu-west-1\"\n[defaults.network]\nsubnets = 5\n".to_vec();
+    files.files.insert("ionroller.toml".to_owned(), FileContent::Bytes(scope));
+    let least = files.files["services/shop.toml"].clone();
+    let FileContent::Bytes(bytes) = least else { panic!("a file") };
+    let text = String::from_utf8(bytes).unwrap();
+    let taker = text.replace("subnets = [\"subnet-a\", \"subnet-b\"]\n", "").replace("priority = 1", "priority = 2");
+    files.files.insert("services/taker.toml".to_owned(), FileContent::Bytes(taker.into()));
+    let desired = load(&files, None);
+    assert!(desired.scope.is_some(), "{}", rendered(&desired));
+    assert!(valid(&desired, "shop").is_some());
+    assert!(valid(&desired, "taker").is_none());
+}
+
+#[test]
+fn without_ionroller_toml_nothing_is_valid() {
+    for sample_name in ["invalid/no-scope-file", "invalid/scope-syntax", "invalid/scope-bytes"] {
+        let desired = load(&sample(sample_name), None);
+        assert_eq!(desired.scope, None, "{sample_name}");
+        assert!(valid(&desired, "shop").is_none(), "{sample_name}: what the defaults say is unknown");
+        assert_eq!(desired.services.len(), 1, "{sample_name}: the service is not taken for deleted");
+    }
+    assert_eq!(load(&sample("invalid/no-services"), None).scope, None);
+}
+
+#[test]
+fn places_are_relative_to_the_repository() {
+    let mut files = sample("invalid/versions");
+    files.root = "teams/shop/".to_owned();
+    let desired = load(&files, None);
+    assert!(desired.diagnostics.iter().all(|d| d.file.as_deref() == Some("teams/shop/services/shop.toml")));
+}
+
+#[test]
+fn what_stands_for_a_file_blocks_its_service() {
+    for content in [
+        FileContent::Folder,
+        FileContent::Submodule,
+        FileContent::TooLarge { size: 5_000_000 },
+        FileContent::Unreadable { reason: "permission denied".to_owned() },
+        FileContent::Symlink { target: "../../etc/passwd".to_owned() },
+    ] {
+        let mut files = sample("valid/least");
+        files.files.insert("services/cart.toml".to_owned(), content);
+        let desired = load(&files, None);
+        assert_eq!(desired.services[&name_of("cart").unwrap()], ServiceFile::Broken);
+        assert!(valid(&desired, "shop").is_some());
+        assert!(rendered(&desired).starts_with("error: services/cart.toml: not read: it "), "{}", rendered(&desired));
+    }
+}
+
+/// Holds for whatever the files say.
+fn check_sound(files: &ConfigFiles) {
+    let desired = load(files, None);
+    let place = |d: &Diagnostic| (d.file.clone(), d.line, d.column);
+    assert!(desired.diagnostics.is_sorted_by_key(place), "{}", rendered(&desired));
+    for diagnostic in &desired.diagnostics {
+        let file = diagnostic.file.as_ref().unwrap();
+        if let (Some(line), Some(FileContent::Bytes(bytes))) = (diagnostic.line, files.files.get(file)) {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: Vec<&str> = text.split('\n').collect();
+            let length = lines.get(line as usize - 1).unwrap().chars().count();
+            assert!(diagnostic.column.unwrap() as usize <= length + 1, "{diagnostic:?}");
+        }
+        let printable = |text: &str| !text.chars().any(char::is_control);
+        assert!(printable(&diagnostic.message), "{diagnostic:?}");
+        assert!(diagnostic.help.as_deref().is_some_and(|help| !help.is_empty() && printable(help)), "{diagnostic:?}");
+    }
+    for (name, file) in &desired.services {
+        let path = format!("services/{name}.toml");
+        let error = |d: &Diagnostic| d.severity == Severity::Error && d.file.as_deref() == Some(path.as_str());
+        if let ServiceFile::Valid(spec) = file {
+            assert!(!desired.diagnostics.iter().any(error), "{}", rendered(&desired));
+            assert!(spec.user_data.len() <= 16_384);
+        }
+    }
+}
+
+/// The example with one stretch of one file replaced.
+fn mutated(mut files: ConfigFiles, which: usize, at: usize, length: usize, with: &[u8]) -> ConfigFiles {
+    let count = files.files.len();
+    if let Some(FileContent::Bytes(bytes)) = files.files.values_mut().nth(which % count) {
+        let start = at % (bytes.len() + 1);
+        let end = (start + length).min(bytes.len());
+        bytes.splice(start..end, with.iter().copied());
+    }
+    files
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_load(scope in any::<Vec<u8>>(), service in any::<Vec<u8>>()) {
+        let mut files = ConfigFiles::default();
+        files.files.insert("ionroller.toml".to_owned(), FileContent::Bytes(scope));
+        files.files.insert("services/shop.toml".to_owned(), FileContent::Bytes(service));
+        check_sound(&files);
+    }
+
+    #[test]
+    fn any_mutation_of_the_example_loads(
+        mutations in prop::collection::vec((any::<usize>(), any::<usize>(), 0..40_usize, "[\\PC\\n\"\\[\\]{}=.,#0-9a-z]{0,12}"), 1..4),
+    ) {
+        let mut files = read_folder(&from_root("example-config-repo"));
+        for (which, at, length, with) in mutations {
+            files = mutated(files, which, at, length, with.as_bytes());
+        }
+        check_sound(&files);
+    }
+
+    /// A value of another type or size wherever a value can stand.
+    #[test]
+    fn any_value_loads(which in any::<usize>(), line in any::<usize>(), value in prop::sample::select(VALUES)) {
+        let mut files = read_folder(&from_root("example-config-repo"));
+        let count = files.files.len();
+        if let Some(FileContent::Bytes(bytes)) = files.files.values_mut().nth(which % count) {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let line = line % lines.len();
+            if let Some((key, _)) = lines[line].clone().split_once(" = ") {
+                lines[line] = format!("{key} = {value}");
+            }
+            *bytes = lines.join("\n").into_bytes();
+        }
+        check_sound(&files);
+    }
+}
+
+const VALUES: &[&str] = &[
+    "\"\"",
+    "\"\\u0000\"",
+    "\"\\n\"",
+    "-1",
+    "0",
+    "99999999999999999999999999999999999999999999",
+    "0x_",
+    "nan",
+    "-inf",
+    "1e400",
+    "0.1",
+    "true",
+    "1979-05-27",
+    "1979-05-27T07:32:00Z",
+    "[]",
+    "[[]]",
+    "[{}]",
+    "{}",
+    "{ a = { b = { c = 1 } } }",
+    "\"99999999999999999999s\"",
+    "\"name:{version}{version}\"",
+    "\"arn:\"",
+    "\"arn:aws:a:b:c:listener/app/\"",
+    "\"ssm:\"",
+];
