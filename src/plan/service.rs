@@ -36,8 +36,9 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         rollback_until,
         look_again: look_again(&view, ahead.wait.as_ref()),
         brief_until: ahead.wait.as_ref().and_then(|wait| wait.brief_until),
+        // What has something to do now does not wait, whatever comes after that.
+        waiting_on: ahead.wait.filter(|_| ahead.actions.is_empty()).map(|wait| wait.on),
         actions: ahead.actions,
-        waiting_on: ahead.wait.map(|wait| wait.on),
         forecast: ahead.forecast,
         file_diff: None,
         groups: groups(&view),
