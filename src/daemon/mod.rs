@@ -1,7 +1,7 @@
 //! The daemon's wiring: what wakes the loop, who sees its results, how it stops.
 //!
-//! Three tasks share two values. [`source`] watches Git and publishes the commit to bring
-//! about; [`work`] runs passes and publishes what they found; [`http`] answers from that.
+//! Three tasks share two values. `source` watches Git and publishes the commit to bring
+//! about; `work` runs passes and publishes what they found; `http` answers from that.
 //! Nothing here decides anything about a rollout.
 
 pub mod http;

@@ -8,7 +8,7 @@
 //! secrets and no secret: `/usr/local/lib/ionroller/environment` fetches them on the
 //! machine, at every boot, into a file on tmpfs that only root can read.
 //!
-//! Every text from a service file goes through [`quote`]. The template is no part of the
+//! Every text from a service file goes through `quote`. The template is no part of the
 //! release digest: changing it here changes only machines of releases to come.
 
 mod quote;

@@ -238,11 +238,18 @@ impl Run {
         named || (outcome::of(plan) != Outcome::OnItsWay && !outcome::keeps_warm(plan))
     }
 
+    fn live_is_sick(&self, plan: &ServicePlan) -> bool {
+        let live = plan.from.as_ref().map(|from| from.version.to_string());
+        self.sick.iter().any(|version| live.as_deref() == Some(&format!("{version}.0")))
+    }
+
     fn look(&self, plan: Option<&ServicePlan>) {
         let Said::File { version, min, max, .. } = self.said else { return };
         let Some(plan) = plan else { self.fail("the service is not in the plan") };
         let wanted = format!("{version}.0");
-        if self.sick.contains(&version) {
+        // Where the wanted release is sick nothing leads to it; where live is, no weight may
+        // move away from whoever can answer.
+        if self.sick.contains(&version) || self.live_is_sick(plan) {
             return;
         }
         let rejected = plan.rejected.is_some();

@@ -3,4 +3,6 @@
 
 mod story;
 
+mod interrupted;
+mod questions;
 mod release;
