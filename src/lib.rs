@@ -2,8 +2,16 @@
 //! service should run, AWS's tags say what does, a pure planner decides, and an executor
 //! carries out one action at a time.
 
+pub mod cli;
 pub mod cloud;
+pub mod daemon;
 pub mod desired;
+pub mod execute;
+pub mod git;
 pub mod names;
 pub mod observed;
+pub mod plan;
+pub mod reconcile;
+pub mod render;
+pub mod settings;
 pub mod time;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `ionroller` program.
+
+fn main() -> std::process::ExitCode {
+    ionroller::cli::main()
+}

@@ -173,6 +173,9 @@ fn is_arn(text: &str, part: &str) -> bool {
     text.len() <= 512 && text.starts_with("arn:") && text.contains(part) && text.chars().all(|c| c.is_ascii_graphic())
 }
 
+/// The last part of a default action's ARN; ids of AWS are hex.
+const DEFAULT_RULE: &str = "default";
+
 impl ListenerArn {
     /// `app/NAME/ID` or `net/NAME/ID` of the load balancer that the listener is on.
     pub fn load_balancer(&self) -> &str {
@@ -185,9 +188,25 @@ impl ListenerArn {
         self.0.contains(":listener/net/")
     }
 
+    /// The ARN under which we speak of the listener's default action. AWS has no rule
+    /// ARN for that everywhere, so this one is made up, the same for both kinds of load
+    /// balancer; a writer that is given it changes the listener itself.
+    pub fn default_rule(&self) -> RuleArn {
+        RuleArn(format!("{}/{DEFAULT_RULE}", self.0.replacen(":listener/", ":listener-rule/", 1)))
+    }
+
     /// The region of the ARN, empty when it has none.
     pub fn region(&self) -> &str {
         self.0.split(':').nth(3).unwrap_or("")
+    }
+}
+
+impl RuleArn {
+    /// The listener whose default action this stands for, see
+    /// [`ListenerArn::default_rule`]; none for a rule proper.
+    pub fn default_of(&self) -> Option<ListenerArn> {
+        let path = self.0.strip_suffix(DEFAULT_RULE)?.strip_suffix('/')?;
+        ListenerArn::parse(&path.replacen(":listener-rule/", ":listener/", 1)).ok()
     }
 }
 
@@ -242,7 +261,7 @@ mod tests {
         let digest = Digest::of(b"x");
         let scope = Scope::parse("prod").unwrap();
         let name = |service: &str| GroupName::of(&scope, &ServiceName::parse(service).unwrap(), &digest).to_string();
-        assert_eq!(name("checkout"), "checkout-4unh5r7iip");
+        assert_eq!(name("checkout"), "checkout-jbwrnk7htz");
         assert_eq!(name("a-service-with-a-ver-long-name").split_at(20).0, "a-service-with-a-ver");
         assert_eq!(name("a-service-with-a-ve-rlong-name").split_at(20).0, "a-service-with-a-ve-");
     }
@@ -267,5 +286,16 @@ mod tests {
         assert_eq!(listener.load_balancer(), "app/web/50dc");
         assert_eq!(listener.region(), "eu-west-1");
         assert!(!listener.is_network());
+    }
+
+    #[test]
+    fn a_default_action_has_an_arn_that_leads_back() {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/web/50dc/f2f7";
+        let listener = ListenerArn::parse(arn).unwrap();
+        let rule = listener.default_rule();
+        assert!(RuleArn::parse(rule.as_str()).is_ok());
+        assert_eq!(rule.default_of(), Some(listener));
+        let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc/f2f7/9683";
+        assert_eq!(RuleArn::parse(rule).unwrap().default_of(), None);
     }
 }

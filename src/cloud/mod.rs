@@ -4,8 +4,12 @@
 //! that a dry run can be given the first alone. `aws` speaks to AWS, `sim` is a small AWS
 //! in memory, and [`observe`] puts single readings together, whichever is behind.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod error;
+pub mod faulty;
 pub mod observe;
+pub mod sim;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +53,24 @@ pub enum Tagged {
     TargetGroup(TargetGroupArn),
     /// A rule.
     Rule(RuleArn),
+}
+
+impl Tagged {
+    /// The operation that changes its tags, of three by service: EC2, Auto Scaling, Elastic
+    /// Load Balancing; and its name.
+    fn operation_and_name(
+        &self,
+        ec2: &'static str,
+        scaling: &'static str,
+        balancing: &'static str,
+    ) -> (&'static str, &str) {
+        match self {
+            Self::Template(id) => (ec2, id),
+            Self::Group(name) => (scaling, name),
+            Self::TargetGroup(arn) => (balancing, arn.as_str()),
+            Self::Rule(arn) => (balancing, arn.as_str()),
+        }
+    }
 }
 
 /// A rule to make.

@@ -1,1 +1,289 @@
 //! One reading of a scope, put together from single calls.
+//!
+//! The cost is pages of groups, templates and target groups, one call for all listeners
+//! and one per Application Load Balancer listener, whatever the number of services. Tags
+//! of rules cost once, then they are remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::{join, join_all, join3};
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::names::{GroupName, ListenerArn, Scope, ServiceName, TargetGroupArn};
+use crate::observed::assemble::{Listings, assemble, forwarded};
+use crate::observed::marks::{self, Identity, Marks};
+use crate::observed::resources::{Activity, Details, Listener, Rule, RuleAction, Tags, Targets};
+use crate::observed::state::{Observation, Place};
+
+use super::{CloudError, CloudReader, ErrorKind, Owner};
+
+/// Calls of the second stage under way at once.
+const PARALLEL: usize = 8;
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Whose resources.
+    pub scope: Scope,
+    /// Only this service.
+    pub service: Option<ServiceName>,
+    /// Where each file wants its rule; services without a load balancer are not in it.
+    pub places: BTreeMap<ServiceName, Place>,
+    /// Listeners to read besides.
+    pub listeners: BTreeSet<ListenerArn>,
+}
+
+/// Tags of rules and target groups that were read once. Nobody but us changes the tags
+/// by which we know an owner, so they stay until [`TagCache::forget`].
+#[derive(Debug, Default)]
+pub struct TagCache(Mutex<BTreeMap<String, Tags>>);
+
+impl TagCache {
+    /// To be called for each ARN whose tags were changed.
+    pub fn forget(&self, arn: &str) {
+        self.lock().remove(arn);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Tags>> {
+        // A panic elsewhere leaves at worst fewer entries.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads everything but health, activities and details.
+///
+/// # Errors
+/// Groups, templates or target groups could not be read: nothing is known. A listener
+/// that could not be read is no error but voids its services.
+pub async fn observe(cloud: &dyn CloudReader, cache: &TagCache, query: &Query) -> Result<Observation, CloudError> {
+    let at = cloud.now();
+    let owner = Owner { scope: query.scope.clone(), service: query.service.clone() };
+    let lists = join3(cloud.groups(&owner), cloud.templates(&owner), cloud.target_groups()).await;
+    let mut listings = Listings {
+        at,
+        groups: lists.0?,
+        templates: lists.1?,
+        target_groups: lists.2?,
+        listeners: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        elb_tags: BTreeMap::new(),
+    };
+    let wanted = listeners(query, &listings);
+    (listings.listeners, listings.rules) = join(read_listeners(cloud, &wanted), read_rules(cloud, &wanted)).await;
+    read_tags(cloud, cache, query, &mut listings).await;
+    Ok(assemble(&query.scope, query.service.as_ref(), &query.places, &listings))
+}
+
+/// The listeners of the files, and those where groups say that their rule is.
+fn listeners(query: &Query, listings: &Listings) -> Vec<ListenerArn> {
+    let places = query.places.iter().filter(|(service, _)| query.service.as_ref().is_none_or(|only| only == *service));
+    let marks = listings.groups.iter().filter_map(|group| Marks::read(&group.tags, listings.at).listener);
+    let mut wanted: BTreeSet<ListenerArn> = query.listeners.clone();
+    wanted.extend(places.map(|(_, place)| place.listener.clone()));
+    wanted.extend(marks);
+    wanted.into_iter().collect()
+}
+
+type Read<T> = BTreeMap<ListenerArn, Result<T, String>>;
+
+/// All in one call; when that fails, one by one, so that a listener that is gone or
+/// forbidden costs its own services alone.
+async fn read_listeners(cloud: &dyn CloudReader, wanted: &[ListenerArn]) -> Read<Option<Listener>> {
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut read: Read<Option<Listener>> = match cloud.listeners(wanted).await {
+        Ok(found) => found.into_iter().map(|listener| (listener.arn.clone(), Ok(Some(listener)))).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "listeners are asked for one by one");
+            BTreeMap::new()
+        }
+    };
+    let missing: Vec<&ListenerArn> = wanted.iter().filter(|arn| !read.contains_key(*arn)).collect();
+    let alone = join_all(missing.iter().map(|arn| cloud.listeners(std::slice::from_ref(*arn)))).await;
+    for (arn, answer) in missing.into_iter().zip(alone) {
+        let listener = match answer {
+            Ok(found) => match found.into_iter().find(|listener| &listener.arn == arn) {
+                Some(listener) => Ok(Some(listener)),
+                None => Err(format!("listener {arn} is not in the answer")),
+            },
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        read.insert(arn.clone(), listener);
+    }
+    read
+}
+
+async fn read_rules(cloud: &dyn CloudReader, wanted: &[ListenerArn]) -> Read<Vec<Rule>> {
+    let asked: Vec<&ListenerArn> = wanted.iter().filter(|listener| !listener.is_network()).collect();
+    let answers = join_all(asked.iter().map(|listener| cloud.rules(listener))).await;
+    let text = |error: CloudError| error.to_string();
+    asked.into_iter().cloned().zip(answers.into_iter().map(|answer| answer.map_err(text))).collect()
+}
+
+/// Tags of all rules, then of target groups in our actions whose release we don't know
+/// from a template or group. What fails makes its listeners unread: without its owner a
+/// rule is nobody's.
+async fn read_tags(cloud: &dyn CloudReader, cache: &TagCache, query: &Query, listings: &mut Listings) {
+    let rules = proper_rules(listings).map(|rule| rule.arn.to_string()).collect();
+    if let Err((unknown, error)) = add_tags(cloud, cache, rules, &mut listings.elb_tags).await {
+        for rules in listings.rules.values_mut() {
+            let affected = |rule: &Rule| unknown.contains(rule.arn.as_str());
+            void(rules, |rules| rules.iter().any(affected), &error);
+        }
+    }
+    let targets = unknown_targets(query, listings);
+    if let Err((unknown, error)) = add_tags(cloud, cache, targets, &mut listings.elb_tags).await {
+        let affected = |action: &RuleAction| forwarded(action).any(|arn| unknown.contains(arn.as_str()));
+        for listener in listings.listeners.values_mut() {
+            void(listener, |found| found.as_ref().is_some_and(|found| affected(&found.default_action)), &error);
+        }
+        for rules in listings.rules.values_mut() {
+            void(rules, |rules| rules.iter().any(|rule| affected(&rule.action)), &error);
+        }
+    }
+}
+
+fn void<T>(read: &mut Result<T, String>, affected: impl Fn(&T) -> bool, error: &CloudError) {
+    if read.as_ref().is_ok_and(affected) {
+        *read = Err(error.to_string());
+    }
+}
+
+/// Adds tags, asking only for what is not in the cache; what was asked for in vain.
+async fn add_tags(
+    cloud: &dyn CloudReader,
+    cache: &TagCache,
+    needed: BTreeSet<String>,
+    tags: &mut BTreeMap<String, Tags>,
+) -> Result<(), (BTreeSet<String>, CloudError)> {
+    let unknown: BTreeSet<String> = {
+        let cached = cache.lock();
+        needed.iter().filter(|arn| !cached.contains_key(*arn)).cloned().collect()
+    };
+    let mut outcome = Ok(());
+    if !unknown.is_empty() {
+        let asked: Vec<String> = unknown.iter().cloned().collect();
+        match cloud.tags(&asked).await {
+            Ok(answer) => cache.lock().extend(answer),
+            Err(error) => outcome = Err((unknown, error)),
+        }
+    }
+    let cached = cache.lock();
+    tags.extend(needed.into_iter().filter_map(|arn| cached.get(&arn).map(|tags| (arn, tags.clone()))));
+    outcome
+}
+
+/// Rules that are not a listener's default action.
+fn proper_rules(listings: &Listings) -> impl Iterator<Item = &Rule> {
+    let rules = listings.rules.values().filter_map(|rules| rules.as_ref().ok()).flatten();
+    rules.filter(|rule| rule.priority.is_some())
+}
+
+fn unknown_targets(query: &Query, listings: &Listings) -> BTreeSet<String> {
+    let tags = listings.groups.iter().map(|group| &group.tags).chain(listings.templates.iter().map(|t| &t.tags));
+    let releases: BTreeSet<String> = tags
+        .filter_map(Identity::read)
+        .map(|identity| GroupName::of(&query.scope, &identity.service, &identity.digest).to_string())
+        .collect();
+    let known: BTreeSet<&TargetGroupArn> =
+        listings.target_groups.iter().filter(|group| releases.contains(&group.name)).map(|group| &group.arn).collect();
+    let ours = |rule: &&Rule| {
+        let text = |key: &str| listings.elb_tags.get(rule.arn.as_str())?.get(key).map(String::as_str);
+        text(marks::SCOPE) == Some(query.scope.as_str())
+            && query.service.as_ref().is_none_or(|only| text(marks::SERVICE) == Some(only.as_str()))
+    };
+    let rules = proper_rules(listings).filter(ours).map(|rule| &rule.action);
+    let defaults = listings.listeners.values().filter_map(|listener| listener.as_ref().ok()?.as_ref());
+    let actions = rules.chain(defaults.map(|listener| &listener.default_action));
+    actions.flat_map(forwarded).filter(|arn| !known.contains(arn)).map(ToString::to_string).collect()
+}
+
+/// What more to read of a service: of which server groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The health of their targets.
+    pub health: Vec<GroupName>,
+    /// Their scaling activities.
+    pub activities: Vec<GroupName>,
+    /// Their settings.
+    pub details: Vec<GroupName>,
+}
+
+/// One call of the second stage.
+struct Ask {
+    service: ServiceName,
+    group: GroupName,
+    what: What,
+}
+
+enum What {
+    Health(TargetGroupArn),
+    Activities(String),
+    Details(String, Option<TargetGroupArn>),
+}
+
+enum Answer {
+    Health(Targets),
+    Activities(Vec<Activity>),
+    Details(Details),
+}
+
+/// Reads what costs calls per group, into an observation. A call that fails voids its
+/// service: unknown is not absent.
+pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wants: &BTreeMap<ServiceName, Wants>) {
+    let asks = wants.iter().flat_map(|(service, wants)| asks(observation, service, wants));
+    let calls: Vec<_> = asks
+        .map(|ask| async move {
+            let answer = answer(cloud, &ask.what).await;
+            (ask, answer)
+        })
+        .collect();
+    let answers: Vec<_> = stream::iter(calls).buffered(PARALLEL).collect().await;
+    for (ask, answer) in answers {
+        let Some(state) = observation.services.get_mut(&ask.service) else {
+            continue;
+        };
+        match (answer, state.groups.get_mut(&ask.group)) {
+            (Ok(Answer::Health(targets)), Some(group)) => group.targets = Some(targets),
+            (Ok(Answer::Activities(activities)), Some(group)) => group.activities = Some(activities),
+            (Ok(Answer::Details(details)), Some(group)) => group.details = Some(details),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                state.incomplete.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+}
+
+fn asks(observation: &Observation, service: &ServiceName, wants: &Wants) -> Vec<Ask> {
+    let Some(state) = observation.services.get(service) else {
+        return Vec::new();
+    };
+    let ask = |group: &GroupName, what: What| Ask { service: service.clone(), group: group.clone(), what };
+    let found = |name: &GroupName| {
+        let group = state.groups.get(name);
+        let target_group = group.and_then(|group| group.target_group.as_ref()).map(|found| found.arn.clone());
+        (group.and_then(|group| group.group.as_ref()).map(|group| group.name.clone()), target_group)
+    };
+    let health = wants.health.iter().filter_map(|name| Some(ask(name, What::Health(found(name).1?))));
+    let activities = wants.activities.iter().filter_map(|name| Some(ask(name, What::Activities(found(name).0?))));
+    let details = wants.details.iter().filter_map(|name| {
+        let (group, target_group) = found(name);
+        Some(ask(name, What::Details(group?, target_group)))
+    });
+    health.chain(activities).chain(details).collect()
+}
+
+async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudError> {
+    Ok(match what {
+        What::Health(arn) => Answer::Health(cloud.target_health(arn).await?),
+        What::Activities(group) => Answer::Activities(cloud.activities(group).await?),
+        What::Details(group, target_group) => Answer::Details(cloud.details(group, target_group.as_ref()).await?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

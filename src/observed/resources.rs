@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::names::{GroupName, ListenerArn, RuleArn, TargetGroupArn};
 use crate::time::{Span, Timestamp};
 
@@ -61,7 +63,7 @@ pub struct Instance {
 
 /// The life of a machine in its group.
 /// Source: the `LifecycleState` of the Auto Scaling API; unknown words are not ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Lifecycle {
     /// On its way up, or in a hook, or a word that we don't know.
     Pending,
@@ -89,7 +91,7 @@ pub struct TargetGroup {
 }
 
 /// The health check of a target group. The path and the matcher are none for TCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// `HTTP`, `TCP` and so on.
     pub protocol: String,
@@ -110,7 +112,7 @@ pub struct HealthCheck {
 }
 
 /// The health of one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TargetHealth {
     /// Registered, not yet judged.
     Initial,
@@ -145,7 +147,7 @@ pub struct Rule {
 }
 
 /// The conditions of a rule. Lists are sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Conditions {
     /// Host names.
     pub hosts: Vec<String>,
@@ -156,7 +158,7 @@ pub struct Conditions {
 }
 
 /// The action of a rule or of a listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RuleAction {
     /// A plain forward: target group → raw weight, in the order of AWS.
     Forward(Vec<(TargetGroupArn, u32)>),
@@ -189,7 +191,7 @@ pub struct Activity {
 }
 
 /// How an activity ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Not yet.
     Running,
@@ -200,7 +202,7 @@ pub enum Outcome {
 }
 
 /// A target tracking policy of a group.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Policy {
     /// Its name.
     pub name: String,

@@ -34,6 +34,8 @@ pub struct ServiceState {
     pub rules: Vec<Rule>,
     /// Who stands where the file wants the rule; none when the file wants none.
     pub slot: Option<Slot>,
+    /// The rule or default action that stands there, whoever's it is.
+    pub standing: Option<Rule>,
 }
 
 /// Who stands at a listener and priority.

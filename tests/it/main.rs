@@ -1,7 +1,11 @@
-//! Integration tests.
+//! The one integration binary: a module per feature.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests, too")]
 
-// Clippy knows `#[test]` functions as tests, not the functions that they share.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
-
+#[cfg(feature = "aws")]
+mod aws_adapter;
 mod boot;
 mod configs;
+mod harness;
+mod tidy;
+#[cfg(feature = "aws")]
+mod wire;

@@ -1,0 +1,272 @@
+//! The command line, exactly as typed.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::names::{Region, Scope, ServiceName};
+use crate::time::Span;
+
+/// Release what Git says, on AWS Auto Scaling groups
+#[derive(Debug, Clone, Parser)]
+#[command(name = "ionroller", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to colour the output
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// Say less on stderr
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for every call
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Check the files of a folder, and report every problem at once
+    Validate(Validate),
+    /// Show what apply would do, and change nothing
+    Plan(Plan),
+    /// Compare the running release with the file
+    Diff(Diff),
+    /// Bring AWS to what the commit says, then exit
+    Apply(Apply),
+    /// Follow a branch for ever
+    Run(Run),
+    /// Show what is live, how far each rollout is, and why it waits
+    Status(Status),
+    /// Keep a service as it is until it is resumed
+    Hold(Operate),
+    /// Let a held service go on
+    Resume(Operate),
+    /// Try a rejected release again
+    Retry(Operate),
+    /// Take a release back: traffic to live, the candidate withdrawn, the service held
+    Abort(Operate),
+}
+
+/// Where desired and real state come from.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The config repository: a path or a URL
+    #[arg(long, default_value = ".", value_name = "PATH|URL")]
+    pub repo: String,
+    /// The commit, branch or tag that counts; never uncommitted files
+    #[arg(long = "ref", default_value = "HEAD", value_name = "REF")]
+    pub reference: String,
+    /// The config folder inside the repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub path: String,
+    /// Only this service; may be given several times
+    #[arg(long = "service", value_name = "NAME")]
+    pub services: Vec<ServiceName>,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub output: Output,
+    /// AWS, or a simulated world kept in a file
+    #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
+    pub cloud: CloudChoice,
+}
+
+/// `--output`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For pull requests
+    Markdown,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// When the answer goes to a terminal and NO_COLOR is not set
+    Auto,
+    /// In any case
+    Always,
+    /// In no case
+    Never,
+}
+
+/// `--cloud`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloudChoice {
+    /// The real one.
+    Aws,
+    /// A simulated world in a file.
+    Sim(PathBuf),
+}
+
+impl FromStr for CloudChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("sim:") {
+            Some("") => Err("sim: needs a file".to_owned()),
+            Some(file) => Ok(Self::Sim(PathBuf::from(file))),
+            None if text == "aws" => Ok(Self::Aws),
+            None => Err("it is `aws`, or `sim:` and a file".to_owned()),
+        }
+    }
+}
+
+/// `validate`.
+#[derive(Debug, Clone, Args)]
+pub struct Validate {
+    /// The config folder, as it is on disk
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub output: Output,
+}
+
+/// `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+    /// Do not ask AWS: show what the files say
+    #[arg(long)]
+    pub offline: bool,
+    /// Exit with 2 when anything would change, with 1 when anything is wrong
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct Diff {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+    /// Make one pass and exit
+    #[arg(long)]
+    pub once: bool,
+    /// Wait for this, too
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub wait: Option<WaitFor>,
+    /// Give up after so long, such as 30m
+    #[arg(long, value_parser = span, value_name = "DURATION")]
+    pub timeout: Option<Span>,
+    /// Act even where the commit does not descend from what was acted on
+    #[arg(long)]
+    pub allow_rewind: bool,
+}
+
+/// `apply --wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WaitFor {
+    /// Until warm groups are retired
+    Retired,
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// The daemon's file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Plan and report, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// AWS, or a simulated world kept in a file
+    #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
+    pub cloud: CloudChoice,
+}
+
+/// `status`.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// Only this service, in detail
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<ServiceName>,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `hold`, `resume`, `retry` and `abort`.
+#[derive(Debug, Clone, Args)]
+pub struct Operate {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// Why; it is kept with the mark
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub reason: String,
+    /// The scope, when there is no repository at hand
+    #[arg(long, value_name = "NAME")]
+    pub scope: Option<Scope>,
+    /// The region, when there is no repository at hand
+    #[arg(long, env = "AWS_REGION", value_name = "NAME")]
+    pub region: Option<Region>,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "no duration such as 90s, 30m or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn documented_forms_are_read() {
+        let good = [
+            "ionroller validate",
+            "ionroller validate conf -o json",
+            "ionroller plan --repo . --ref main --path conf --service a --service b -o json --cloud sim:w.json",
+            "ionroller plan --offline --detailed-exitcode",
+            "ionroller diff web",
+            "ionroller apply --once --wait retired --timeout 30m --allow-rewind",
+            "ionroller run --config daemon.toml --dry-run",
+            "ionroller status web --color never -q",
+            "ionroller hold web --reason incident --scope prod --region eu-west-1",
+            "ionroller retry web -vv",
+        ];
+        for line in good {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        let bad = [
+            "ionroller",
+            "ionroller plan --cloud gcp",
+            "ionroller apply --timeout soon",
+            "ionroller diff",
+            "ionroller run",
+            "ionroller hold Web",
+        ];
+        for line in bad {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `ionroller apply`
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::{Apply, Output, WaitFor};
+use crate::cli::error::CliError;
+use crate::cli::session::{Commit, Connection, connect};
+use crate::cli::ui::Ui;
+use crate::names::ServiceName;
+use crate::plan::outcome::{self, Outcome};
+use crate::plan::types::{Plan, Reason};
+use crate::reconcile::converge::{End, Until, converge};
+use crate::reconcile::{Event, Pass, Reconciler};
+use crate::render;
+
+/// Exit status after SIGINT, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+/// Brings AWS to what the commit says.
+pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
+    super::refuse_markdown(args.common.output)?;
+    let commit = Commit::read(&args.common)?;
+    if commit.shallow {
+        return Err(CliError::user(
+            "this is a shallow clone, and apply needs to know which commit descends from which",
+        )
+        .hint("git fetch --unshallow"));
+    }
+    let mut target = super::target_of(&commit, ui)?;
+    target.allow_rewind = args.allow_rewind;
+    let connection = connect(&args.common.cloud, &target.scope, target.listeners().into_iter().collect()).await?;
+    let stop = CancellationToken::new();
+    let interrupted = watch_for_interrupt(stop.clone());
+    let only: BTreeSet<ServiceName> = args.common.services.iter().cloned().collect();
+    let reconciler = Reconciler::new(std::sync::Arc::clone(&connection.cloud), only, stop);
+    let until = Until { once: args.once, retired: args.wait == Some(WaitFor::Retired), timeout: args.timeout };
+    let said = Mutex::new(Vec::new());
+    let tell = |event: Event<'_>| tell(&event, ui);
+    let mut kept = Ok(());
+    let mut after = |pass: &Pass| {
+        tell_waits(pass, &said, ui);
+        if let Err(error) = connection.save() {
+            kept = Err(error);
+        }
+    };
+    let end = converge(&reconciler, &target, &*connection.pace, until, &tell, &mut after).await;
+    interrupted.abort();
+    kept?;
+    connection.save()?;
+    let end = end?;
+    super::check_selection(&args.common, &end.plan)?;
+    report(args, &end, &connection, ui)
+}
+
+/// The first interrupt ends the change in hand and stops; a second one kills, as usual.
+fn watch_for_interrupt(stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        }
+    })
+}
+
+fn tell(event: &Event<'_>, ui: &Ui) {
+    match event {
+        Event::Acted { service, action } => {
+            ui.tell(&render::text::progress_action(service, action, super::style_story(ui)));
+        }
+        Event::Failed { service, action, error } => {
+            ui.insist(&format!(
+                "{service}: {:?} of {} failed: {error}",
+                action.mutation.kind(),
+                action.mutation.resource()
+            ));
+        }
+        Event::Unread { service, error } => ui.insist(&format!("{service}: reading failed: {error}")),
+    }
+}
+
+/// Says what each service waits for, once for each reason.
+fn tell_waits(pass: &Pass, said: &Mutex<Vec<(ServiceName, Reason)>>, ui: &Ui) {
+    let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for service in &pass.plan.services {
+        let reason = service.waiting_on.as_ref().map(|wait| wait.reason);
+        let known = said.iter().position(|(name, _)| *name == service.name);
+        match (reason, known) {
+            (Some(reason), Some(at)) if said[at].1 == reason => continue,
+            (_, Some(at)) => drop(said.remove(at)),
+            (_, None) => {}
+        }
+        if let (Some(reason), Some(wait)) = (reason, &service.waiting_on) {
+            said.push((service.name.clone(), reason));
+            let at = pass.plan.observed_at.unwrap_or_else(|| crate::time::Timestamp::from_secs(0));
+            ui.tell(&render::text::progress_wait(&service.name, wait, at, super::style_story(ui)));
+        }
+    }
+}
+
+fn report(args: &Apply, end: &End, connection: &Connection, ui: &Ui) -> Result<ExitCode, CliError> {
+    match args.common.output {
+        Output::Json => ui.answer(&render::json::apply_json(&end.plan))?,
+        Output::Text | Output::Markdown => {
+            ui.answer(&render::text::status(&end.plan, None, super::style(ui)))?;
+            super::tell_diagnostics(&end.plan.diagnostics, ui);
+        }
+    }
+    tell_warm(&end.plan, connection, ui);
+    if end.stopped {
+        ui.insist("stopped: run apply again, it goes on from here");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if end.timed_out {
+        ui.insist("the time is over; run apply again, it goes on from here");
+        return Ok(ExitCode::from(1));
+    }
+    let settled = |plan: &Plan| plan.services.iter().all(|service| outcome::of(service) == Outcome::Settled);
+    let good = if args.once { end.failed.is_empty() } else { end.stuck.is_empty() && settled(&end.plan) };
+    for name in end.stuck.iter().filter(|_| !args.once) {
+        let service = end.plan.services.iter().find(|service| service.name == *name);
+        let why = end.failed.get(name).map(ToString::to_string);
+        let why = why.or_else(|| Some(service?.waiting_on.as_ref()?.detail.clone())).unwrap_or_default();
+        ui.insist(&format!("{name} cannot go on: {why}"));
+    }
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// Without a daemon somebody has to come back for warm groups.
+fn tell_warm(plan: &Plan, connection: &Connection, ui: &Ui) {
+    let due = plan.services.iter().filter(|service| outcome::keeps_warm(service));
+    let due: Vec<String> = due
+        .map(|service| match service.look_again {
+            Some(at) => format!("{} at {at}", service.name),
+            None => service.name.to_string(),
+        })
+        .collect();
+    if !due.is_empty() {
+        let _ = connection;
+        ui.tell(&format!("kept warm: {}; run apply again then, or let the daemon do it", due.join(", ")));
+    }
+}

@@ -1,0 +1,94 @@
+//! One file a command: its arguments in, an answer and an exit status out.
+
+pub mod apply;
+pub mod diff;
+pub mod operate;
+pub mod plan;
+pub mod run;
+pub mod status;
+pub mod validate;
+
+use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::desired::spec::Desired;
+use crate::names::ServiceName;
+use crate::plan::types::Plan;
+use crate::reconcile::Target;
+
+use super::args::{Common, Output};
+use super::error::CliError;
+use super::session::Commit;
+use super::ui::Ui;
+
+/// Markdown is for pull requests, and comes with them.
+fn refuse_markdown(output: Output) -> Result<(), CliError> {
+    match output {
+        Output::Text | Output::Json => Ok(()),
+        Output::Markdown => {
+            Err(CliError::usage("-o markdown is not supported by this version").hint("use -o text or -o json"))
+        }
+    }
+}
+
+/// Names on the command line that stand nowhere are mistakes, not empty selections.
+fn check_selection(common: &Common, plan: &Plan) -> Result<(), CliError> {
+    for name in &common.services {
+        if !plan.services.iter().any(|service| service.name == *name) {
+            return Err(unknown_service(name, plan.services.iter().map(|service| &service.name)));
+        }
+    }
+    Ok(())
+}
+
+fn unknown_service<'a>(name: &ServiceName, known: impl Iterator<Item = &'a ServiceName>) -> CliError {
+    let error = CliError::user(format!("there is no service `{name}`, neither in the files nor in AWS"));
+    let near = known.map(|known| (strsim::damerau_levenshtein(name.as_str(), known.as_str()), known)).min();
+    match near.filter(|(distance, _)| *distance <= 3) {
+        Some((_, near)) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
+/// The commit as something to bring about, or why that can't be.
+fn target_of(commit: &Commit, ui: &Ui) -> Result<Target, CliError> {
+    if commit.uncommitted {
+        ui.tell("hint: files were changed and not committed; only the commit counts");
+    }
+    commit.target().ok_or_else(|| {
+        tell_diagnostics(&commit.desired.diagnostics, ui);
+        CliError::user("the scope has errors, so nothing can be done for any service")
+            .hint("`ionroller validate` shows all problems")
+    })
+}
+
+/// A plan of which nothing but the files is known, for a scope that is broken.
+fn plan_of_files(desired: &Desired) -> Plan {
+    Plan {
+        id: String::new(),
+        scope: desired.scope.as_ref().map(|scope| scope.scope.clone()),
+        commit: desired.commit.clone(),
+        base: None,
+        observed_at: None,
+        complete: false,
+        services: Vec::new(),
+        diagnostics: desired.diagnostics.clone(),
+    }
+}
+
+fn tell_diagnostics(diagnostics: &[Diagnostic], ui: &Ui) {
+    let text = crate::render::text::diagnostics(diagnostics, style_story(ui));
+    if !text.is_empty() {
+        ui.insist(text.trim_end());
+    }
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+fn style(ui: &Ui) -> crate::render::text::Style {
+    crate::render::text::Style { color: ui.color, verbose: ui.verbose, width: 80 }
+}
+
+fn style_story(ui: &Ui) -> crate::render::text::Style {
+    crate::render::text::Style { color: ui.color_story, verbose: ui.verbose, width: 80 }
+}

@@ -1,0 +1,109 @@
+//! `ionroller hold`, `resume`, `retry` and `abort`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::{CloudChoice, Operate};
+use crate::cli::error::CliError;
+use crate::cli::session::{Commit, connect};
+use crate::cli::ui::Ui;
+use crate::cloud::Cloud;
+use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::plan::operator::Word;
+use crate::reconcile::Event;
+use crate::reconcile::operate::{Done, Order, operate};
+use crate::render;
+
+/// Which word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Stand still.
+    Hold,
+    /// Go on.
+    Resume,
+    /// Try a rejected release again.
+    Retry,
+    /// Take the release back, and hold.
+    Abort,
+}
+
+/// Says an operator's word.
+pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliError> {
+    let (scope, file) = place(args, ui)?;
+    let listeners = file.iter().filter_map(|file| Some(file.load_balancer.as_ref()?.listener.clone())).collect();
+    let connection = connect(&args.common.cloud, &scope, listeners).await?;
+    let word = word(verb, args, &*connection.cloud).await?;
+    let order = Order { scope: &scope.scope, service: &args.service, file: file.as_ref(), word };
+    let tell = |event: Event<'_>| {
+        if let Event::Acted { service, action } = event {
+            ui.tell(&render::text::progress_action(service, action, super::style_story(ui)));
+        }
+    };
+    let cloud = Arc::clone(&connection.cloud);
+    let done = operate(&*cloud, &*connection.pace, &order, &CancellationToken::new(), &tell).await;
+    connection.save()?;
+    match done? {
+        Done::Yes(0) => ui.tell(&format!("{}: nothing to do, it is so already", args.service)),
+        Done::Yes(_) => ui.tell(&format!("{}: done", args.service)),
+        Done::NoSuchService => {
+            return Err(CliError::user(format!("the scope {} has no service {} in AWS", scope.scope, args.service)));
+        }
+        Done::Waiting(wait) => return Err(CliError::user(format!("{}: {}", args.service, wait.detail))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The scope, and the service's file where there is one. `--scope` and the region are
+/// enough: an operator must not need Git.
+fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSpec>), CliError> {
+    if let Some(scope) = &args.scope {
+        let region = args.region.clone();
+        if region.is_none() && args.common.cloud == CloudChoice::Aws {
+            return Err(CliError::usage("--scope needs the region, too").hint("give --region, or set AWS_REGION"));
+        }
+        let region = match region {
+            Some(region) => region,
+            None => crate::names::Region::parse("eu-west-1").map_err(|error| CliError::user(error.to_string()))?,
+        };
+        let scope = ScopeConfig {
+            scope: scope.clone(),
+            region,
+            account: None,
+            role_arn: None,
+            external_id: None,
+            limits: Limits::default(),
+            prune: Prune::default(),
+            freezes: Vec::new(),
+        };
+        return Ok((scope, None));
+    }
+    let commit = Commit::read(&args.common)?;
+    let target = super::target_of(&commit, ui)?;
+    let file = match target.desired.services.get(&args.service) {
+        Some(ServiceFile::Valid(spec)) => Some((**spec).clone()),
+        Some(ServiceFile::Broken) | None => None,
+    };
+    Ok(((*target.scope).clone(), file))
+}
+
+async fn word(verb: Verb, args: &Operate, cloud: &dyn Cloud) -> Result<Word, CliError> {
+    let text = args.reason.clone();
+    Ok(match verb {
+        Verb::Hold => Word::Hold { who: who(cloud).await?, text },
+        Verb::Abort => Word::Abort { who: who(cloud).await?, text },
+        Verb::Resume => Word::Resume,
+        Verb::Retry => Word::Retry,
+    })
+}
+
+/// One word for whoever speaks.
+async fn who(cloud: &dyn Cloud) -> Result<String, CliError> {
+    let user = std::env::var("USER").ok().filter(|user| !user.trim().is_empty());
+    let name = match user {
+        Some(user) => user,
+        None => cloud.caller().await?.name,
+    };
+    Ok(name.split_whitespace().collect::<Vec<_>>().join("-"))
+}

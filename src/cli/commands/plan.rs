@@ -1,0 +1,87 @@
+//! `ionroller plan`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::{Output, Plan as Args};
+use crate::cli::error::CliError;
+use crate::cli::session::{Commit, Connection, connect};
+use crate::cli::ui::Ui;
+use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::plan::scope::is_change;
+use crate::plan::types::Plan;
+use crate::reconcile::{Reconciler, Target};
+use crate::render;
+
+/// Shows what apply would do.
+pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
+    super::refuse_markdown(args.common.output)?;
+    let commit = Commit::read(&args.common)?;
+    if commit.uncommitted {
+        ui.tell("hint: files were changed and not committed; only the commit counts");
+    }
+    let mut plan = match commit.target() {
+        None => super::plan_of_files(&commit.desired),
+        Some(target) if args.offline => render_offline(&target),
+        Some(target) => online(args, &target).await?,
+    };
+    if commit.shallow {
+        let message = "this is a shallow clone: whether the commit descends from what was acted on may be unknown";
+        plan.diagnostics.push(Diagnostic::new(Severity::Warning, message).help("apply and run need full history"));
+    }
+    super::check_selection(&args.common, &plan)?;
+    match args.common.output {
+        Output::Json => ui.answer(&render::json::plan_json(&plan))?,
+        Output::Text | Output::Markdown => ui.answer(&render::text::plan(&plan, super::style(ui)))?,
+    }
+    Ok(ExitCode::from(if args.detailed_exitcode { detailed(&plan) } else { 0 }))
+}
+
+/// 1 goes before 2: what is wrong or unknown is looked at first.
+fn detailed(plan: &Plan) -> u8 {
+    if super::has_errors(&plan.diagnostics) || !plan.complete {
+        1
+    } else if plan.services.iter().any(is_change) {
+        2
+    } else {
+        0
+    }
+}
+
+async fn online(args: &Args, target: &Target) -> Result<Plan, CliError> {
+    let listeners = target.listeners().into_iter().collect();
+    let Connection { cloud, .. } = connect(&args.common.cloud, &target.scope, listeners).await?;
+    let only: BTreeSet<_> = args.common.services.iter().cloned().collect();
+    let reconciler = Reconciler::new(cloud, only, CancellationToken::new());
+    let mut plan = reconciler.plan(target).await?;
+    add_diffs(target, &mut plan);
+    Ok(plan)
+}
+
+/// The difference of each service's file since the commit that its live release came from.
+fn add_diffs(target: &Target, plan: &mut Plan) {
+    let (Some(repository), Some(commit)) = (&target.repository, &target.desired.commit) else {
+        return;
+    };
+    let mut known = BTreeMap::new();
+    for service in plan.services.iter_mut().filter(|service| is_change(service)) {
+        let Some(old) = service.live_commit.as_ref().and_then(|text| crate::names::CommitId::parse(text).ok()) else {
+            continue;
+        };
+        let path = format!("services/{}.toml", service.name);
+        let mut text = |commit: &crate::names::CommitId| {
+            let files = known.entry(commit.clone()).or_insert_with(|| repository.files(commit).ok().map(Arc::new));
+            files.as_ref().and_then(|files| super::diff::text_of(files, &path))
+        };
+        let (old, new) = (text(&old), text(commit));
+        service.file_diff = old.zip(new).and_then(|(old, new)| super::diff::unified(&path, &old, &new));
+    }
+}
+
+/// What the files say, without AWS.
+fn render_offline(target: &Target) -> Plan {
+    crate::plan::offline::plan(&target.desired, &target.scope)
+}

@@ -1,0 +1,58 @@
+//! The command line: what was typed, what is printed, and the exit status.
+
+pub mod args;
+mod commands;
+pub mod error;
+mod log;
+mod session;
+mod simulated;
+pub mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use error::{CliError, USAGE};
+use ui::Ui;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let ui = Ui::new(&cli);
+    match dispatch(cli.command, &ui) {
+        Ok(code) => code,
+        Err(error) => {
+            ui.insist(&error.render());
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
+    if let Command::Validate(args) = &command {
+        return commands::validate::run(args, ui);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Validate(args) => commands::validate::run(&args, ui),
+            Command::Plan(args) => commands::plan::run(&args, ui).await,
+            Command::Diff(args) => commands::diff::run(&args, ui).await,
+            Command::Apply(args) => commands::apply::run(&args, ui).await,
+            Command::Run(args) => commands::run::run(&args, ui).await,
+            Command::Status(args) => commands::status::run(&args, ui).await,
+            Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,
+            Command::Resume(args) => commands::operate::run(commands::operate::Verb::Resume, &args, ui).await,
+            Command::Retry(args) => commands::operate::run(commands::operate::Verb::Retry, &args, ui).await,
+            Command::Abort(args) => commands::operate::run(commands::operate::Verb::Abort, &args, ui).await,
+        }
+    })
+}

@@ -1,0 +1,141 @@
+//! What the arguments stand for: a commit of a config repository, and a cloud.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cloud::Cloud;
+use crate::cloud::sim::world::World;
+use crate::cloud::sim::{SimCloud, file as sim_file};
+use crate::desired::spec::{Desired, ScopeConfig};
+use crate::git::{Repository, Source};
+use crate::names::ListenerArn;
+use crate::reconcile::pace::{Pace, RealTime};
+use crate::reconcile::{ConfigRepository, Target};
+
+use super::args::{CloudChoice, Common};
+use super::error::CliError;
+
+/// A commit of the config repository that the arguments name.
+pub struct Commit {
+    /// The repository.
+    pub repository: ConfigRepository,
+    /// What the commit says.
+    pub desired: Arc<Desired>,
+    /// Files were changed and not committed: they don't count, and a hint says so.
+    pub uncommitted: bool,
+    /// History is cut off.
+    pub shallow: bool,
+}
+
+impl Commit {
+    /// Reads the commit.
+    pub fn read(common: &Common) -> Result<Self, CliError> {
+        let (repository, folder) = open(&common.repo, &common.path)?;
+        let commit = repository.resolve(&common.reference)?;
+        let uncommitted = common.reference == "HEAD" && repository.has_uncommitted_changes(&folder);
+        let shallow = repository.is_shallow();
+        let repository = ConfigRepository::new(repository, &folder);
+        let desired = repository.desired(&commit)?;
+        Ok(Self { repository, desired, uncommitted, shallow })
+    }
+
+    /// The commit as something to bring about.
+    pub fn target(&self) -> Option<Target> {
+        Target::new(Arc::clone(&self.desired), Some(self.repository.clone()))
+    }
+}
+
+/// Opens the repository. A path inside it that is no root means the folder there.
+fn open(repo: &str, path: &str) -> Result<(Repository, String), CliError> {
+    match Source::parse(repo)? {
+        Source::Local(place) => {
+            let repository = Repository::open_local(&place)?;
+            let folder = join(&repository.opened_at(), path);
+            Ok((repository, folder))
+        }
+        Source::Remote(url) => {
+            let mut repository = Repository::open_mirror(&url, &mirror_dir(url.to_string().as_str()))?;
+            repository.fetch_all()?;
+            Ok((repository, path.to_owned()))
+        }
+    }
+}
+
+fn join(inside: &str, path: &str) -> String {
+    match (inside.trim_end_matches('/'), path) {
+        ("" | ".", path) => path.to_owned(),
+        (inside, "." | "") => inside.to_owned(),
+        (inside, path) => format!("{inside}/{path}"),
+    }
+}
+
+/// Where one-shot commands keep the mirror of a remote repository.
+fn mirror_dir(url: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = cache.or_else(home).unwrap_or_else(std::env::temp_dir);
+    base.join("ionroller").join(crate::names::Digest::of(url.as_bytes()).short())
+}
+
+/// A cloud, and how to wait on its clock.
+pub struct Connection {
+    /// The cloud.
+    pub cloud: Arc<dyn Cloud>,
+    /// How to wait.
+    pub pace: Arc<dyn Pace>,
+    /// The world to save, and where.
+    pub simulated: Option<(SimCloud, PathBuf)>,
+}
+
+impl Connection {
+    /// Saves a simulated world; a real one needs nothing.
+    pub fn save(&self) -> Result<(), CliError> {
+        match &self.simulated {
+            Some((cloud, file)) => sim_file::save(file, &cloud.world())
+                .map_err(|why| CliError::user(format!("cannot write the simulated world {why}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Connects to the cloud that the arguments choose, for the scope that a commit names.
+pub async fn connect(
+    choice: &CloudChoice,
+    scope: &ScopeConfig,
+    listeners: Vec<ListenerArn>,
+) -> Result<Connection, CliError> {
+    match choice {
+        CloudChoice::Sim(file) => {
+            let known =
+                sim_file::load(file).map_err(|why| CliError::user(format!("cannot read the simulated world {why}")))?;
+            let cloud = SimCloud::new(known.unwrap_or_else(|| World::for_places(listeners)));
+            Ok(Connection {
+                pace: Arc::new(super::simulated::Jumping(cloud.clone())),
+                simulated: Some((cloud.clone(), file.clone())),
+                cloud: Arc::new(cloud),
+            })
+        }
+        CloudChoice::Aws => Ok(Connection { cloud: aws(scope).await?, pace: Arc::new(RealTime), simulated: None }),
+    }
+}
+
+#[cfg(feature = "aws")]
+async fn aws(scope: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
+    use crate::cloud::aws::{AwsCloud, Connection as Settings};
+    let settings = Settings {
+        region: Some(scope.region.clone()),
+        role_arn: scope.role_arn.clone(),
+        external_id: scope.external_id.clone(),
+        account: scope.account.clone(),
+        ..Settings::default()
+    };
+    let cloud = AwsCloud::connect(&settings).await?;
+    cloud.check_account().await?;
+    Ok(Arc::new(cloud))
+}
+
+#[cfg(not(feature = "aws"))]
+async fn aws(_: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
+    Err(CliError::user("this build has no AWS in it")
+        .hint("build it with the default features, or use --cloud sim:FILE"))
+}

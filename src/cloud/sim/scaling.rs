@@ -1,0 +1,198 @@
+//! Groups keep their size: launches, terminations, replacements.
+
+use crate::names::TargetGroupArn;
+use crate::observed::marks;
+use crate::observed::resources::{Lifecycle, Outcome, TargetHealth};
+
+use super::time::due;
+use super::world::{SimActivity, SimGroup, SimInstance, World, after};
+
+/// As many activities as one page has.
+const ACTIVITIES: usize = 100;
+
+impl SimGroup {
+    /// Whether a process is suspended.
+    pub(super) fn suspends(&self, process: &str) -> bool {
+        self.suspended.iter().any(|found| found == process)
+    }
+
+    /// Machines that count for the group's size.
+    pub(super) fn active(&self) -> usize {
+        self.instances.values().filter(|machine| machine.lifecycle != Lifecycle::Leaving).count()
+    }
+
+    /// Ends the running activity of a machine.
+    pub(super) fn finish_activity(&mut self, instance: &str, outcome: Outcome) {
+        let running = |a: &&mut SimActivity| a.instance == instance && a.outcome == Outcome::Running;
+        if let Some(activity) = self.activities.iter_mut().find(running) {
+            activity.outcome = outcome;
+        }
+    }
+
+    fn record(&mut self, activity: SimActivity) {
+        self.activities.insert(0, activity);
+        self.activities.truncate(ACTIVITIES);
+    }
+}
+
+impl World {
+    /// One round of all groups; whether anything changed.
+    pub(super) fn scale(&mut self) -> bool {
+        let names: Vec<String> = self.groups.keys().cloned().collect();
+        let mut changed = false;
+        for name in &names {
+            changed |= self.scale_group(name);
+        }
+        changed
+    }
+
+    fn scale_group(&mut self, name: &str) -> bool {
+        let Some(group) = self.groups.get(name).filter(|group| group.deleted_at.is_none()) else {
+            return false;
+        };
+        let (active, desired) = (group.active(), group.desired as usize);
+        if active < desired {
+            return !group.suspends("Launch") && group.next_launch <= self.now && self.launch(name);
+        }
+        let leaving = match active > desired {
+            true => victims(group, active - desired),
+            false => replaceable(group, self.now),
+        };
+        if group.suspends("Terminate") || leaving.is_empty() {
+            return false;
+        }
+        for id in &leaving {
+            self.terminate(name, id);
+        }
+        true
+    }
+
+    /// Starts one machine, or records why not. Always a change.
+    fn launch(&mut self, name: &str) -> bool {
+        let problem = self.launch_problem(name);
+        let id = if problem.is_none() { self.id("i-") } else { String::new() };
+        let (now, pace) = (self.now, self.pace);
+        let version = self.groups.get(name).and_then(|group| group.tags.get(marks::VERSION)).cloned();
+        let version = version.unwrap_or_default();
+        let boot = self.rules_of(&version).boot.unwrap_or(pace.boot);
+        let Some(group) = self.groups.get_mut(name) else {
+            return false;
+        };
+        let outcome = if problem.is_some() { Outcome::Failed } else { Outcome::Running };
+        let message = problem.clone().unwrap_or_else(|| format!("Launching a new EC2 instance: {id}"));
+        group.record(SimActivity { started: now, outcome, message, launch: true, instance: id.clone() });
+        if problem.is_some() {
+            group.next_launch = after(now, pace.launch_retry).max(now + 1);
+            return true;
+        }
+        let machine = SimInstance {
+            version,
+            lifecycle: Lifecycle::Pending,
+            healthy: true,
+            launched: now,
+            in_service: after(now, boot),
+            replace_at: None,
+            gone_at: None,
+        };
+        group.instances.insert(id, machine);
+        true
+    }
+
+    /// In the words of AWS, since what follows from a failed launch is read from them.
+    fn launch_problem(&self, name: &str) -> Option<String> {
+        let group = self.groups.get(name)?;
+        let Some(template) = self.templates.values().find(|template| template.name == group.template) else {
+            return Some(
+                "You must use a valid fully-formed launch template. The launch template does not exist".into(),
+            );
+        };
+        if group.target_groups.iter().any(|arn| !self.target_groups.contains_key(arn)) {
+            let text = "One or more target groups not found. Validating load balancer configuration failed.";
+            return Some(text.to_owned());
+        }
+        let rules = self.rules_of(group.tags.get(marks::VERSION).map_or("", String::as_str));
+        if rules.ami_missing || self.missing_amis.contains(&template.ami) {
+            return Some(format!("The image id '[{}]' does not exist. Launching EC2 instance failed.", template.ami));
+        }
+        rules.launch_failure
+    }
+
+    /// Deregisters a machine and lets it go after its connections.
+    fn terminate(&mut self, name: &str, id: &str) {
+        let drained = self.deregister(name, id);
+        let gone_at = after(drained, self.pace.shutdown);
+        let now = self.now;
+        if let Some(group) = self.groups.get_mut(name) {
+            group.finish_activity(id, Outcome::Failed);
+            let message = format!("Terminating EC2 instance: {id}");
+            let outcome = Outcome::Running;
+            group.record(SimActivity { started: now, outcome, message, launch: false, instance: id.to_owned() });
+            if let Some(machine) = group.instances.get_mut(id) {
+                machine.lifecycle = Lifecycle::Leaving;
+                (machine.gone_at, machine.replace_at) = (Some(gone_at), None);
+            }
+        }
+    }
+
+    /// When the last of its target groups has let it go.
+    fn deregister(&mut self, name: &str, id: &str) -> i64 {
+        let attached = self.groups.get(name).map(|group| group.target_groups.clone()).unwrap_or_default();
+        let mut drained = self.now;
+        for arn in &attached {
+            drained = drained.max(self.deregister_from(arn, id));
+        }
+        drained
+    }
+
+    fn deregister_from(&mut self, arn: &TargetGroupArn, id: &str) -> i64 {
+        let (now, in_use) = (self.now, self.in_use(arn));
+        let Some(target_group) = self.target_groups.get_mut(arn) else {
+            return now;
+        };
+        let until = after(now, target_group.deregistration_delay);
+        match target_group.targets.get_mut(id) {
+            Some(target) if in_use && target.health != TargetHealth::Unused => {
+                (target.health, target.flips_at) = (TargetHealth::Draining, Some(until));
+                until
+            }
+            _ => {
+                target_group.targets.remove(id);
+                now
+            }
+        }
+    }
+
+    /// Makes machines disappear at once, without draining.
+    pub(super) fn vanish(&mut self, name: &str, ids: &[String]) {
+        for target_group in self.target_groups.values_mut() {
+            target_group.targets.retain(|id, _| !ids.contains(id));
+        }
+        if let Some(group) = self.groups.get_mut(name) {
+            group.instances.retain(|id, _| !ids.contains(id));
+            for id in ids {
+                group.finish_activity(id, Outcome::Failed);
+            }
+        }
+    }
+}
+
+/// Who goes when a group is too large: the sick, then those that don't serve yet, then
+/// the oldest.
+fn victims(group: &SimGroup, count: usize) -> Vec<String> {
+    let mut active: Vec<(&String, &SimInstance)> =
+        group.instances.iter().filter(|(_, machine)| machine.lifecycle != Lifecycle::Leaving).collect();
+    active.sort_by_key(|(id, m)| (m.healthy, m.lifecycle == Lifecycle::InService, m.launched, (*id).clone()));
+    active.into_iter().take(count).map(|(id, _)| id.clone()).collect()
+}
+
+/// Sick machines that may be replaced now: a tenth of the group at a time.
+/// Source: the documentation of health check replacement in Auto Scaling.
+fn replaceable(group: &SimGroup, now: i64) -> Vec<String> {
+    if group.suspends("ReplaceUnhealthy") {
+        return Vec::new();
+    }
+    let pending = group.instances.values().filter(|machine| machine.lifecycle == Lifecycle::Pending).count();
+    let room = (group.desired as usize / 10).max(1).saturating_sub(pending);
+    let sick = |m: &SimInstance| m.lifecycle == Lifecycle::InService && due(m.replace_at, now);
+    group.instances.iter().filter(|(_, machine)| sick(machine)).take(room).map(|(id, _)| id.clone()).collect()
+}

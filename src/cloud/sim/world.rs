@@ -1,0 +1,371 @@
+//! Everything that the simulated AWS remembers: plain data, saved and loaded as JSON.
+//!
+//! Times are in milliseconds since 1970 UTC; durations are in milliseconds too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
+use crate::observed::assemble::forwarded;
+use crate::observed::resources::{Conditions, HealthCheck, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
+use crate::time::{Span, Timestamp};
+
+/// The form of a saved world. Others are refused.
+const FORMAT: u32 = 1;
+/// Where a world begins that nobody gave a time: 2026-01-01T00:00:00Z.
+const GENESIS_MILLIS: i64 = 1_767_225_600_000;
+
+/// One account and region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// The form of the saved text.
+    pub format: u32,
+    /// The virtual clock.
+    pub now: i64,
+    /// The account of all ARNs.
+    pub account: String,
+    /// The region of all ARNs.
+    pub region: String,
+    /// Ids are counted.
+    pub next_id: u64,
+    /// How fast things happen.
+    pub pace: Pace,
+    /// How much there may be.
+    pub limits: Limits,
+    /// How the machines of a version behave; those of others are well.
+    pub versions: BTreeMap<String, VersionRules>,
+    /// Machine images that do not exist.
+    pub missing_amis: Vec<String>,
+    /// Launch templates by id.
+    pub templates: BTreeMap<String, SimTemplate>,
+    /// Auto Scaling groups by name.
+    pub groups: BTreeMap<String, SimGroup>,
+    /// Target groups.
+    pub target_groups: BTreeMap<TargetGroupArn, SimTargetGroup>,
+    /// Listeners with their default actions.
+    pub listeners: BTreeMap<ListenerArn, SimListener>,
+    /// Rules, without default ones.
+    pub rules: BTreeMap<RuleArn, SimRule>,
+    /// What AWS lets pass and nobody should do, in words.
+    pub violations: Vec<String>,
+}
+
+/// How long things take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// From launch until in service.
+    pub boot: Span,
+    /// From the first health check until the load balancer's word.
+    pub warmup: Span,
+    /// From a machine that the group calls unhealthy until it is terminated.
+    pub replace: Span,
+    /// From the end of draining until the machine is gone.
+    pub shutdown: Span,
+    /// From the deletion of a group until its name is free.
+    pub deletion: Span,
+    /// Between two failed launches.
+    pub launch_retry: Span,
+    /// From a creation until listings show it.
+    /// Source: AWS documents eventual consistency without a bound.
+    pub lag: Span,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            boot: Span::from_secs(30),
+            warmup: Span::from_secs(20),
+            replace: Span::from_secs(10),
+            shutdown: Span::from_secs(10),
+            deletion: Span::from_secs(20),
+            launch_retry: Span::from_secs(30),
+            lag: Span::ZERO,
+        }
+    }
+}
+
+/// Quotas.
+/// Source: the documented limits of Application Load Balancers; the fixed ones are constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Rules of one load balancer, default ones not counted.
+    pub rules_per_balancer: usize,
+    /// Target groups of the account and region.
+    pub target_groups: usize,
+    /// Auto Scaling groups of the account and region.
+    pub groups: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rules_per_balancer: 100, target_groups: 3000, groups: 500 }
+    }
+}
+
+/// How the machines of a version behave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRules {
+    /// They never answer a health check.
+    pub unhealthy: bool,
+    /// They stop answering that long after they came into service.
+    pub crash_after: Option<Span>,
+    /// They can't be launched, with this message.
+    pub launch_failure: Option<String>,
+    /// Their machine image does not exist.
+    pub ami_missing: bool,
+    /// Instead of the world's.
+    pub boot: Option<Span>,
+    /// Instead of the world's.
+    pub warmup: Option<Span>,
+}
+
+/// A launch template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimTemplate {
+    /// Unique.
+    pub name: String,
+    /// When it was made.
+    pub created: i64,
+    /// Resolved.
+    pub ami: String,
+    /// The boot script.
+    pub user_data: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// An Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimGroup {
+    /// Minimum.
+    pub min: u32,
+    /// Maximum.
+    pub max: u32,
+    /// Desired.
+    pub desired: u32,
+    /// The template's name; the version is always 1.
+    pub template: String,
+    /// Where it registers machines.
+    pub target_groups: Vec<TargetGroupArn>,
+    /// From in service until the load balancer's word counts.
+    pub grace: Span,
+    /// Where machines stand.
+    pub subnets: Vec<String>,
+    /// Suspended processes, sorted.
+    pub suspended: Vec<String>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its policies, sorted by name.
+    pub policies: Vec<Policy>,
+    /// Machines by id.
+    pub instances: BTreeMap<String, SimInstance>,
+    /// Newest first.
+    pub activities: Vec<SimActivity>,
+    /// When it was made.
+    pub created: i64,
+    /// No launch before.
+    pub next_launch: i64,
+    /// When a deletion ends.
+    pub deleted_at: Option<i64>,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimInstance {
+    /// Of its release.
+    pub version: String,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// What the group thinks of it.
+    pub healthy: bool,
+    /// When it was launched.
+    pub launched: i64,
+    /// When it came, or will come, into service.
+    pub in_service: i64,
+    /// When it will be replaced.
+    pub replace_at: Option<i64>,
+    /// When it will be gone.
+    pub gone_at: Option<i64>,
+}
+
+/// A scaling activity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimActivity {
+    /// When it began.
+    pub started: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What AWS says.
+    pub message: String,
+    /// A launch, not a termination.
+    pub launch: bool,
+    /// The machine, or empty.
+    pub instance: String,
+}
+
+/// A target group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimTargetGroup {
+    /// Unique.
+    pub name: String,
+    /// Of the machines.
+    pub port: u16,
+    /// Of the traffic.
+    pub protocol: String,
+    /// How it checks.
+    pub health_check: HealthCheck,
+    /// How long a leaving target stays.
+    pub deregistration_delay: Span,
+    /// Its tags.
+    pub tags: Tags,
+    /// By machine.
+    pub targets: BTreeMap<String, SimTarget>,
+    /// When it was made.
+    pub created: i64,
+}
+
+/// A registered machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimTarget {
+    /// What the load balancer thinks of it.
+    pub health: TargetHealth,
+    /// When that changes, if nothing else does.
+    pub flips_at: Option<i64>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimListener {
+    /// Its protocol.
+    pub protocol: String,
+    /// When no rule applies.
+    pub default_action: RuleAction,
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimRule {
+    /// Its listener.
+    pub listener: ListenerArn,
+    /// Unique on its listener.
+    pub priority: u32,
+    /// When it applies.
+    pub conditions: Conditions,
+    /// What it does.
+    pub action: RuleAction,
+    /// Its tags.
+    pub tags: Tags,
+    /// When it was made.
+    pub created: i64,
+}
+
+impl World {
+    /// A world that holds some listeners, each with a fixed response as its default
+    /// action, and every subnet and machine image that anybody names.
+    pub fn for_places(listeners: impl IntoIterator<Item = ListenerArn>) -> Self {
+        let listeners: BTreeMap<ListenerArn, SimListener> = listeners
+            .into_iter()
+            .map(|arn| {
+                let protocol = if arn.is_network() { "TCP" } else { "HTTP" }.to_owned();
+                (arn, SimListener { protocol, default_action: RuleAction::Other("fixed-response".to_owned()) })
+            })
+            .collect();
+        let part = |index: usize| listeners.keys().next().and_then(|arn| arn.as_str().split(':').nth(index));
+        let or = |part: Option<&str>, other: &str| part.filter(|p| !p.is_empty()).unwrap_or(other).to_owned();
+        Self {
+            format: FORMAT,
+            now: GENESIS_MILLIS,
+            account: or(part(4), "123456789012"),
+            region: or(part(3), "eu-west-1"),
+            next_id: 1,
+            pace: Pace::default(),
+            limits: Limits::default(),
+            versions: BTreeMap::new(),
+            missing_amis: Vec::new(),
+            templates: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            listeners,
+            rules: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Adds a listener that is not there yet, as [`World::for_places`] makes it.
+    pub fn add_listener(&mut self, arn: ListenerArn) {
+        let mut made = Self::for_places([arn.clone()]).listeners;
+        if let Some(listener) = made.remove(&arn) {
+            self.listeners.entry(arn).or_insert(listener);
+        }
+    }
+
+    /// Reads a saved world.
+    ///
+    /// # Errors
+    /// The text is no world, or one of another form: why.
+    pub fn load(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let head: Head = serde_json::from_str(text).map_err(|error| format!("not a simulated world: {error}"))?;
+        if head.format != FORMAT {
+            return Err(format!("a simulated world of form {}, this program writes form {FORMAT}", head.format));
+        }
+        serde_json::from_str(text).map_err(|error| format!("not a simulated world: {error}"))
+    }
+
+    /// The world as text.
+    ///
+    /// # Errors
+    /// Never in practice: all keys are texts.
+    pub fn save(&self) -> Result<String, String> {
+        let mut text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// The virtual clock.
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    /// A new id of 17 hex digits, as EC2 writes them.
+    pub(super) fn id(&mut self, prefix: &str) -> String {
+        let id = format!("{prefix}{:017x}", self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    /// Whether listings show what was made then.
+    pub(super) fn shows(&self, created: i64) -> bool {
+        after(created, self.pace.lag) <= self.now
+    }
+
+    /// Whether any rule or default action names a target group.
+    pub fn in_use(&self, arn: &TargetGroupArn) -> bool {
+        self.actions().any(|(_, action)| forwarded(action).any(|found| found == arn))
+    }
+
+    /// The target groups that any rule or default action names.
+    pub(super) fn used(&self) -> BTreeSet<TargetGroupArn> {
+        self.actions().flat_map(|(_, action)| forwarded(action)).cloned().collect()
+    }
+
+    /// All actions with their rules' ARNs.
+    pub(super) fn actions(&self) -> impl Iterator<Item = (RuleArn, &RuleAction)> {
+        let defaults = self.listeners.iter().map(|(arn, listener)| (arn.default_rule(), &listener.default_action));
+        self.rules.iter().map(|(arn, rule)| (arn.clone(), &rule.action)).chain(defaults)
+    }
+
+    /// How a version's machines behave.
+    pub(super) fn rules_of(&self, version: &str) -> VersionRules {
+        self.versions.get(version).cloned().unwrap_or_default()
+    }
+}
+
+/// A time and a span, in milliseconds.
+pub(super) fn after(at: i64, span: Span) -> i64 {
+    at.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,140 @@
+//! The daemon's wiring: what wakes the loop, who sees its results, how it stops.
+//!
+//! Three tasks share two values. [`source`] watches Git and publishes the commit to bring
+//! about; [`work`] runs passes and publishes what they found; [`http`] answers from that.
+//! Nothing here decides anything about a rollout.
+
+pub mod http;
+mod lock;
+mod source;
+mod work;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::Cloud;
+use crate::plan::types::Plan;
+use crate::reconcile::{ConfigRepository, Target};
+use crate::settings::Settings;
+
+use crate::reconcile::pace::Pace;
+
+/// Why the daemon can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The state folder can't be used.
+    #[error("cannot use the state folder {}", path.display())]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon has it.
+    #[error("another daemon uses the state folder {}; stop it, or give this one another", path.display())]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP server ended.
+    #[error("the HTTP server failed")]
+    Serve(#[source] io::Error),
+}
+
+/// What a daemon needs.
+pub struct Daemon {
+    /// Its file.
+    pub settings: Settings,
+    /// The config repository, opened.
+    pub repository: ConfigRepository,
+    /// Makes the cloud of a scope, once the first commit has said which.
+    pub connect: Connect,
+    /// How it waits.
+    pub pace: Arc<dyn Pace>,
+    /// Plan and report, change nothing.
+    pub dry_run: bool,
+}
+
+/// Connects to the cloud that a scope file names; the error is for people.
+pub type Connect =
+    Arc<dyn Fn(Target) -> futures_util::future::BoxFuture<'static, Result<Arc<dyn Cloud>, String>> + Send + Sync>;
+
+/// What the tasks share.
+#[derive(Clone)]
+struct Shared {
+    /// The commit to bring about, once there is one.
+    target: watch::Sender<Option<Target>>,
+    /// What the last pass found.
+    plan: watch::Sender<Option<Arc<Plan>>>,
+    /// The last thing that went wrong with Git and with the cloud, for `/readyz`.
+    trouble: watch::Sender<Trouble>,
+    /// Wakes the watcher of Git.
+    wake: Arc<Notify>,
+    /// Ends everything.
+    stop: CancellationToken,
+}
+
+/// What stands in the way of a full picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Trouble {
+    git: Option<String>,
+    cloud: Option<String>,
+}
+
+impl Daemon {
+    /// Runs until it is told to stop, then ends the change in hand and returns.
+    ///
+    /// # Errors
+    /// It can't start: the state folder, the lock or the address.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let _lock = lock::take(&self.settings.state_dir)?;
+        let address = self.settings.listen.clone();
+        let listener = tokio::net::TcpListener::bind(&address)
+            .await
+            .map_err(|source| DaemonError::Listen { address: address.clone(), source })?;
+        let bound: Option<SocketAddr> = listener.local_addr().ok();
+        let shared = Shared {
+            target: watch::Sender::new(None),
+            plan: watch::Sender::new(None),
+            trouble: watch::Sender::new(Trouble::default()),
+            wake: Arc::new(Notify::new()),
+            stop: stop.clone(),
+        };
+        tracing::info!(
+            listen = %bound.map_or(address, |bound| bound.to_string()),
+            dry_run = self.dry_run,
+            "started"
+        );
+        let _watch = source::watch(&self.repository, &shared);
+        notify_systemd(&[sd_notify::NotifyState::Ready]);
+        let git = tokio::spawn(source::run(self.repository.clone(), self.settings.clone(), shared.clone()));
+        let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
+        let served = http::serve(listener, shared).await;
+        stop.cancel();
+        notify_systemd(&[sd_notify::NotifyState::Stopping]);
+        // A change in hand is ended; its answer is read by the next start.
+        let _ = tokio::join!(git, work);
+        tracing::info!("stopped");
+        served.map_err(DaemonError::Serve)
+    }
+}
+
+/// Tells systemd; outside of it this does nothing.
+fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}

@@ -1,0 +1,194 @@
+//! Runs passes: at a new commit, when something is due, and at the latest every half minute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cloud::Cloud;
+use crate::names::ServiceName;
+use crate::plan::types::{Plan, WaitingOn};
+use crate::reconcile::{Event, Reconciler, Target};
+use crate::time::Span;
+
+use crate::reconcile::pace::{self, Pace};
+
+use super::{Connect, Shared, notify_systemd};
+
+/// How often AWS is read when nothing is due.
+const IDLE: Span = Span::from_secs(30);
+
+/// The wait after a pass that could not read, doubled up to [`IDLE`].
+const FIRST_BACKOFF: Span = Span::from_secs(1);
+
+/// Works until it is stopped.
+pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: Shared) {
+    let mut targets = shared.target.subscribe();
+    let mut worker: Option<Worker> = None;
+    let mut backoff = FIRST_BACKOFF;
+    let mut told = BTreeMap::new();
+    while !shared.stop.is_cancelled() {
+        let target = targets.borrow_and_update().clone();
+        let Some(target) = target else {
+            tokio::select! {
+                _ = targets.changed() => {}
+                () = alive(&shared) => {}
+            }
+            continue;
+        };
+        let found = with_beat(pass(&connect, &mut worker, target, dry_run, &shared)).await;
+        let wait = match found {
+            Ok((plan, wait)) => {
+                backoff = FIRST_BACKOFF;
+                tell_waits(&plan, &mut told);
+                shared.plan.send_replace(Some(Arc::new(plan)));
+                trouble(&shared, None);
+                wait
+            }
+            Err(said) => {
+                tracing::warn!(error = %said, "nothing was done: the reading failed");
+                trouble(&shared, Some(said));
+                backoff = (backoff * 2).min(IDLE);
+                pace::jittered(backoff)
+            }
+        };
+        let rest = rest(&worker, &pace, wait);
+        tokio::pin!(rest);
+        loop {
+            tokio::select! {
+                () = &mut rest => break,
+                _ = targets.changed() => break,
+                () = alive(&shared) => if shared.stop.is_cancelled() { break },
+            }
+        }
+    }
+}
+
+struct Worker {
+    scope: Arc<crate::desired::spec::ScopeConfig>,
+    reconciler: Reconciler,
+}
+
+/// One pass, on the connection that the commit's scope names.
+async fn pass(
+    connect: &Connect,
+    worker: &mut Option<Worker>,
+    target: Target,
+    dry_run: bool,
+    shared: &Shared,
+) -> Result<(Plan, Span), String> {
+    // Another scope, region or account is another fleet, with a memory of its own.
+    let same = |worker: &&mut Worker| {
+        let (a, b) = (&worker.scope, &target.scope);
+        (&a.scope, &a.region, &a.account, &a.role_arn, &a.external_id)
+            == (&b.scope, &b.region, &b.account, &b.role_arn, &b.external_id)
+    };
+    if worker.as_mut().filter(same).is_none() {
+        let cloud: Arc<dyn Cloud> = connect(target.clone()).await?;
+        let reconciler = Reconciler::new(cloud, BTreeSet::new(), shared.stop.clone());
+        *worker = Some(Worker { scope: Arc::clone(&target.scope), reconciler });
+    }
+    let Some(worker) = worker else { return Err("no connection".to_owned()) };
+    let reconciler = &worker.reconciler;
+    if dry_run {
+        let plan = reconciler.plan(&target).await.map_err(|error| error.to_string())?;
+        return Ok((plan, IDLE));
+    }
+    let pass = reconciler.pass(&target, &log).await.map_err(|error| error.to_string())?;
+    let now = reconciler.cloud().now();
+    let due = pass.look_again.map_or(IDLE, |at| at.since(now).clamp(Span::from_millis(50), IDLE));
+    Ok((pass.plan, due))
+}
+
+async fn rest(worker: &Option<Worker>, pace: &Arc<dyn Pace>, wait: Span) {
+    match worker {
+        Some(worker) => {
+            let now = worker.reconciler.cloud().now();
+            pace.wait_until(now, now + wait).await;
+        }
+        None => tokio::time::sleep(wait.to_std()).await,
+    }
+}
+
+/// A pass that takes longer than this hangs: every call has a time limit of its own.
+const PASS_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// Runs a pass and tells systemd meanwhile that it lives, until it has hung for too long.
+async fn with_beat<T>(pass: impl Future<Output = T>) -> T {
+    let begun = tokio::time::Instant::now();
+    tokio::pin!(pass);
+    loop {
+        tokio::select! {
+            found = &mut pass => return found,
+            () = tokio::time::sleep(beat()) => if begun.elapsed() < PASS_MAX {
+                notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+            },
+        }
+    }
+}
+
+fn beat() -> Duration {
+    sd_notify::watchdog_enabled().map_or(Duration::from_secs(10), |limit| limit / 3)
+}
+
+/// Tells systemd that the loop lives, well within its deadline; returns at a stop.
+async fn alive(shared: &Shared) {
+    tokio::select! {
+        () = tokio::time::sleep(beat()) => notify_systemd(&[sd_notify::NotifyState::Watchdog]),
+        () = shared.stop.cancelled() => {}
+    }
+}
+
+fn log(event: Event<'_>) {
+    match event {
+        Event::Acted { service, action } => tracing::info!(
+            service = %service,
+            resource = action.mutation.resource(),
+            because = action.because,
+            "{}",
+            describe(action)
+        ),
+        Event::Failed { service, action, error } => {
+            tracing::warn!(service = %service, %error, "{} failed", describe(action));
+        }
+        Event::Unread { service, error } => tracing::warn!(service = %service, %error, "reading failed"),
+    }
+}
+
+fn describe(action: &crate::plan::action::Action) -> String {
+    let kind = format!("{:?}", action.mutation.kind());
+    match action.mutation.target() {
+        target if target.is_empty() => kind,
+        target => format!("{kind} {target}"),
+    }
+}
+
+/// Says what each service waits for when that changes, not at every pass.
+fn tell_waits(plan: &Plan, told: &mut BTreeMap<ServiceName, WaitingOn>) {
+    for service in &plan.services {
+        let known = told.get(&service.name);
+        match &service.waiting_on {
+            Some(wait) if known.is_none_or(|known| known.reason != wait.reason) => {
+                tracing::info!(
+                    service = %service.name,
+                    reason = ?wait.reason,
+                    until = wait.until.map(|until| until.to_string()),
+                    "waiting: {}",
+                    wait.detail
+                );
+                told.insert(service.name.clone(), wait.clone());
+            }
+            None if known.is_some() => {
+                told.remove(&service.name);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn trouble(shared: &Shared, cloud: Option<String>) {
+    shared.trouble.send_if_modified(|trouble| {
+        let changed = trouble.cloud != cloud;
+        trouble.cloud = cloud;
+        changed
+    });
+}

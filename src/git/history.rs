@@ -1,0 +1,200 @@
+//! Questions about history: does it descend, what changed last, what was said.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use git2::{Oid, Sort};
+
+use super::error::GitError;
+use super::repository::{Repository, commit_id, oid};
+use crate::names::CommitId;
+
+/// The most commits that are looked at to find a reason or a trailer. Far more
+/// than lie between two rollouts, and read in about a second.
+const COMMITS_MAX: usize = 10_000;
+
+/// How one commit stands to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ancestry {
+    /// They are the same commit.
+    Same,
+    /// The first is reached from the second by way of its parents.
+    Ancestor,
+    /// Both are known, and the first is not reached. In a shallow clone it may
+    /// be reached through history that is not there.
+    NotAncestor,
+    /// This one is not in the repository, so nothing can be said. It counts as
+    /// no ancestor.
+    UnknownCommit(CommitId),
+}
+
+impl Ancestry {
+    /// Whether the second commit equals or descends from the first for certain.
+    pub fn holds(&self) -> bool {
+        match self {
+            Ancestry::Same | Ancestry::Ancestor => true,
+            Ancestry::NotAncestor | Ancestry::UnknownCommit(_) => false,
+        }
+    }
+}
+
+/// A line such as `Ionroller-Override: REASON` at the end of a commit message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailer {
+    /// The commit that says it.
+    pub commit: CommitId,
+    /// What it says, on one line; never empty.
+    pub value: String,
+}
+
+impl Repository {
+    /// Whether `ancestor` is `of`, or an ancestor of it.
+    pub fn ancestry(&self, ancestor: &CommitId, of: &CommitId) -> Result<Ancestry, GitError> {
+        // libgit2 says that a commit is no descendant of itself, and gives an
+        // error without a code for one that is missing: ask both first.
+        for commit in [of, ancestor] {
+            match self.find_commit(commit) {
+                Ok(_) => {}
+                Err(GitError::UnknownCommit { .. }) => {
+                    return Ok(Ancestry::UnknownCommit(commit.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if ancestor == of {
+            return Ok(Ancestry::Same);
+        }
+        let (ancestor, of) = (oid(ancestor), oid(of));
+        let descends = if self.is_shallow() {
+            // libgit2's walk fails at the edge of a shallow clone.
+            self.reached_from(&[of], &BTreeSet::new())?.contains(&ancestor)
+        } else {
+            self.handle.graph_descendant_of(of, ancestor).map_err(|error| self.walk(error))?
+        };
+        Ok(if descends { Ancestry::Ancestor } else { Ancestry::NotAncestor })
+    }
+
+    /// The newest commit reachable from `from` that changed the file or folder
+    /// `path` (relative to the root of the repository), simplified as `git log`
+    /// does it: a merge that took one side's file leads into that side. `None`
+    /// if the path was never there, or the change is out of reach.
+    pub fn last_change(&self, from: &CommitId, path: &str) -> Option<CommitId> {
+        let mut commit = self.find_commit(from).ok()?;
+        let entry = entry_at(&commit, path)?;
+        for _ in 0..COMMITS_MAX {
+            if commit.parent_count() == 0 {
+                let is_edge = self.is_shallow() || entry.is_none();
+                return (!is_edge).then(|| commit_id(commit.id()));
+            }
+            commit = match parent_that_agrees(&commit, path, entry)? {
+                None => return Some(commit_id(commit.id())),
+                Some(parent) => parent,
+            };
+        }
+        None
+    }
+
+    /// The trailers `key` of the commits that are reachable from `newest` and
+    /// from none of `since`, newest first. Looks at the last 10,000 commits.
+    ///
+    /// A commit of `since` that is unknown is an error: without it, trailers of
+    /// long ago would count again.
+    pub fn trailers(&self, newest: &CommitId, since: &[CommitId], key: &str) -> Result<Vec<Trailer>, GitError> {
+        for commit in since.iter().chain([newest]) {
+            self.find_commit(commit)?;
+        }
+        let since: Vec<Oid> = since.iter().map(oid).collect();
+        let commits = if self.is_shallow() {
+            let hidden = self.reached_from(&since, &BTreeSet::new())?;
+            self.reached_in_order(&[oid(newest)], &hidden)?
+        } else {
+            self.walk_between(oid(newest), &since).map_err(|error| self.walk(error))?
+        };
+        let mut trailers = Vec::new();
+        for id in commits {
+            let commit = self.handle.find_commit(id).map_err(|error| self.walk(error))?;
+            let values = trailer_values(&commit, key);
+            trailers.extend(values.into_iter().map(|value| Trailer { commit: commit_id(id), value }));
+        }
+        Ok(trailers)
+    }
+
+    fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
+        let mut walk = self.handle.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+        walk.push(newest)?;
+        for id in since {
+            walk.hide(*id)?;
+        }
+        walk.take(COMMITS_MAX).collect()
+    }
+
+    fn reached_from(&self, from: &[Oid], hidden: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, GitError> {
+        Ok(self.reached_in_order(from, hidden)?.into_iter().collect())
+    }
+
+    /// All commits that are reached and there, nearest first. For shallow
+    /// clones, which are small: a parent that is missing is the end.
+    fn reached_in_order(&self, from: &[Oid], hidden: &BTreeSet<Oid>) -> Result<Vec<Oid>, GitError> {
+        let mut queue: VecDeque<Oid> = from.iter().copied().collect();
+        let mut seen = hidden.clone();
+        let mut reached = Vec::new();
+        while let Some(id) = queue.pop_front() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match self.handle.find_commit(id) {
+                Ok(commit) => {
+                    reached.push(id);
+                    queue.extend(commit.parent_ids());
+                }
+                Err(error) if error.code() == git2::ErrorCode::NotFound => {}
+                Err(error) => return Err(self.walk(error)),
+            }
+        }
+        Ok(reached)
+    }
+
+    fn walk(&self, error: git2::Error) -> GitError {
+        self.damage("the history".to_owned(), error)
+    }
+}
+
+/// The first parent that has the same at `path`: `Some(None)` if all differ,
+/// `None` if one cannot be read.
+fn parent_that_agrees<'r>(
+    commit: &git2::Commit<'r>,
+    path: &str,
+    entry: Option<(Oid, i32)>,
+) -> Option<Option<git2::Commit<'r>>> {
+    for index in 0..commit.parent_count() {
+        let parent = commit.parent(index).ok()?;
+        if entry_at(&parent, path)? == entry {
+            return Some(Some(parent));
+        }
+    }
+    Some(None)
+}
+
+/// What the commit has at `path`: `Some(None)` for nothing, `None` if its tree
+/// cannot be read.
+fn entry_at(commit: &git2::Commit<'_>, path: &str) -> Option<Option<(Oid, i32)>> {
+    let tree = commit.tree().ok()?;
+    match tree.get_path(path.as_ref()) {
+        Ok(entry) => Some(Some((entry.id(), entry.filemode()))),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Some(None),
+        Err(_) => None,
+    }
+}
+
+fn trailer_values(commit: &git2::Commit<'_>, key: &str) -> Vec<String> {
+    let Ok(trailers) = git2::message_trailers_bytes(commit.message_raw_bytes()) else {
+        return Vec::new();
+    };
+    let named = trailers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key.as_bytes()));
+    // A value may go on over several lines, and comes from whoever can push.
+    let values = named.map(|(_, value)| {
+        let text = String::from_utf8_lossy(value).replace(|c: char| c.is_control(), " ");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    values.filter(|value| !value.is_empty()).collect()
+}

@@ -1,0 +1,303 @@
+//! The bare mirror of a remote repository in the state folder.
+//!
+//! ```text
+//! STATE/mirror/                  the mirror, a bare repository
+//! STATE/mirror/ionroller-mirror  the marker: made by us, complete, and whose it is
+//! STATE/mirror.new/              one that is being made; removed when met
+//! ```
+//!
+//! A mirror holds nothing that cannot be fetched again. So whatever is wrong
+//! with it, the cure is the same: make a new one beside it, fetch into that and
+//! swap only when all went well. A fetch that is cut short does no harm: libgit2
+//! puts a pack in place only when it is whole, and moves references last.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, RemoteUpdateFlags};
+use sha2::{Digest, Sha256};
+
+use super::error::{Cause, GitError};
+use super::repository::{Origin, Repository, owned_path};
+use super::source::RemoteUrl;
+
+const MARKER: &str = "ionroller-mirror";
+
+/// Every fetch that finds something leaves a pack, and each object is looked for
+/// in all of them. At this many a new mirror, with one pack, is the cheaper way.
+const PACKS_MAX: usize = 500;
+
+/// About an hour of polling.
+const REBUILD_PAUSE_EXCHANGES: u32 = 240;
+
+/// What is known about a mirror beside its content.
+pub(super) struct Mirror {
+    url: RemoteUrl,
+    dir: PathBuf,
+    /// Exchanges until damage may be answered with a new mirror again. Not zero
+    /// after one was tried and before it was read from: when that does not help,
+    /// the remote itself is broken, and a full fetch at every poll is too much.
+    rebuild_pause: Cell<u32>,
+    remote: RemoteState,
+}
+
+/// What the last exchange told about the remote itself.
+#[derive(Debug, Default)]
+pub(super) struct RemoteState {
+    /// It has no references at all.
+    pub is_empty: bool,
+    /// The branch that its `HEAD` names.
+    pub default_branch: Option<String>,
+}
+
+/// Why an exchange failed.
+struct FetchFailure {
+    error: git2::Error,
+    /// It is about stored objects and references, ours most likely, and not
+    /// about reaching the remote.
+    damage: bool,
+}
+
+impl Mirror {
+    /// Opens the mirror in `dir`, or makes an empty one.
+    pub fn open(url: &RemoteUrl, dir: &Path) -> Result<(Mirror, git2::Repository), GitError> {
+        let mirror = Mirror {
+            url: url.clone(),
+            dir: dir.to_owned(),
+            rebuild_pause: Cell::new(0),
+            remote: RemoteState::default(),
+        };
+        if mirror.is_ready()
+            && let Ok(handle) = git2::Repository::open_bare(dir)
+        {
+            return Ok((mirror, handle));
+        }
+        let fresh = mirror.create()?;
+        let handle = mirror.put_in_place(fresh)?;
+        Ok((mirror, handle))
+    }
+
+    pub fn url(&self) -> &RemoteUrl {
+        &self.url
+    }
+
+    pub fn remote(&self) -> &RemoteState {
+        &self.remote
+    }
+
+    /// A whole config folder was read: whatever was wrong is healed.
+    pub fn was_read(&self) {
+        self.rebuild_pause.set(0);
+    }
+
+    /// The marker's text. A digest, because the URL may hold a password.
+    fn marker(&self) -> String {
+        let digest = Sha256::digest(self.url.with_secrets());
+        format!("1 {}\n", data_encoding::HEXLOWER.encode(&digest))
+    }
+
+    /// Whether this is our mirror of this URL, whole at a glance. Who clears out
+    /// a state folder by hand rarely takes all of it.
+    fn is_ready(&self) -> bool {
+        let marked = fs::read_to_string(self.dir.join(MARKER));
+        marked.is_ok_and(|text| text == self.marker())
+            && self.dir.join("objects").join("pack").is_dir()
+            && self.dir.join("refs").is_dir()
+    }
+
+    /// Where a new mirror is made: a neighbour, so that a rename puts it in place.
+    fn workshop(&self) -> PathBuf {
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        self.dir.with_file_name(name)
+    }
+
+    /// An empty mirror beside the real one.
+    fn create(&self) -> Result<git2::Repository, GitError> {
+        if !self.is_ours() {
+            return Err(GitError::Occupied { dir: self.dir.clone() });
+        }
+        let dir = self.workshop();
+        remove(&dir)?;
+        let failed = |error: git2::Error| GitError::MirrorInit { dir: self.dir.clone(), source: Cause::from(error) };
+        let mut options = git2::RepositoryInitOptions::new();
+        // Templates of the machine may hold hooks and anything else.
+        options.bare(true).mkpath(true).external_template(false);
+        let handle = git2::Repository::init_opts(&dir, &options).map_err(failed)?;
+        // A machine that loses power must not come back to half a pack.
+        let synced = handle.config().and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
+        synced.map_err(failed)?;
+        let written = fs::write(dir.join(MARKER), self.marker());
+        written.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
+        Ok(handle)
+    }
+
+    /// Swaps a finished mirror for the old one, and opens it there.
+    fn put_in_place(&self, fresh: git2::Repository) -> Result<git2::Repository, GitError> {
+        drop(fresh);
+        if !self.is_ours() {
+            return Err(GitError::Occupied { dir: self.dir.clone() });
+        }
+        remove(&self.dir)?;
+        let renamed = fs::rename(self.workshop(), &self.dir);
+        renamed.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
+        git2::Repository::open_bare(&self.dir)
+            .map_err(|error| GitError::MirrorInit { dir: self.dir.clone(), source: Cause::from(error) })
+    }
+
+    /// Whether the folder may be deleted: absent, empty, or with our marker,
+    /// whichever URL it is for. A wrong `state_dir` must not cost anybody a folder.
+    fn is_ours(&self) -> bool {
+        match fs::read_dir(&self.dir) {
+            Ok(mut entries) => entries.next().is_none() || self.dir.join(MARKER).is_file(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        let packs = fs::read_dir(self.dir.join("objects").join("pack"));
+        // A pack is two files.
+        packs.is_ok_and(|entries| entries.count() > 2 * PACKS_MAX)
+    }
+
+    /// libgit2 reads a shallow clone on this machine as if it were whole.
+    fn refuse_shallow_remote(&self) -> Result<(), GitError> {
+        let Some(folder) = self.url.local_folder() else {
+            return Ok(());
+        };
+        match git2::Repository::open(folder) {
+            Ok(remote) if remote.is_shallow() || remote.commondir().join("shallow").is_file() => {
+                Err(GitError::ShallowRemote { url: self.url.to_string() })
+            }
+            Err(error) if error.code() == ErrorCode::Owner => {
+                Err(GitError::ForeignOwner { path: owned_path(folder, &error) })
+            }
+            // Any other trouble is better told by the fetch.
+            _ => Ok(()),
+        }
+    }
+
+    fn fetch_error(&self, error: &git2::Error) -> GitError {
+        let source = Cause::new(self.url.redact_in(error.message()));
+        GitError::Fetch { url: self.url.to_string(), source }
+    }
+}
+
+impl Repository {
+    /// Brings the references that `refspecs` name up to date.
+    pub(super) fn refresh(&mut self, refspecs: &[String]) -> Result<(), GitError> {
+        let Origin::Mirror(mirror) = &mut self.origin else {
+            return Ok(());
+        };
+        mirror.refuse_shallow_remote()?;
+        let pause = mirror.rebuild_pause.get();
+        mirror.rebuild_pause.set(pause.saturating_sub(1));
+        let damaged = self.damaged.get() && pause == 0;
+        if mirror.is_ready() && !mirror.is_crowded() && !damaged {
+            match exchange(&self.handle, &mirror.url, refspecs) {
+                Ok(remote) => {
+                    mirror.remote = remote;
+                    return Ok(());
+                }
+                Err(failure) if pause > 0 || !failure.damage => {
+                    return Err(mirror.fetch_error(&failure.error));
+                }
+                Err(_) => {}
+            }
+        }
+        let fresh = mirror.create()?;
+        match exchange(&fresh, &mirror.url, refspecs) {
+            Ok(remote) => mirror.remote = remote,
+            Err(failure) => {
+                if failure.damage {
+                    mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
+                }
+                return Err(mirror.fetch_error(&failure.error));
+            }
+        }
+        mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
+        self.handle = mirror.put_in_place(fresh)?;
+        self.damaged.set(false);
+        Ok(())
+    }
+}
+
+/// One exchange with the remote, and a check of what it promised.
+fn exchange(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
+    let remote = fetch(handle, url, refspecs).map_err(|error| {
+        let damage = suggests_damage(&error);
+        FetchFailure { error, damage }
+    })?;
+    check_tips(handle, refspecs).map_err(|error| FetchFailure { error, damage: true })?;
+    Ok(remote)
+}
+
+/// Lists the remote's references, downloads what is missing, deletes what is
+/// gone and moves what has moved.
+///
+/// The names in libgit2's own list are not asked for: the binding panics on a
+/// reference whose name is not UTF-8, which anybody who can push can make.
+fn fetch(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, git2::Error> {
+    let mut remote = handle.remote_anonymous(url.with_secrets())?;
+    // Credentials, known hosts and the proxy have their place here, when there
+    // is a transport that asks for them.
+    let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
+    let remote = connection.remote();
+    let mut options = FetchOptions::new();
+    options.download_tags(AutotagOption::None);
+    remote.download(refspecs, Some(&mut options))?;
+    // Before the tips: a branch `a` that is gone would stand in the way of `a/b`.
+    remote.prune(None)?;
+    remote.update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)?;
+    let is_empty = remote.list()?.is_empty();
+    let head = remote.default_branch().ok();
+    let head = head.as_ref().and_then(|name| name.as_str().ok());
+    if let Some(name) = head.filter(|name| git2::Reference::is_valid_name(name)) {
+        let current = handle.find_reference("HEAD")?;
+        // Not at every poll: it is written to disk and synced.
+        if current.symbolic_target().ok().flatten() != Some(name) {
+            handle.set_head(name)?;
+        }
+    }
+    let default_branch = head.and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned);
+    Ok(RemoteState { is_empty, default_branch })
+}
+
+/// That an object is listed in an index does not mean that it can be read.
+fn check_tips(handle: &git2::Repository, refspecs: &[String]) -> Result<(), git2::Error> {
+    for refspec in refspecs {
+        let name = refspec.rsplit_once(':').map_or(refspec.as_str(), |(_, name)| name);
+        match handle.find_reference(name) {
+            Ok(reference) => reference.peel_to_commit()?.tree().map(drop)?,
+            // A pattern, or a branch that is gone.
+            Err(error) if matches!(error.code(), ErrorCode::NotFound | ErrorCode::InvalidSpec) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn suggests_damage(error: &git2::Error) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::Odb
+            | ErrorClass::Object
+            | ErrorClass::Zlib
+            | ErrorClass::Tree
+            | ErrorClass::Reference
+            | ErrorClass::Indexer
+            | ErrorClass::Config
+    )
+}
+
+/// Removes a folder that may not be there.
+fn remove(dir: &Path) -> Result<(), GitError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(GitError::MirrorFolder { dir: dir.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}

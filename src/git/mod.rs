@@ -1,0 +1,38 @@
+//! The config repository: the only place that knows git.
+//!
+//! A [`Source`] says where it is. A path is opened where it lies and never
+//! written to; a URL is mirrored into a bare repository in the state folder.
+//! Either way a [`Repository`] answers the same questions: which commit is at
+//! the tip, what files does it hold, does it descend from another one.
+//!
+//! Nothing is ever checked out. [`ConfigFiles`] are read from the object
+//! database, so uncommitted files, filters, hooks and symbolic links have no
+//! say in what is deployed. [`read_folder`] is the one exception, for
+//! `validate`, and gives the same value.
+//!
+//! Everything here blocks: async callers use `spawn_blocking`. Nothing here
+//! sleeps, retries or reads a clock; errors say whether trying again can help.
+//!
+//! [`ConfigFiles`]: crate::desired::files::ConfigFiles
+
+mod collect;
+mod error;
+mod folder;
+mod history;
+mod mirror;
+mod repository;
+mod source;
+mod tree;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
+pub use error::{Cause, GitError};
+pub use folder::read_folder;
+pub use history::{Ancestry, Trailer};
+pub use repository::Repository;
+pub use source::{RemoteUrl, Source};
+pub use tree::ConfigVersion;
+pub use watch::Watch;

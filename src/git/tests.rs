@@ -1,0 +1,11 @@
+//! Tests against real repositories in temporary folders, made by the `git`
+//! binary where its habits matter and by hand where it would refuse.
+
+mod files;
+mod history;
+mod hostile;
+mod local;
+mod mirror;
+mod sandbox;
+mod source;
+mod watch;

@@ -1,0 +1,119 @@
+//! Trees that no tool of git makes, and anybody who can push can.
+
+use super::sandbox::{Sandbox, chain, id, listing};
+use crate::git::{FILE_BYTES_MAX, FILES_MAX, GitError};
+use crate::names::CommitId;
+
+const MODE_FILE: &str = "100644";
+const MODE_FOLDER: &str = "40000";
+
+/// A tree object written byte by byte, as git's own tools would never do.
+fn tree(handle: &git2::Repository, entries: &[(&str, &[u8], git2::Oid)]) -> git2::Oid {
+    let mut bytes = Vec::new();
+    for (mode, name, id) in entries {
+        bytes.extend_from_slice(mode.as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+        bytes.extend_from_slice(id.as_bytes());
+    }
+    handle.odb().unwrap().write(git2::ObjectType::Tree, &bytes).unwrap()
+}
+
+/// Commits a tree on top of nothing.
+fn commit_tree(handle: &git2::Repository, tree: git2::Oid) -> CommitId {
+    let who = git2::Signature::new("Ann", "ann@example.com", &git2::Time::new(0, 0)).unwrap();
+    let tree = handle.find_tree(tree).unwrap();
+    let commit = handle.commit(None, &who, &who, "by hand", &tree, &[]).unwrap();
+    id(&commit.to_string())
+}
+
+#[test]
+fn names_made_by_hand_do_no_harm() {
+    let sandbox = Sandbox::new();
+    sandbox.init("repo");
+    let handle = git2::Repository::open(sandbox.path("repo")).unwrap();
+    let blob = handle.blob(b"x").unwrap();
+    let names: [&[u8]; 12] = [
+        b"..",
+        b".",
+        b".git",
+        b"../../etc/passwd",
+        b"a/b.toml",
+        b"line\nbreak.toml",
+        b"\x1b[31mred.toml",
+        "evil\u{202e}lmot.sj".as_bytes(),
+        b"caf\xe9.toml",
+        b"good.toml",
+        b"twice.toml",
+        b"twice.toml",
+    ];
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    let entries: Vec<_> = names.iter().map(|name| (MODE_FILE, *name, blob)).collect();
+    let services = tree(&handle, &entries);
+    let top = tree(&handle, &[(MODE_FOLDER, b"services", services)]);
+    let commit = commit_tree(&handle, top);
+    let config = sandbox.open("repo").config_files(&commit, "").unwrap();
+    let because = |path: &str, reason: &str| format!("services/{path} Unreadable {{ reason: {reason:?} }}");
+    let mut expected = vec![
+        because("..", "its name is no file name"),
+        because(".", "its name is no file name"),
+        because(".git", "git keeps its own files under this name"),
+        because("..\\/..\\/etc\\/passwd", "its name is no file name"),
+        because("a\\/b.toml", "its name is no file name"),
+        because("line\\nbreak.toml", "its name contains control characters"),
+        because("\\u{1b}[31mred.toml", "its name contains control characters"),
+        because("evil\\u{202e}lmot.sj", "its name contains control characters"),
+        because("caf\\xe9.toml", "its name is not UTF-8"),
+        r#"services/good.toml "x""#.to_owned(),
+        because("twice.toml", "two files have this name"),
+    ];
+    expected.sort();
+    let mut found = listing(&config);
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_tree_out_of_order_hides_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.init("repo");
+    let handle = git2::Repository::open(sandbox.path("repo")).unwrap();
+    let blob = handle.blob(b"x").unwrap();
+    let services =
+        tree(&handle, &[(MODE_FILE, b"z.toml", blob), (MODE_FILE, b"a.toml", blob), (MODE_FILE, b"m.toml", blob)]);
+    let top = tree(&handle, &[(MODE_FOLDER, b"services", services)]);
+    let commit = commit_tree(&handle, top);
+    let config = sandbox.open("repo").config_files(&commit, "").unwrap();
+    assert_eq!(config.files.keys().collect::<Vec<_>>(), ["services/a.toml", "services/m.toml", "services/z.toml"]);
+}
+
+#[test]
+fn a_folder_may_not_hold_too_much() {
+    let sandbox = Sandbox::new();
+    sandbox.init("repo");
+    let handle = git2::Repository::open(sandbox.path("repo")).unwrap();
+    let small = handle.blob(b"x").unwrap();
+    let names: Vec<String> = (0..=FILES_MAX).map(|n| format!("{n:05}")).collect();
+    let entries = |count: usize, blob| -> Vec<_> {
+        names[..count].iter().map(|name| (MODE_FILE, name.as_bytes(), blob)).collect()
+    };
+    let check = |files: git2::Oid, expected: &str| {
+        let top = tree(&handle, &[(MODE_FOLDER, b"files", files)]);
+        let commit = commit_tree(&handle, top);
+        let error = sandbox.open("repo").config_files(&commit, "").unwrap_err();
+        assert!(matches!(error, GitError::TooMuch { .. }), "{}", chain(&error));
+        assert!(error.to_string().ends_with(expected), "{error}");
+    };
+    check(tree(&handle, &entries(FILES_MAX + 1, small)), "10000 files");
+    let large = handle.blob(&vec![b'x'; usize::try_from(FILE_BYTES_MAX).unwrap()]).unwrap();
+    check(tree(&handle, &entries(65, large)), "64 MiB of files");
+    // A tree of trees that share one tree, which unpacks to 10^16 files.
+    let mut bomb = tree(&handle, &entries(10, small));
+    for _ in 0..14 {
+        let folders: Vec<_> = names[..10].iter().map(|name| (MODE_FOLDER, name.as_bytes(), bomb)).collect();
+        bomb = tree(&handle, &folders);
+    }
+    check(bomb, "10000 files");
+}

@@ -1,0 +1,163 @@
+//! The files of one commit, straight from the object database.
+
+use git2::{ErrorCode, ObjectType};
+
+use super::collect::{FILE_BYTES_MAX, Folder, Node, collect, printable};
+use super::error::GitError;
+use super::repository::{Origin, Repository};
+use crate::desired::files::{ConfigFiles, FileContent};
+use crate::names::CommitId;
+
+/// Identifies the content of a config folder: two commits with the same version
+/// hold the same files, so nothing needs to be read or parsed again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConfigVersion(String);
+
+/// The longest target of a symbolic link that is shown.
+const LINK_TARGET_BYTES_MAX: usize = 4096;
+
+impl Repository {
+    /// The files of the config folder `folder` at `commit`. A missing folder is
+    /// an error; a missing `ionroller.toml` or `services` is for the loader to see.
+    pub fn config_files(&self, commit: &CommitId, folder: &str) -> Result<ConfigFiles, GitError> {
+        let top = self.config_tree(commit, folder)?;
+        let files = collect(&top, root_of(folder)?)?;
+        if let Origin::Mirror(mirror) = &self.origin {
+            mirror.was_read();
+        }
+        Ok(files)
+    }
+
+    /// The version of what `config_files` would read. Costs a few look-ups,
+    /// however many files there are.
+    pub fn config_version(&self, commit: &CommitId, folder: &str) -> Result<ConfigVersion, GitError> {
+        let top = self.config_tree(commit, folder)?;
+        let mut version = root_of(folder)?;
+        for name in ["ionroller.toml", "services", "files"] {
+            version += match top.tree.get_name(name) {
+                Some(entry) => format!(" {:o}:{}", entry.filemode(), entry.id()),
+                None => " -".to_owned(),
+            }
+            .as_str();
+        }
+        Ok(ConfigVersion(version))
+    }
+
+    fn config_tree(&self, commit: &CommitId, folder: &str) -> Result<TreeFolder<'_>, GitError> {
+        let missing = |found| GitError::NoFolder {
+            folder: folder.to_owned(),
+            commit: commit.clone(),
+            location: self.location(),
+            found,
+        };
+        let commit_tree = self.find_commit(commit)?.tree();
+        let tree = commit_tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
+        let mut top = TreeFolder { repository: self, tree };
+        for name in root_of(folder)?.split_terminator('/') {
+            top = match top.tree.get_name(name).map(|entry| (entry.kind(), entry.filemode())) {
+                None => return Err(missing("nothing has that name")),
+                Some((Some(ObjectType::Tree), _)) => match top.open(name.as_bytes())? {
+                    Some(Node::Folder(below)) => below,
+                    _ => return Err(missing("it cannot be opened")),
+                },
+                Some((Some(ObjectType::Commit), _)) => return Err(missing("it is a submodule")),
+                Some((_, SYMLINK)) => {
+                    return Err(missing("it is a symbolic link, which is not followed"));
+                }
+                Some(_) => return Err(missing("it is a file")),
+            };
+        }
+        Ok(top)
+    }
+}
+
+const SYMLINK: i32 = 0o120_000;
+
+struct TreeFolder<'r> {
+    repository: &'r Repository,
+    tree: git2::Tree<'r>,
+}
+
+impl Folder for TreeFolder<'_> {
+    fn names(&self) -> Result<Vec<Vec<u8>>, GitError> {
+        Ok(self.tree.iter().map(|entry| entry.name_bytes().to_vec()).collect())
+    }
+
+    fn open(&self, name: &[u8]) -> Result<Option<Node<Self>>, GitError> {
+        let Some(entry) = self.tree.get_name_bytes(name) else {
+            return Ok(None);
+        };
+        match entry.kind() {
+            Some(ObjectType::Tree) => {
+                let tree = self
+                    .repository
+                    .handle
+                    .find_tree(entry.id())
+                    .map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
+                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, tree })))
+            }
+            Some(ObjectType::Commit) => Ok(Some(Node::Content(FileContent::Submodule))),
+            _ => self.blob(name, &entry).map(|content| Some(Node::Content(content))),
+        }
+    }
+}
+
+impl TreeFolder<'_> {
+    fn blob(&self, name: &[u8], entry: &git2::TreeEntry<'_>) -> Result<FileContent, GitError> {
+        self.read_blob(entry).or_else(|error| {
+            let local = self.repository.is_local();
+            if local && error.code() == ErrorCode::NotFound {
+                // A partial clone; the other files may well be there.
+                let reason = "its content is not in this clone: clone it again without --filter";
+                return Ok(FileContent::Unreadable { reason: reason.to_owned() });
+            }
+            Err(self.repository.damage(format!("the file `{}`", printable(name)), error))
+        })
+    }
+
+    fn read_blob(&self, entry: &git2::TreeEntry<'_>) -> Result<FileContent, git2::Error> {
+        let handle = &self.repository.handle;
+        // The size first: a huge file must not be loaded to be refused.
+        let (size, _) = handle.odb()?.read_header(entry.id())?;
+        if size as u64 > FILE_BYTES_MAX {
+            return Ok(FileContent::TooLarge { size: size as u64 });
+        }
+        let blob = handle.find_blob(entry.id())?;
+        let bytes = blob.content();
+        if entry.filemode() == SYMLINK {
+            let shown = &bytes[..bytes.len().min(LINK_TARGET_BYTES_MAX)];
+            return Ok(FileContent::Symlink { target: link_target(shown) });
+        }
+        Ok(FileContent::Bytes(bytes.to_vec()))
+    }
+}
+
+/// The target of a symbolic link as it may be shown.
+pub(super) fn link_target(bytes: &[u8]) -> String {
+    bytes.split(|byte| *byte == b'/').map(shown_part).collect::<Vec<_>>().join("/")
+}
+
+fn shown_part(part: &[u8]) -> String {
+    match part {
+        b"" | b"." | b".." => String::from_utf8_lossy(part).into_owned(),
+        _ => printable(part),
+    }
+}
+
+/// A config folder as the prefix of its files: `""`, or a path that ends in `/`.
+pub(super) fn root_of(folder: &str) -> Result<String, GitError> {
+    let bad = || GitError::BadFolder { folder: folder.to_owned() };
+    if folder.starts_with('/') {
+        return Err(bad());
+    }
+    let mut root = String::new();
+    for part in folder.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err(bad()),
+            _ if part.contains(char::is_control) => return Err(bad()),
+            _ => root = format!("{root}{part}/"),
+        }
+    }
+    Ok(root)
+}

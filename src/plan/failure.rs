@@ -1,0 +1,208 @@
+//! Questions 8 and 13: when a candidate has failed, and how it goes.
+//!
+//! A verdict is written before it is executed, so that after a crash nothing has to be
+//! guessed: the mark alone says that weights go back and machines go.
+
+use crate::desired::spec::OnFailure;
+use crate::observed::marks::{Hold, Mark, Rejected, Retry};
+use crate::observed::resources::Outcome;
+use crate::observed::state::{GroupState, ServerGroup};
+
+use super::action::Mutation;
+use super::answer::{Answer, act, wait};
+use super::retire::template_carrier;
+use super::types::Reason;
+use super::view::{View, is_temporary};
+use super::{retire, settings, traffic};
+
+/// So many launches must have failed, and none succeeded, before it counts: a group tries
+/// its other zones by itself.
+const FAILED_LAUNCHES: usize = 3;
+
+/// Question 13: the candidate is failing. The verdict comes first; question 8 does the rest.
+pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    if candidate.stable().is_some() || view.rejected(candidate).is_some() {
+        return None;
+    }
+    let group = candidate.group.as_ref()?;
+    if let Some(message) = blameless_trouble(candidate, group) {
+        let tries = candidate.template.as_ref().and_then(|t| t.marks.retry).map_or(1, |retry| retry.tries + 1);
+        let value = Retry { tries, at: view.input.now }.to_string();
+        let mutation = Mutation::SetMark { on: template_carrier(candidate), mark: Mark::Retry, value };
+        return Some(act(mutation, format!("no machine could be launched: {message}")).into());
+    }
+    let (code, text) = failing(view, candidate, group)?;
+    let on = template_carrier(candidate);
+    let verdict = Rejected { at: view.input.now, code: code.to_owned(), text: text.clone() };
+    if let Some(hold) = hold_first(view, candidate, &text) {
+        return Some(hold);
+    }
+    let mutation = Mutation::SetMark { on, mark: Mark::Rejected, value: verdict.to_string() };
+    Some(act(mutation, text).into())
+}
+
+/// With `on_failure = "hold"` the service is held before the verdict: a crash between the
+/// two then leaves more standing, not less.
+fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<Answer> {
+    if view.spec?.rollout.on_failure != OnFailure::Hold || view.hold().is_some() {
+        return None;
+    }
+    let holder = view.live.filter(|live| live.template.is_some()).unwrap_or(candidate);
+    let hold = Hold { at: view.input.now, who: "ionroller".to_owned(), text: text.to_owned() };
+    let mutation = Mutation::SetMark { on: template_carrier(holder), mark: Mark::Hold, value: hold.to_string() };
+    Some(act(mutation, format!("it failed, and on_failure says hold: {text}")).into())
+}
+
+/// Why the candidate has failed, as one word and a sentence.
+fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<(&'static str, String)> {
+    let rollout = &view.spec?.rollout;
+    let step = group.marks.step?;
+    let health = view.health(candidate)?;
+    let (now, need, memory) = (view.input.now, view.need(), view.input.memory);
+    let short = health.healthy < need;
+    if step.percent == 0 {
+        if let Some(message) = terminal_trouble(candidate, group) {
+            return Some(("launch", format!("its machines cannot be launched: {message}")));
+        }
+        let late = now >= step.at + rollout.healthy_deadline;
+        let text = format!("{} of {need} machines healthy after {}", health.healthy, rollout.healthy_deadline);
+        return (late && short).then_some(("deadline", text));
+    }
+    if health.unhealthy * 2 > health.healthy + health.unhealthy {
+        let text = format!("{} of {} machines unhealthy", health.unhealthy, health.healthy + health.unhealthy);
+        return Some(("unhealthy", text));
+    }
+    if let Some(since) = memory.unhealthy_since(&candidate.name).filter(|_| health.unhealthy > 0)
+        && now.since(since) >= rollout.unhealthy_for
+    {
+        return Some(("unhealthy", format!("{} unhealthy for {}", machines(health.unhealthy), rollout.unhealthy_for)));
+    }
+    let since = memory.short_since(&candidate.name).filter(|_| short)?;
+    let text = format!("{} of {need} machines healthy for {}", health.healthy, rollout.healthy_deadline);
+    (now.since(since) >= rollout.healthy_deadline).then_some(("short", text))
+}
+
+fn machines(count: u32) -> String {
+    if count == 1 { "1 machine".to_owned() } else { format!("{count} machines") }
+}
+
+/// The messages of launches that failed since a group was made, newest first; none when one
+/// succeeded or too few failed.
+fn failed_launches(candidate: &ServerGroup, group: &GroupState) -> Option<Vec<String>> {
+    let since_made = candidate.activities.as_ref()?.iter().filter(|a| a.launch && a.started >= group.created);
+    let mut failed = Vec::new();
+    for activity in since_made {
+        match activity.outcome {
+            Outcome::Successful => return None,
+            Outcome::Failed => failed.push(activity.message.clone()),
+            Outcome::Running => {}
+        }
+    }
+    (failed.len() >= FAILED_LAUNCHES).then_some(failed)
+}
+
+/// Parts of messages that blame neither the release nor its file.
+/// Source: the Auto Scaling guide's troubleshooting of instance launch failures.
+const BLAMELESS: [&str; 9] = [
+    "sufficient",
+    "spot capacity",
+    "quota",
+    "limitexceeded",
+    "invalid iam instance profile",
+    "not authorized",
+    "unauthorizedoperation",
+    "free addresses",
+    "client.internalerror",
+];
+
+/// Parts of messages that no waiting mends.
+/// Source: as above.
+const TERMINAL: [&str; 6] =
+    ["image id", "invalidamiid", "launch template", "invalid launch template", "not supported", "does not exist"];
+
+fn blameless_trouble(candidate: &ServerGroup, group: &GroupState) -> Option<String> {
+    if group.marks.step.is_none_or(|step| step.percent > 0) {
+        return None;
+    }
+    let newest = failed_launches(candidate, group)?.into_iter().next()?;
+    contains_any(&newest, &BLAMELESS).then_some(newest)
+}
+
+fn terminal_trouble(candidate: &ServerGroup, group: &GroupState) -> Option<String> {
+    let newest = failed_launches(candidate, group)?.into_iter().next()?;
+    (!contains_any(&newest, &BLAMELESS) && contains_any(&newest, &TERMINAL)).then_some(newest)
+}
+
+fn contains_any(message: &str, parts: &[&str]) -> bool {
+    let message = message.to_lowercase();
+    parts.iter().any(|part| message.contains(part))
+}
+
+/// What the newest failed launch said, while machines are missing.
+pub fn launch_trouble(view: &View<'_>, candidate: &ServerGroup) -> Option<String> {
+    let group = candidate.group.as_ref()?;
+    let missing = u32::try_from(group.instances.len()).unwrap_or(u32::MAX) < view.need();
+    let newest = candidate.activities.as_ref()?.iter().find(|a| a.launch && a.outcome != Outcome::Running)?;
+    (missing && newest.outcome == Outcome::Failed).then(|| format!("the last launch failed: {}", newest.message))
+}
+
+/// Question 8: the candidate is rejected, or its next try hasn't come. Weights to live,
+/// live un-pinned, the candidate withdrawn.
+pub fn withdraw(view: &View<'_>) -> Option<Answer> {
+    let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
+    let rejected = view.rejected(candidate);
+    let retry = view.retry_pending(candidate);
+    if rejected.is_none() && retry.is_none() {
+        return None;
+    }
+    if let Some(answer) = give_back(view, candidate) {
+        return Some(answer);
+    }
+    if let Some(answer) = settings::unpin(view) {
+        return Some(answer);
+    }
+    if let Some(answer) = retire::retire(view, candidate, "it failed") {
+        return Some(answer);
+    }
+    // Settings that are no release still go to live: see `settings::unpin` for which.
+    Some(match (rejected, retry) {
+        (Some(rejected), _) => {
+            let detail = format!(
+                "{} was rejected ({}): {}; release something else, or `ionroller retry {}`",
+                candidate.identity.version, rejected.code, rejected.text, view.input.service
+            );
+            wait(Reason::Rejected, detail).since(rejected.at).into()
+        }
+        (None, Some((retry, due))) => {
+            let detail = format!("try {} failed through no fault of the release", retry.tries);
+            wait(Reason::Retry, detail).since(retry.at).until(due).into()
+        }
+        (None, None) => return None,
+    })
+}
+
+/// A rejected candidate's traffic goes to live. With no live side a rule that nobody can
+/// meet is deleted; one that people use keeps what it has.
+fn give_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    if view.weight(candidate) > 0 {
+        let because = format!("{} failed", candidate.identity.version);
+        return Some(traffic::to_live(view, candidate, &because));
+    }
+    let rule = view.rule().filter(|rule| is_temporary(&rule.conditions) && view.live.is_none())?;
+    candidate.weight?;
+    Some(act(Mutation::DeleteRule { rule: rule.arn.clone() }, "it failed before it had any traffic").into())
+}
+
+/// Under question 6 a candidate that fails still goes back, and live is un-pinned then; its
+/// machines stay.
+pub fn protect(view: &View<'_>) -> Option<Answer> {
+    let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
+    if view.rejected(candidate).is_some() {
+        let back = if view.weight(candidate) > 0 && view.live.is_some() { give_back(view, candidate) } else { None };
+        return back.or_else(|| settings::unpin(view));
+    }
+    if view.weight(candidate) == 0 || view.live.is_none() {
+        return None;
+    }
+    verdict(view, candidate)
+}

@@ -1,0 +1,178 @@
+//! What earlier readings showed, for the few decisions that need more than one. It is
+//! lost on a restart, and that is safe: whatever it knows is only ever waited for again.
+
+use std::collections::BTreeMap;
+
+use crate::names::GroupName;
+use crate::observed::marks::{Mark, Rejected};
+use crate::observed::state::ServerGroup;
+use crate::time::{Span, Timestamp};
+
+use super::action::{Action, Mutation};
+use super::view::{Input, View};
+
+/// How often the same change may be made without effect.
+/// Two or three lost answers in a row happen; five mean that it can't work.
+pub const ATTEMPTS_MAX: u32 = 5;
+
+/// Two readings closer together than this count as one.
+const READING_GAP: Span = Span::from_millis(400);
+
+/// One service's memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    groups: BTreeMap<GroupName, Seen>,
+    removals: BTreeMap<String, Sightings>,
+    verdicts: BTreeMap<GroupName, Rejected>,
+    attempts: BTreeMap<String, u32>,
+    waiting_since: Option<(String, Timestamp)>,
+}
+
+/// What was seen of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seen {
+    ready: Option<Sightings>,
+    unhealthy_since: Option<Timestamp>,
+    short_since: Option<Timestamp>,
+}
+
+/// A run of readings that all showed the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sightings {
+    /// The first of them.
+    pub since: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+    /// How many.
+    pub readings: u32,
+}
+
+impl Sightings {
+    fn next(run: Option<Self>, now: Timestamp) -> Self {
+        match run {
+            None => Self { since: now, last: now, readings: 1 },
+            Some(run) if now.since(run.last) < READING_GAP => run,
+            Some(run) => Self { last: now, readings: run.readings + 1, ..run },
+        }
+    }
+}
+
+impl Memory {
+    /// Nothing seen yet.
+    pub const fn empty() -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            waiting_since: None,
+        }
+    }
+
+    /// Takes a new reading in. An incomplete one says nothing and changes nothing.
+    #[must_use]
+    pub fn note(&self, input: &Input<'_>) -> Self {
+        let mut memory = self.clone();
+        if input.state.incomplete.is_some() {
+            return memory;
+        }
+        let view = View::new(input);
+        let groups: Vec<&ServerGroup> = input.state.groups.values().filter(|g| g.group.is_some()).collect();
+        memory.groups.retain(|name, _| groups.iter().any(|group| &group.name == name));
+        for group in groups {
+            let Some(health) = view.health(group) else { continue };
+            let seen = memory.groups.entry(group.name.clone()).or_default();
+            let keep = |since: Option<Timestamp>, holds: bool| holds.then(|| since.unwrap_or(input.now));
+            seen.ready = (health.healthy >= view.need()).then(|| Sightings::next(seen.ready, input.now));
+            seen.unhealthy_since = keep(seen.unhealthy_since, health.unhealthy > 0);
+            seen.short_since = keep(seen.short_since, health.healthy < view.need());
+        }
+        memory
+    }
+
+    /// Takes in which removals a reading gave reason for. Those it no longer gives reason
+    /// for are forgotten.
+    pub fn note_removals(&mut self, wanted: &[String], now: Timestamp) {
+        self.removals.retain(|key, _| wanted.contains(key));
+        for key in wanted {
+            let run = Sightings::next(self.removals.get(key).copied(), now);
+            self.removals.insert(key.clone(), run);
+        }
+    }
+
+    /// Whether an earlier reading than this one gave reason for a removal, too.
+    pub fn removal_confirmed(&self, key: &str, now: Timestamp) -> bool {
+        self.removals.get(key).is_some_and(|run| run.readings >= 2 || now.since(run.last) >= READING_GAP)
+    }
+
+    /// Since when a group has had enough healthy machines, and over how many readings.
+    pub fn ready(&self, group: &GroupName) -> Option<Sightings> {
+        self.groups.get(group)?.ready
+    }
+
+    /// Since when some machine of a group has been unhealthy.
+    pub fn unhealthy_since(&self, group: &GroupName) -> Option<Timestamp> {
+        self.groups.get(group)?.unhealthy_since
+    }
+
+    /// Since when a group has had fewer healthy machines than needed.
+    pub fn short_since(&self, group: &GroupName) -> Option<Timestamp> {
+        self.groups.get(group)?.short_since
+    }
+
+    /// A verdict that could not be written down.
+    pub fn verdict(&self, group: &GroupName) -> Option<&Rejected> {
+        self.verdicts.get(group)
+    }
+
+    /// Keeps a verdict whose mark could not be written: the weights go back all the same.
+    pub fn keep_verdict(&mut self, group: GroupName, verdict: Rejected) {
+        self.verdicts.insert(group, verdict);
+    }
+
+    /// Forgets the verdicts kept in memory, as `retry` does.
+    pub fn forget_verdicts(&mut self) {
+        self.verdicts.clear();
+    }
+
+    /// Counts a change that was made.
+    pub fn note_attempt(&mut self, action: &Action) {
+        *self.attempts.entry(attempt_key(action)).or_default() += 1;
+    }
+
+    /// Whether the same change was made so often without effect that it can't work.
+    pub fn is_futile(&self, action: &Action) -> bool {
+        self.attempts.get(&attempt_key(action)).is_some_and(|count| *count >= ATTEMPTS_MAX)
+    }
+
+    /// A reading gave reason for no change: what was tried before has had its effect.
+    pub fn note_rest(&mut self) {
+        self.attempts.clear();
+    }
+
+    /// Since when the present reason for waiting has held.
+    pub fn note_waiting(&mut self, key: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        let Some(key) = key else {
+            self.waiting_since = None;
+            return None;
+        };
+        match &self.waiting_since {
+            Some((known, since)) if known == key => Some(*since),
+            _ => {
+                self.waiting_since = Some((key.to_owned(), now));
+                Some(now)
+            }
+        }
+    }
+}
+
+/// What makes two changes the same: times in marks differ from try to try.
+fn attempt_key(action: &Action) -> String {
+    let target = match &action.mutation {
+        Mutation::SetMark { mark, value, .. } => {
+            format!("{} {}", mark.word(), value.split(['@', ' ']).next().filter(|_| *mark == Mark::Step).unwrap_or(""))
+        }
+        other => other.target(),
+    };
+    format!("{:?} {} {target}", action.mutation.kind(), action.mutation.resource())
+}

@@ -1,0 +1,31 @@
+//! Every decision about a rollout, as synchronous functions of values.
+//!
+//! [`scope::plan`] takes what is desired, what was observed, what is remembered and the
+//! time, and says what one pass would do now, what nothing moves for, and what would
+//! follow. Nothing here reads a clock, the network or the environment.
+
+pub mod action;
+pub mod answer;
+pub mod check;
+pub mod failure;
+pub mod forecast;
+pub mod memory;
+pub mod model;
+pub mod offline;
+pub mod operator;
+pub mod outcome;
+pub mod questions;
+pub mod resources;
+pub mod retire;
+pub mod rollback;
+pub mod rollout;
+pub mod scope;
+pub mod service;
+pub mod settings;
+pub mod traffic;
+pub mod types;
+pub mod view;
+pub mod wants;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,383 @@
+//! A model of AWS in which everything goes well, for looking ahead.
+//!
+//! The planner itself is run forward on it: what one pass would do now, and what would
+//! follow. It is deliberately simpler than the simulator, which is there to be trusted less.
+
+use std::collections::BTreeMap;
+
+use crate::names::{GroupName, RuleArn, TargetGroupArn, Version};
+use crate::observed::marks::{Identity, Marks};
+use crate::observed::resources::{
+    Details, GroupSpec, Instance, Lifecycle, Rule, RuleAction, TargetGroup, TargetGroupSpec, TargetHealth, Targets,
+    TemplateSpec,
+};
+use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot, TemplateState};
+use crate::time::{Span, Timestamp};
+
+use super::action::{Carrier, Mutation, Weight};
+
+/// From a launch to a healthy target, where nothing better is known: a machine boots,
+/// fetches its container and answers its checks in about three minutes.
+pub const BOOT: Span = Span::from_mins(3);
+
+/// From the deletion of an empty group until its name is free.
+const DELETION: Span = Span::from_secs(30);
+
+/// A service as it would become.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// As it is at the model's time.
+    pub state: ServiceState,
+    due: BTreeMap<Timestamp, Vec<Event>>,
+    machines: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Booted(GroupName),
+    Emptied(GroupName),
+    Deleted(GroupName, String),
+}
+
+impl Model {
+    /// Begins with what was read. What is on its way is taken to arrive.
+    pub fn new(state: &ServiceState, now: Timestamp) -> Self {
+        let mut model = Self { state: state.clone(), due: BTreeMap::new(), machines: 0 };
+        for group in state.groups.values() {
+            let Some(members) = &group.group else { continue };
+            let healthy = group.targets.as_ref().map_or(members.inline_healthy(), |targets| {
+                u32::try_from(targets.values().filter(|health| **health == TargetHealth::Healthy).count()).unwrap_or(0)
+            });
+            if healthy < members.desired {
+                model.schedule(now + BOOT, Event::Booted(group.name.clone()));
+            }
+            if members.instances.iter().any(|instance| instance.lifecycle == Lifecycle::Leaving) || members.desired == 0
+            {
+                model.schedule(now + Span::from_secs(30), Event::Emptied(group.name.clone()));
+            }
+            for name in &group.deleting {
+                model.schedule(now + DELETION, Event::Deleted(group.name.clone(), name.clone()));
+            }
+        }
+        model
+    }
+
+    fn schedule(&mut self, at: Timestamp, event: Event) {
+        self.due.entry(at).or_default().push(event);
+    }
+
+    /// When something happens by itself next.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        self.due.keys().next().copied()
+    }
+
+    /// Lets everything happen that is due.
+    pub fn advance(&mut self, now: Timestamp) {
+        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= now) {
+            for event in entry.remove() {
+                self.happen(event);
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Booted(name) => self.fill(&name),
+            Event::Emptied(name) => {
+                if let Some(group) = self.group(&name) {
+                    group.instances.retain(|instance| instance.lifecycle != Lifecycle::Leaving);
+                }
+            }
+            Event::Deleted(name, group) => {
+                if let Some(owner) = self.state.groups.get_mut(&name) {
+                    owner.deleting.retain(|other| *other != group);
+                }
+            }
+        }
+        self.settle_health();
+    }
+
+    fn group(&mut self, name: &GroupName) -> Option<&mut GroupState> {
+        self.state.groups.get_mut(name)?.group.as_mut()
+    }
+
+    /// Every machine that the group aims at is there and in service.
+    fn fill(&mut self, name: &GroupName) {
+        let mut next = self.machines;
+        let Some(group) = self.group(name) else { return };
+        for instance in &mut group.instances {
+            if instance.lifecycle == Lifecycle::Pending {
+                instance.lifecycle = Lifecycle::InService;
+            }
+            instance.healthy = true;
+        }
+        let standing = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService).count();
+        let missing = usize::try_from(group.desired).unwrap_or(0).saturating_sub(standing);
+        for _ in 0..missing {
+            next += 1;
+            group.instances.push(Instance {
+                id: format!("model-{next}"),
+                lifecycle: Lifecycle::InService,
+                healthy: true,
+            });
+        }
+        self.machines = next;
+        if let Some(owner) = self.state.groups.get_mut(name) {
+            owner.targets = None;
+        }
+    }
+
+    /// Machines in service are healthy once a rule names their target group. What was read
+    /// stays as it was read.
+    fn settle_health(&mut self) {
+        let rules = &self.state.rules;
+        for owner in self.state.groups.values_mut() {
+            let (Some(group), Some(target_group)) = (&owner.group, &owner.target_group) else {
+                owner.targets = owner.group.as_ref().and(owner.targets.take());
+                continue;
+            };
+            let named = |rule: &Rule| rule.action.percents().iter().any(|(arn, _)| *arn == target_group.arn);
+            let health = if rules.iter().any(named) { TargetHealth::Healthy } else { TargetHealth::Unused };
+            let known = owner.targets.take().unwrap_or_default();
+            let serving = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService);
+            let targets: Targets = serving
+                .map(|i| {
+                    let read = known.get(&i.id).copied().filter(|read| *read != TargetHealth::Unused);
+                    (i.id.clone(), read.unwrap_or(health))
+                })
+                .collect();
+            owner.targets = Some(targets);
+        }
+    }
+
+    /// Does what a change asks for.
+    pub fn apply(&mut self, mutation: &Mutation, now: Timestamp) {
+        match mutation {
+            Mutation::CreateTemplate(spec) => self.create_template(spec, now),
+            Mutation::CreateTargetGroup(spec) => self.create_target_group(spec),
+            Mutation::SetTargetGroup { spec, .. } => self.set_target_group(spec),
+            Mutation::CreateRule { listener, priority, conditions, weights, .. } => {
+                let text = format!("arn:aws:elasticloadbalancing:model:0:listener-rule/{priority}");
+                let Ok(arn) = RuleArn::parse(&text) else { return };
+                self.state.rules.push(Rule {
+                    arn,
+                    listener: listener.clone(),
+                    priority: Some(*priority),
+                    conditions: conditions.clone(),
+                    action: forward(weights),
+                });
+                self.state.slot = Some(Slot::Ours);
+            }
+            Mutation::SetRule { rule, conditions, weights } => {
+                if let Some(rule) = self.state.rules.iter_mut().find(|known| known.arn == *rule) {
+                    rule.conditions = conditions.clone();
+                    rule.action = forward(weights);
+                }
+            }
+            Mutation::SetWeights { rule, weights } => {
+                if let Some(rule) = self.state.rules.iter_mut().find(|known| known.arn == *rule) {
+                    rule.action = forward(weights);
+                }
+            }
+            Mutation::DeleteRule { rule } => {
+                self.state.rules.retain(|known| known.arn != *rule);
+                if self.state.rules.is_empty() && self.state.slot == Some(Slot::Ours) {
+                    self.state.slot = Some(Slot::Free);
+                }
+            }
+            Mutation::CreateGroup { release, spec } => self.create_group(release, spec, now),
+            Mutation::SetCapacity { release, min, max, desired, .. } => {
+                self.set_capacity(release, *min, *max, *desired, now);
+            }
+            Mutation::SetPolicies { release, policies, .. } => {
+                if let Some(details) = self.state.groups.get_mut(release).and_then(|owner| owner.details.as_mut()) {
+                    details.policies = policies.clone();
+                }
+            }
+            Mutation::SetMark { on, mark, value } => {
+                self.tags(on, now, |tags| {
+                    tags.insert(mark.key().to_owned(), value.clone());
+                });
+            }
+            Mutation::ClearMark { on, mark } => self.tags(on, now, |tags| {
+                tags.remove(mark.key());
+            }),
+            Mutation::SetTags { on, tags: new } => self.tags(on, now, |tags| tags.extend(new.clone())),
+            Mutation::DeleteGroup { release, group } => self.delete_group(release, group, now),
+            Mutation::DeleteTargetGroup { release, .. } => self.forget(release, |owner| {
+                owner.target_group = None;
+                owner.targets = None;
+            }),
+            Mutation::DeleteTemplate { release, .. } => self.forget(release, |owner| owner.template = None),
+        }
+        self.weigh();
+        self.settle_health();
+    }
+
+    fn create_template(&mut self, spec: &TemplateSpec, now: Timestamp) {
+        let Some(identity) = Identity::read(&spec.tags) else { return };
+        let template = TemplateState {
+            id: format!("lt-{}", spec.name),
+            created: now,
+            marks: Marks::read(&spec.tags, now),
+            commit: identity.commit.clone(),
+            tags: spec.tags.clone(),
+        };
+        let owner = self.state.groups.entry(spec.name.clone()).or_insert_with(|| empty_group(&spec.name, identity));
+        owner.template = Some(template);
+    }
+
+    fn create_target_group(&mut self, spec: &TargetGroupSpec) {
+        let text = format!("arn:aws:elasticloadbalancing:model:0:targetgroup/{}/0", spec.name);
+        let Ok(arn) = TargetGroupArn::parse(&text) else { return };
+        let Some(owner) = self.state.groups.get_mut(&spec.name) else { return };
+        owner.target_group = Some(TargetGroup {
+            arn,
+            name: spec.name.to_string(),
+            port: spec.port,
+            protocol: spec.protocol.clone(),
+            health_check: spec.health_check.clone(),
+            in_use: false,
+        });
+        owner.details = Some(Details { policies: Vec::new(), deregistration_delay: Some(spec.deregistration_delay) });
+    }
+
+    fn set_target_group(&mut self, spec: &TargetGroupSpec) {
+        let Some(owner) = self.state.groups.get_mut(&spec.name) else { return };
+        if let Some(target_group) = &mut owner.target_group {
+            target_group.health_check = spec.health_check.clone();
+        }
+        if let Some(details) = &mut owner.details {
+            details.deregistration_delay = Some(spec.deregistration_delay);
+        }
+    }
+
+    fn create_group(&mut self, release: &GroupName, spec: &GroupSpec, now: Timestamp) {
+        let Some(owner) = self.state.groups.get_mut(release) else { return };
+        owner.details.get_or_insert(Details { policies: Vec::new(), deregistration_delay: None });
+        owner.group = Some(GroupState {
+            name: spec.name.clone(),
+            min: spec.min,
+            max: spec.max,
+            desired: spec.min,
+            instances: Vec::new(),
+            suspended: Vec::new(),
+            created: now,
+            marks: Marks::read(&spec.tags, now),
+            commit: owner.identity.commit.clone(),
+            tags: spec.tags.clone(),
+            template: Some((spec.template.to_string(), "1".to_owned())),
+        });
+        owner.activities = Some(Vec::new());
+        self.launch(release, spec.min);
+        self.schedule(now + BOOT, Event::Booted(release.clone()));
+    }
+
+    fn launch(&mut self, release: &GroupName, count: u32) {
+        let first = self.machines;
+        self.machines += count;
+        let Some(group) = self.group(release) else { return };
+        for number in first..first + count {
+            let id = format!("model-{}", number + 1);
+            group.instances.push(Instance { id, lifecycle: Lifecycle::Pending, healthy: true });
+        }
+    }
+
+    fn set_capacity(&mut self, release: &GroupName, min: u32, max: u32, desired: Option<u32>, now: Timestamp) {
+        let Some(group) = self.group(release) else { return };
+        let old = group.desired;
+        (group.min, group.max) = (min, max);
+        group.desired = desired.unwrap_or(old).clamp(min, max.max(min));
+        let new = group.desired;
+        if new > old {
+            self.launch(release, new - old);
+            self.schedule(now + BOOT, Event::Booted(release.clone()));
+        } else if new < old {
+            let keep = usize::try_from(new).unwrap_or(usize::MAX);
+            for instance in group.instances.iter_mut().skip(keep) {
+                instance.lifecycle = Lifecycle::Leaving;
+            }
+            let drain = self.state.groups.get(release).and_then(|owner| owner.details.as_ref()?.deregistration_delay);
+            self.schedule(now + drain.unwrap_or(Span::from_secs(30)), Event::Emptied(release.clone()));
+        }
+    }
+
+    fn delete_group(&mut self, release: &GroupName, name: &str, now: Timestamp) {
+        if let Some(owner) = self.state.groups.get_mut(release) {
+            owner.group = None;
+            owner.targets = None;
+            owner.deleting.push(name.to_owned());
+        }
+        self.schedule(now + DELETION, Event::Deleted(release.clone(), name.to_owned()));
+    }
+
+    fn forget(&mut self, release: &GroupName, change: impl FnOnce(&mut ServerGroup)) {
+        let Some(owner) = self.state.groups.get_mut(release) else { return };
+        change(owner);
+        let nothing = owner.template.is_none() && owner.group.is_none() && owner.target_group.is_none();
+        if nothing && owner.deleting.is_empty() {
+            self.state.groups.remove(release);
+        }
+    }
+
+    fn tags(&mut self, on: &Carrier, now: Timestamp, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        let (Carrier::Template { release, .. } | Carrier::Group { release, .. }) = on;
+        let Some(owner) = self.state.groups.get_mut(release) else { return };
+        match on {
+            Carrier::Template { .. } => {
+                let Some(template) = &mut owner.template else { return };
+                change(&mut template.tags);
+                template.marks = Marks::read(&template.tags, now);
+            }
+            Carrier::Group { .. } => {
+                let Some(group) = &mut owner.group else { return };
+                change(&mut group.tags);
+                group.marks = Marks::read(&group.tags, now);
+            }
+        }
+    }
+
+    /// Weights of server groups follow from the rules.
+    fn weigh(&mut self) {
+        let rules = self.state.rules.clone();
+        for owner in self.state.groups.values_mut() {
+            let arn = owner.target_group.as_ref().map(|target_group| target_group.arn.clone());
+            let percents = rules.iter().flat_map(|rule| rule.action.percents());
+            owner.weight = arn.and_then(|arn| percents.filter(|(other, _)| *other == arn).map(|(_, p)| p).max());
+            if let Some(target_group) = &mut owner.target_group {
+                target_group.in_use = owner.weight.is_some();
+            }
+        }
+    }
+
+    /// Machines of the service, booting ones included.
+    pub fn instances(&self) -> u32 {
+        let groups = self.state.groups.values().filter_map(|owner| owner.group.as_ref());
+        groups.map(|group| u32::try_from(group.instances.len()).unwrap_or(u32::MAX)).sum()
+    }
+
+    /// The version of a release.
+    pub fn version(&self, release: &GroupName) -> Option<&Version> {
+        Some(&self.state.groups.get(release)?.identity.version)
+    }
+}
+
+fn forward(weights: &[Weight]) -> RuleAction {
+    RuleAction::Forward(weights.iter().map(|weight| (weight.target_group.clone(), weight.percent)).collect())
+}
+
+/// A server group of which nothing stands yet.
+pub fn empty_group(name: &GroupName, identity: Identity) -> ServerGroup {
+    ServerGroup {
+        name: name.clone(),
+        identity,
+        template: None,
+        group: None,
+        deleting: Vec::new(),
+        target_group: None,
+        weight: None,
+        targets: None,
+        details: None,
+        activities: None,
+    }
+}

@@ -1,0 +1,117 @@
+//! An operator's words, as marks and as a taking back. They work without Git: only what
+//! stands in AWS is asked.
+
+use crate::observed::marks::{Hold, Mark};
+use crate::observed::state::ServerGroup;
+
+use super::action::{Action, Mutation};
+use super::answer::{Answer, act, wait};
+use super::questions::{self, Next};
+use super::retire::{self, template_carrier};
+use super::types::Reason;
+use super::view::View;
+use super::{settings, traffic};
+
+/// What an operator says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Stand still.
+    Hold {
+        /// Who says it, one word.
+        who: String,
+        /// Why.
+        text: String,
+    },
+    /// Go on.
+    Resume,
+    /// Try a rejected release again.
+    Retry,
+    /// Take the release back, and hold.
+    Abort {
+        /// Who says it, one word.
+        who: String,
+        /// Why.
+        text: String,
+    },
+}
+
+/// The next thing to do for an operator's word; rest when it is done.
+pub fn next(view: &View<'_>, word: &Word) -> Next {
+    let answer = match word {
+        Word::Hold { who, text } => hold(view, who, text),
+        Word::Resume => clear(view, &[Mark::Hold]),
+        Word::Retry => retry(view),
+        Word::Abort { who, text } => hold(view, who, text).or_else(|| take_back(view)),
+    };
+    match answer {
+        None => Next::Rest,
+        Some(Answer::Wait(wait)) => Next::Wait(wait),
+        Some(Answer::Act(action)) => questions::guarded(view, action),
+    }
+}
+
+fn hold(view: &View<'_>, who: &str, text: &str) -> Option<Answer> {
+    if view.hold().is_some() {
+        return None;
+    }
+    let newest = |group: &&ServerGroup| group.template.as_ref().map(|template| template.created);
+    let holder = view
+        .live
+        .filter(|live| live.template.is_some())
+        .or(view.candidate)
+        .or_else(|| view.input.state.groups.values().filter(|group| group.template.is_some()).max_by_key(newest));
+    let Some(holder) = holder.filter(|holder| holder.template.is_some()) else {
+        return Some(wait(Reason::Preflight, "the service has nothing in AWS that could carry the mark").into());
+    };
+    let hold = Hold { at: view.input.now, who: who.to_owned(), text: text.to_owned() };
+    let mutation = Mutation::SetMark { on: template_carrier(holder), mark: Mark::Hold, value: hold.to_string() };
+    Some(act(mutation, "an operator holds it").into())
+}
+
+fn clear(view: &View<'_>, marks: &[Mark]) -> Option<Answer> {
+    clear_on(view.input.state.groups.values(), marks)
+}
+
+fn clear_on<'a>(mut groups: impl Iterator<Item = &'a ServerGroup>, marks: &[Mark]) -> Option<Answer> {
+    groups.find_map(|group| {
+        let tags = &group.template.as_ref()?.tags;
+        let mark = *marks.iter().find(|mark| tags.contains_key(mark.key()))?;
+        let action: Action = act(Mutation::ClearMark { on: template_carrier(group), mark }, "an operator says so");
+        Some(action.into())
+    })
+}
+
+/// The wanted release is tried again; without Git, the one that was rejected last.
+fn retry(view: &View<'_>) -> Option<Answer> {
+    let marks = [Mark::Rejected, Mark::Retry];
+    if let Some(name) = &view.wanted_name {
+        return clear_on(view.input.state.groups.get(name).into_iter(), &marks);
+    }
+    let rejected = |group: &&ServerGroup| {
+        group.template.as_ref().is_some_and(|t| t.marks.rejected.is_some() || t.marks.retry.is_some())
+    };
+    let last = view.input.state.groups.values().filter(rejected).max_by_key(|group| {
+        let marks = group.template_marks();
+        (marks.rejected.map(|rejected| rejected.at), marks.retry.map(|retry| retry.at))
+    });
+    clear_on(last.into_iter(), &marks)
+}
+
+/// Traffic to live, then everything that is neither live nor warm goes.
+fn take_back(view: &View<'_>) -> Option<Answer> {
+    let beside = || {
+        view.candidate
+            .filter(|candidate| candidate.stable().is_none())
+            .into_iter()
+            .chain(view.leftovers.iter().copied())
+    };
+    if view.live.is_some()
+        && let Some(group) = beside().find(|group| view.weight(group) > 0)
+    {
+        return Some(traffic::to_live(view, group, "an operator takes it back"));
+    }
+    // Without a live side, what people use keeps running.
+    let going = || beside().filter(|group| view.weight(group) == 0);
+    let retired = going().find_map(|group| retire::retire(view, group, "an operator takes it back"));
+    retired.or_else(|| settings::unpin(view))
+}

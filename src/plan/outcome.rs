@@ -1,0 +1,63 @@
+//! Whether a service is where its file wants it, can't get there, or is on its way.
+
+use super::types::{Phase, Reason, Role, ServicePlan};
+
+/// How a service stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As its file wants it; a warm group may stay.
+    Settled,
+    /// It won't get there without a person, a commit or a change in AWS.
+    Stuck,
+    /// It moves, or waits for something that comes by itself.
+    OnItsWay,
+}
+
+/// How a service stands, by its plan.
+pub fn of(plan: &ServicePlan) -> Outcome {
+    if plan.settled {
+        return Outcome::Settled;
+    }
+    // A taking back is seen to its end, whatever stopped the service.
+    let clearing = matches!(plan.phase, Phase::RollingBack | Phase::Draining | Phase::Retiring);
+    let stops = plan.waiting_on.as_ref().is_some_and(|wait| stops(wait.reason));
+    if stops && plan.actions.is_empty() && (!clearing || plan.phase == Phase::Halted || !is_clearing_up(plan)) {
+        Outcome::Stuck
+    } else {
+        Outcome::OnItsWay
+    }
+}
+
+/// A removal that is under way has a wait of its own kind.
+fn is_clearing_up(plan: &ServicePlan) -> bool {
+    plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Drain)
+}
+
+fn stops(reason: Reason) -> bool {
+    match reason {
+        Reason::Freeze
+        | Reason::Hold
+        | Reason::Paused
+        | Reason::Approval
+        | Reason::Gate
+        | Reason::Limit
+        | Reason::Preflight
+        | Reason::Fence
+        | Reason::Rejected
+        | Reason::Invalid => true,
+        Reason::Capacity
+        | Reason::Health
+        | Reason::Bake
+        | Reason::Warm
+        | Reason::Drain
+        | Reason::Dependency
+        | Reason::Slot
+        | Reason::Retry
+        | Reason::Unknown => false,
+    }
+}
+
+/// Whether groups of past releases still stand.
+pub fn keeps_warm(plan: &ServicePlan) -> bool {
+    plan.groups.iter().any(|group| group.role == Role::Warm)
+}

@@ -1,0 +1,268 @@
+//! The top of the planner: what to do next for one service.
+//!
+//! [`next`] asks its questions in a fixed order, and the first that applies gives the next
+//! action. It is called again on a new reading after every change, so that nothing but AWS
+//! and Git has to remember how far a rollout is.
+
+use crate::observed::marks::{Mark, Marks};
+use crate::observed::state::ServerGroup;
+
+use crate::time::Span;
+
+use super::action::Mutation;
+use super::answer::{Answer, Wait, act, wait};
+use super::types::Reason;
+use super::view::{File, View};
+use super::{failure, retire, rollback, rollout, settings, traffic};
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// A change.
+    Act(Box<super::action::Action>),
+    /// Nothing, and this is why.
+    Wait(Box<Wait>),
+    /// Nothing: all is as it should be.
+    Rest,
+}
+
+/// The next action of a service, or why there is none.
+pub fn next(view: &View<'_>) -> Next {
+    match first_answer(view) {
+        Some(Answer::Act(action)) => guarded(view, action),
+        Some(Answer::Wait(wait)) => Next::Wait(wait),
+        None => Next::Rest,
+    }
+}
+
+fn first_answer(view: &View<'_>) -> Option<Answer> {
+    // 1 to 5: what must be right before anything that Git asks.
+    let repair = reading_is_incomplete(view)
+        .or_else(|| live_without_group(view))
+        .or_else(|| rollback::finish(view))
+        .or_else(|| settle_was_cut_off(view))
+        .or_else(|| stray_weight(view));
+    if repair.is_some() {
+        return repair;
+    }
+    // 6: what stops everything else. What protects goes on.
+    if let Some(stop) = stopped(view) {
+        return failure::protect(view)
+            .or_else(|| settings::unpin(view))
+            .or_else(|| stop.retires.then(|| retire::next(view)).flatten())
+            .and_then(|answer| actions_first(answer, stop.wait.clone()))
+            .or_else(|| stop.wait.map(Answer::from));
+    }
+    // 7 to 15: the candidate.
+    let candidate = rewind(view)
+        .or_else(|| rollback::go(view))
+        .or_else(|| failure::withdraw(view))
+        .or_else(|| rollout::create(view))
+        .or_else(|| rollout::advance(view));
+    if let Some(Answer::Act(_)) = candidate {
+        return candidate;
+    }
+    // 16, 17: clearing up does not wait for a candidate that waits.
+    let clearing = retire::next(view);
+    let rest = match clearing {
+        Some(Answer::Act(_)) => clearing,
+        // What drains is waited for beside everything else.
+        waits => settings::update(view).filter(|answer| waits.is_none() || matches!(answer, Answer::Act(_))).or(waits),
+    };
+    match (candidate, rest) {
+        (Some(waits), Some(Answer::Act(action))) => actions_first(Answer::Act(action), None).or(Some(waits)),
+        (Some(waits), _) => Some(waits),
+        (None, rest) => rest,
+    }
+}
+
+/// A change goes before a wait; of two waits the one that stops everything is said.
+fn actions_first(answer: Answer, stop: Option<Wait>) -> Option<Answer> {
+    match (answer, stop) {
+        (Answer::Wait(_), Some(stop)) => Some(stop.into()),
+        (answer, _) => Some(answer),
+    }
+}
+
+/// Question 1: the reading is incomplete.
+fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
+    let what = view.input.state.incomplete.as_ref()?;
+    Some(wait(Reason::Unknown, format!("the reading is incomplete: {what}")).into())
+}
+
+/// Question 2: live has weight but no Auto Scaling group.
+fn live_without_group(view: &View<'_>) -> Option<Answer> {
+    let live = view.live.filter(|live| live.group.is_none() && view.weight(live) > 0)?;
+    let Some(spec) = view.spec else {
+        return Some(traffic::halted(
+            view,
+            "the group of the live release is gone, and no file says how to make it".into(),
+        ));
+    };
+    if live.template.is_none() && !view.live_is_wanted() {
+        let detail = format!("group and launch template of {} are gone", live.identity.version);
+        return Some(traffic::halted(view, detail));
+    }
+    if live.template.is_none() {
+        return Some(rollout::create_template(view, spec, "the live release has lost its launch template").into());
+    }
+    let mut answer = rollout::create_group(view, live, spec, "the group of the live release is gone");
+    if let Answer::Act(action) = &mut answer {
+        action.expects.push(format!("{} has {} %", live.identity.version, view.weight(live)));
+    }
+    Some(answer)
+}
+
+/// Question 4: a stable group lost its traffic to a release that settled, and the mark
+/// that says so is missing.
+fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
+    let left = view.input.state.groups.values().find(|group| {
+        group.group.is_some()
+            && group.stable().is_some()
+            && group.retired().is_none()
+            && view.weight(group) == 0
+            && !view.is_live(group)
+            && !view.is_candidate(group)
+    })?;
+    Some(retire::mark_retired(view, left, "a newer release has settled").into())
+}
+
+/// Question 5: a group has weight that is neither live nor candidate.
+fn stray_weight(view: &View<'_>) -> Option<Answer> {
+    let stray = view.leftovers.iter().find(|group| view.weight(group) > 0)?;
+    let because = match view.input.file {
+        File::Missing => format!("the service's file is gone, so {} goes back", stray.identity.version),
+        _ => format!("{} is no longer what the commit wants", stray.identity.version),
+    };
+    // A release that never had another beside it keeps its traffic until there is one.
+    view.live?;
+    Some(traffic::to_live(view, stray, &because))
+}
+
+/// Why nothing that Git asks is done.
+struct Stop {
+    wait: Option<Wait>,
+    /// Un-pinning and retirement go on by what the last good file said.
+    retires: bool,
+}
+
+/// Question 6: hold, paused, fence, invalid, missing file.
+fn stopped(view: &View<'_>) -> Option<Stop> {
+    let rejected = view.candidate.is_some_and(|candidate| view.rejected(candidate).is_some());
+    if let Some(hold) = view.hold() {
+        let detail = format!("held by {}: {}", hold.who, hold.text);
+        // A failed candidate whose machines stay does not keep live pinned.
+        let wait = wait(Reason::Hold, detail.trim_end_matches([' ', ':'])).since(hold.at);
+        return Some(Stop { wait: Some(wait), retires: false });
+    }
+    let stop = |wait| Some(Stop { wait: Some(wait), retires: true });
+    if let Some(reason) = view.wanted.and_then(|spec| spec.paused.as_ref()) {
+        return Some(Stop {
+            wait: Some(wait(Reason::Paused, format!("paused in its file: {reason}"))),
+            retires: rejected,
+        });
+    }
+    if let Some(fence) = &view.input.fence {
+        let wait = Wait { on: fence.clone(), halted: false, removal: None, look_again: None, brief_until: None };
+        return Some(Stop { wait: Some(wait), retires: false });
+    }
+    match view.input.file {
+        File::Valid(_) => None,
+        File::Broken => stop(wait(Reason::Invalid, "its file has errors; what runs goes on")),
+        File::Missing => Some(Stop { wait: None, retires: true }),
+    }
+}
+
+/// The last checks of any action: it must be able to work, a removal needs two readings,
+/// and whatever a newer commit asks is fenced before it is begun.
+pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
+    if view.input.memory.is_futile(&action) {
+        let detail = format!(
+            "{:?} of {} was done {} times without effect",
+            action.mutation.kind(),
+            action.mutation.resource(),
+            super::memory::ATTEMPTS_MAX
+        );
+        return Next::Wait(Box::new(wait(Reason::Gate, detail).halted()));
+    }
+    if action.mutation.removes() {
+        let key = removal_key(&action.mutation);
+        if !view.input.memory.removal_confirmed(&key, view.input.now) {
+            let mut wait = wait(Reason::Drain, format!("{}; one reading so far, a removal needs two", action.because));
+            wait.removal = Some(key);
+            wait.brief_until = Some(view.input.now + SECOND_READING);
+            return Next::Wait(Box::new(wait));
+        }
+    }
+    Next::Act(action)
+}
+
+/// A commit that may overrule newer ones writes its fence over theirs, so that the next
+/// run needs no leave. Where one call brings the traffic back, that call comes first.
+fn rewind(view: &View<'_>) -> Option<Answer> {
+    let commit = view.input.commit.filter(|_| !view.input.rewound.is_empty())?;
+    if view.candidate.is_some_and(|c| c.stable().is_some() && view.live.is_some() && rollback::instant(view, c)) {
+        return None;
+    }
+    let overruled = |marks: &Marks, made_by: &String| {
+        let claim = marks.fence.as_ref().unwrap_or(made_by);
+        claim != commit.as_str() && view.input.rewound.contains(claim)
+    };
+    let carriers = view.input.state.groups.values().flat_map(|owner| {
+        let group = owner.group.as_ref().filter(|group| overruled(&group.marks, &group.commit));
+        let template = owner.template.as_ref().filter(|template| overruled(&template.marks, &template.commit));
+        let group = group.map(|group| retire::group_carrier(owner, group));
+        group.into_iter().chain(template.map(|_| retire::template_carrier(owner)))
+    });
+    let on = carriers.into_iter().next()?;
+    let mutation = Mutation::SetMark { on, mark: Mark::Fence, value: commit.to_string() };
+    Some(act(mutation, format!("{} may overrule what was acted on", commit.short())).into())
+}
+
+impl Next {
+    /// Whether a reading gave reason for no change, and not because changes have no effect.
+    pub fn is_rest(&self) -> bool {
+        match self {
+            Self::Act(_) => false,
+            Self::Wait(wait) => !wait.halted,
+            Self::Rest => true,
+        }
+    }
+
+    /// The removal that a reading gave reason for, confirmed or not.
+    pub fn removal(&self) -> Option<String> {
+        match self {
+            Self::Act(action) => action.mutation.removes().then(|| removal_key(&action.mutation)),
+            Self::Wait(wait) => wait.removal.clone(),
+            Self::Rest => None,
+        }
+    }
+}
+
+/// How soon a second reading counts as one of its own.
+const SECOND_READING: Span = Span::from_millis(500);
+
+/// What names a removal from reading to reading.
+fn removal_key(mutation: &Mutation) -> String {
+    format!("{:?} {}", mutation.kind(), mutation.resource())
+}
+
+/// The fence, where it isn't this commit's yet: it is written before the first change that
+/// a newer commit asks for.
+pub fn fence_first(view: &View<'_>, otherwise: impl FnOnce() -> Answer) -> Answer {
+    let holder = view.live.filter(|live| live.group.is_some()).or(view.candidate);
+    let fence = holder.and_then(|holder| fence_on(view, holder));
+    fence.unwrap_or_else(otherwise)
+}
+
+/// The fence on one group, where it isn't this commit's yet.
+pub fn fence_on(view: &View<'_>, holder: &ServerGroup) -> Option<Answer> {
+    let commit = view.input.commit?;
+    let group = holder.group.as_ref()?;
+    if group.marks.fence.as_deref() == Some(commit.as_str()) {
+        return None;
+    }
+    let on = retire::group_carrier(holder, group);
+    let mutation = Mutation::SetMark { on, mark: Mark::Fence, value: commit.to_string() };
+    Some(act(mutation, format!("no older commit may act after {}", commit.short())).into())
+}

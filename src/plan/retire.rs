@@ -1,0 +1,210 @@
+//! Question 16: what has no part any more goes: out of the rule, emptied, deleted. Records
+//! of past releases go when enough newer ones exist.
+
+use crate::desired::spec::Retention;
+use crate::names::GroupName;
+use crate::observed::marks::Mark;
+use crate::observed::state::{GroupState, ServerGroup};
+use crate::time::Timestamp;
+
+use super::action::{Action, Carrier, Mutation};
+use super::answer::{Answer, act, wait};
+use super::types::Reason;
+use super::view::{View, is_temporary};
+use super::{rollout, traffic};
+
+/// The newest verdicts are kept, so that a rejected release stays rejected.
+const REJECTED_RECORDS: usize = 50;
+
+/// The group, as a carrier of marks.
+pub fn group_carrier(owner: &ServerGroup, group: &GroupState) -> Carrier {
+    Carrier::Group { release: owner.name.clone(), name: group.name.clone() }
+}
+
+/// The template, as a carrier of marks.
+pub fn template_carrier(owner: &ServerGroup) -> Carrier {
+    let id = owner.template.as_ref().map(|template| template.id.clone()).unwrap_or_default();
+    Carrier::Template { release: owner.name.clone(), id }
+}
+
+/// Traffic has left it.
+pub fn mark_retired(view: &View<'_>, owner: &ServerGroup, because: &str) -> Action {
+    let on = match &owner.group {
+        Some(group) => group_carrier(owner, group),
+        None => Carrier::Group { release: owner.name.clone(), name: owner.name.to_string() },
+    };
+    act(Mutation::SetMark { on, mark: Mark::Retired, value: view.input.now.ceil_secs().to_string() }, because)
+}
+
+/// When the warm group has been kept long enough.
+pub fn warm_until(view: &View<'_>) -> Option<Timestamp> {
+    let retired = view.warm?.retired()?;
+    Some(retired + retention(view).warm)
+}
+
+/// What the file that counts keeps of old releases.
+pub fn retention(view: &View<'_>) -> Retention {
+    view.spec.map(|spec| spec.retention).unwrap_or_default()
+}
+
+/// The next thing to clear up.
+pub fn next(view: &View<'_>) -> Option<Answer> {
+    let mut waits = None;
+    for leftover in &view.leftovers {
+        match retire(view, leftover, "it has no part any more") {
+            Some(Answer::Act(action)) => return Some(Answer::Act(action)),
+            Some(answer) => waits = waits.or(Some(answer)),
+            None => {}
+        }
+    }
+    match expired(view) {
+        Some(Answer::Act(action)) => return Some(Answer::Act(action)),
+        Some(answer) => waits = waits.or(Some(answer)),
+        None => {}
+    }
+    records(view).or(waits)
+}
+
+/// The warm group, once its time is over and live can do without it.
+fn expired(view: &View<'_>) -> Option<Answer> {
+    let warm = view.warm?;
+    let due = warm_until(view)?;
+    if view.input.now < due {
+        return None;
+    }
+    let live = view.live?;
+    let Some(health) = view.health(live) else {
+        return Some(wait(Reason::Unknown, "the health of the live release was not read").into());
+    };
+    if health.healthy < view.live_desired() {
+        let detail = format!(
+            "{} stays: live has {} of {} machines healthy",
+            warm.identity.version,
+            health.healthy,
+            view.live_desired()
+        );
+        return Some(wait(Reason::Warm, detail).since(due).into());
+    }
+    retire(view, warm, "it was kept warm long enough")
+}
+
+/// Takes a release's machines away, in this order: out of the rule, to zero, the group, the
+/// target group. Its template stays as a record. None when nothing is left.
+pub fn retire(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Answer> {
+    if view.weight(group) > 0 {
+        return Some(traffic::halted(view, format!("{} still has traffic", group.identity.version)));
+    }
+    if let Some(answer) = only_healthy(view, group) {
+        return Some(answer);
+    }
+    leave_rule(view, group, because).or_else(|| empty(view, group, because)).or_else(|| delete(view, group, because))
+}
+
+/// A group that is well while live is not stays, whatever its role: it may be needed.
+fn only_healthy(view: &View<'_>, group: &ServerGroup) -> Option<Answer> {
+    let live = view.live.filter(|live| live.name != group.name)?;
+    let own = group.group.as_ref().map_or(0, GroupState::inline_healthy);
+    if own == 0 || live.group.is_none() {
+        return None;
+    }
+    let healthy = match (view.health(live), view.health(group)) {
+        (Some(live), Some(own)) => (live.healthy, own.healthy),
+        _ => return Some(wait(Reason::Unknown, "health was not read").into()),
+    };
+    (healthy.0 == 0 && healthy.1 > 0).then(|| {
+        let detail = format!("{} stays: it is the only one with healthy machines", group.identity.version);
+        wait(Reason::Gate, detail).halted().into()
+    })
+}
+
+fn leave_rule(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Answer> {
+    group.weight?;
+    let arn = &group.target_group.as_ref()?.arn;
+    let state = view.input.state;
+    let rule = state.rules.iter().find(|rule| rule.action.percents().iter().any(|(other, _)| other == arn))?;
+    let mutation = match traffic::without(view, rule, group) {
+        Some(weights) => Mutation::SetWeights { rule: rule.arn.clone(), weights },
+        None if is_temporary(&rule.conditions) => Mutation::DeleteRule { rule: rule.arn.clone() },
+        None => return Some(traffic::halted(view, "nobody else in its rule has any traffic".to_owned())),
+    };
+    Some(act(mutation, because).expect(format!("{} has no traffic", group.identity.version)).into())
+}
+
+fn empty(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> {
+    let group = owner.group.as_ref()?;
+    if group.min > 0 || group.desired > 0 {
+        let mutation = Mutation::SetCapacity {
+            release: owner.name.clone(),
+            group: group.name.clone(),
+            min: 0,
+            max: group.max,
+            desired: Some(0),
+        };
+        return Some(act(mutation, because).expect(format!("{} has no traffic", owner.identity.version)).into());
+    }
+    if group.instances.is_empty() {
+        return None;
+    }
+    let detail = format!("{} machines of {} finish their requests", group.instances.len(), owner.identity.version);
+    Some(wait(Reason::Drain, detail).look_again(view.input.now + DRAIN_LOOK).into())
+}
+
+/// Draining ends with the machines' termination, which nothing announces.
+const DRAIN_LOOK: crate::time::Span = crate::time::Span::from_secs(5);
+
+fn delete(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> {
+    if let Some(group) = &owner.group {
+        let mutation = Mutation::DeleteGroup { release: owner.name.clone(), group: group.name.clone() };
+        return Some(act(mutation, because).expect("it has no machines").into());
+    }
+    if !owner.deleting.is_empty() {
+        let detail = format!("the group of {} is being deleted", owner.identity.version);
+        return Some(wait(Reason::Drain, detail).look_again(view.input.now + DRAIN_LOOK).into());
+    }
+    let target_group = owner.target_group.as_ref()?;
+    let mutation = Mutation::DeleteTargetGroup { release: owner.name.clone(), arn: target_group.arn.clone() };
+    Some(act(mutation, because).expect("no rule names it").into())
+}
+
+/// Templates of past releases, beyond those that are kept.
+fn records(view: &View<'_>) -> Option<Answer> {
+    let live = view.live?;
+    live.stable()?;
+    let keep = usize::try_from(retention(view).records).unwrap_or(usize::MAX);
+    let is_record =
+        |group: &&ServerGroup| !view.leaves_something(group) && Some(&group.name) != view.wanted_name.as_ref();
+    let past: Vec<(&ServerGroup, Timestamp)> = view
+        .input
+        .state
+        .groups
+        .values()
+        .filter(|group| !view.is_live(group))
+        .filter_map(|group| Some((group, group.template.as_ref()?.created)))
+        .collect();
+    let newer = |than: (Timestamp, &GroupName), counts: &dyn Fn(&ServerGroup) -> bool| {
+        past.iter().filter(|(group, created)| counts(group) && (*created, &group.name) > than).count()
+    };
+    let mut oldest_first = past.clone();
+    oldest_first.sort_by_key(|(group, created)| (*created, group.name.clone()));
+    let superfluous = oldest_first.into_iter().find(|(group, created)| {
+        let than = (*created, &group.name);
+        let marks = group.template_marks();
+        is_record(group)
+            && marks.hold.is_none()
+            && if marks.rejected.is_some() {
+                newer(than, &|other| other.template_marks().rejected.is_some()) >= REJECTED_RECORDS
+            } else {
+                newer(than, &|other| other.stable().is_some()) >= keep
+            }
+    })?;
+    let (group, _) = superfluous;
+    let id = group.template.as_ref()?.id.clone();
+    let mutation = Mutation::DeleteTemplate { release: group.name.clone(), id };
+    Some(act(mutation, format!("{keep} newer releases are on record")).expect("nothing runs from it").into())
+}
+
+/// Whether nothing of the service still has to go; a warm group may stay.
+pub fn is_tidy(view: &View<'_>) -> bool {
+    let withdrawn = view.candidate.is_none_or(|candidate| !view.leaves_something(candidate));
+    view.leftovers.is_empty() && (withdrawn || rollout::started(view))
+}

@@ -1,0 +1,138 @@
+//! Questions 3 and 7: back to a release that was stable.
+//!
+//! No steps, no bake, no gates: it was good, and it is wanted now. Where its machines
+//! stand, one weight call brings all traffic back before anything else is changed.
+
+use crate::observed::marks::Mark;
+use crate::observed::state::{GroupState, ServerGroup};
+
+use super::action::Mutation;
+use super::answer::{Answer, act, wait};
+use super::questions::{fence_first, fence_on};
+use super::retire::{group_carrier, mark_retired, template_carrier};
+use super::types::{Reason, RollbackClass};
+use super::view::View;
+use super::{resources, rollout, settings, traffic};
+
+/// Question 3: live has weight and `retired`. A rollback moved the traffic and was cut off,
+/// or has just moved it: fence, mark the group that was left, take its `stable`, restore
+/// sizes and settings, take `retired` off.
+pub fn finish(view: &View<'_>) -> Option<Answer> {
+    let live = view.live?;
+    let group = live.group.as_ref()?;
+    let retired = group.marks.retired.filter(|_| view.weight(live) > 0)?;
+    if view.live_is_wanted()
+        && view.input.fence.is_none()
+        && let Some(fence) = fence_on(view, live)
+    {
+        return Some(fence);
+    }
+    let left = || {
+        view.input.state.groups.values().filter(|other| {
+            !view.is_live(other) && other.group.is_some() && other.retired().is_none_or(|at| at >= retired)
+        })
+    };
+    let was_live = |other: &&ServerGroup| other.stable().is_some();
+    if let Some(other) = left().filter(was_live).find(|other| other.retired().is_none()) {
+        return Some(mark_retired(view, other, "traffic went back from it").into());
+    }
+    if let Some(other) = left().find(was_live) {
+        let mutation = Mutation::ClearMark { on: template_carrier(other), mark: Mark::Stable };
+        return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
+    }
+    if view.live_is_wanted()
+        && let Some(answer) = settings::update(view)
+    {
+        return Some(answer);
+    }
+    let mutation = Mutation::ClearMark { on: group_carrier(live, group), mark: Mark::Retired };
+    Some(act(mutation, "it is live again").into())
+}
+
+/// Question 7: the candidate is stable, and another group is live.
+pub fn go(view: &View<'_>) -> Option<Answer> {
+    let spec = view.wanted?;
+    let candidate = view.candidate.filter(|candidate| candidate.stable().is_some())?;
+    view.live?;
+    if instant(view, candidate) {
+        return Some(shift(view, candidate));
+    }
+    // Not there, or not whole: the questions of a first creation, without its gates.
+    if let Some(answer) = rollout::create(view) {
+        return Some(answer);
+    }
+    let group = candidate.group.as_ref()?;
+    if view.health(candidate).is_none() {
+        return Some(wait(Reason::Unknown, "the health of the release to go back to was not read").into());
+    }
+    let answer = raise(view, candidate, group)
+        .or_else(|| settings::candidate(view, candidate))
+        .or_else(|| rollout::not_ready(view, candidate, group))
+        .unwrap_or_else(|| fence_first(view, || shift(view, candidate)));
+    let _ = spec;
+    Some(answer)
+}
+
+/// Whether one weight call brings all traffic back.
+pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
+    let (Some(live), Some(_), Some(_)) = (view.live, &candidate.group, candidate.weight) else {
+        return false;
+    };
+    let (Some(health), Some(of_live)) = (view.health(candidate), view.health(live)) else {
+        return false;
+    };
+    let wanted = view.live_desired();
+    let live_fails = of_live.healthy < wanted || of_live.unhealthy > 0;
+    health.healthy >= 1 && (health.healthy >= wanted || (live_fails && health.healthy >= of_live.healthy))
+}
+
+/// How fast the way back to a release would be.
+pub fn class(view: &View<'_>, to: &ServerGroup) -> RollbackClass {
+    match &to.group {
+        None => RollbackClass::Full,
+        Some(group) if group.desired == 0 => RollbackClass::Full,
+        Some(_) if view.input.state.incomplete.is_none() && (instant(view, to) || assumed_instant(view, to)) => {
+            RollbackClass::Instant
+        }
+        Some(_) => RollbackClass::ScaleUp,
+    }
+}
+
+/// Where health was not read, the group's own word stands in.
+fn assumed_instant(view: &View<'_>, to: &ServerGroup) -> bool {
+    let healthy = to.group.as_ref().map_or(0, GroupState::inline_healthy);
+    view.health(to).is_none() && healthy >= 1 && healthy >= view.live_desired()
+}
+
+fn raise(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    let need = view.need();
+    if group.desired >= need && group.min >= need.min(group.desired) {
+        return None;
+    }
+    let max = view.candidate_max().max(need);
+    let mutation = Mutation::SetCapacity {
+        release: candidate.name.clone(),
+        group: group.name.clone(),
+        min: need,
+        max,
+        desired: Some(need.max(group.desired)),
+    };
+    Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
+}
+
+/// All traffic in one call, with the conditions of the file where they differ.
+fn shift(view: &View<'_>, candidate: &ServerGroup) -> Answer {
+    let Some(rule) = view.rule() else {
+        return wait(Reason::Unknown, "its rule was not read").into();
+    };
+    let healthy = view.health(candidate).unwrap_or_default().healthy;
+    let weights = traffic::with_share(view, candidate, 100);
+    let wanted = view.wanted.and_then(|spec| spec.load_balancer.as_ref()?.rule.as_ref()).map(resources::conditions);
+    let mutation = match wanted.filter(|wanted| *wanted != rule.conditions) {
+        Some(conditions) => Mutation::SetRule { rule: rule.arn.clone(), conditions, weights },
+        None => Mutation::SetWeights { rule: rule.arn.clone(), weights },
+    };
+    act(mutation, format!("{} was stable, and the commit wants it again", candidate.identity.version))
+        .expect(format!("{} has {healthy} healthy machines", candidate.identity.version))
+        .into()
+}

@@ -1,0 +1,442 @@
+//! Questions 9 to 15: how a candidate comes up, gets traffic step by step, and settles.
+
+use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::names::GroupName;
+use crate::observed::marks::{self, Mark, Step};
+use crate::observed::resources::{GroupSpec, Tags};
+use crate::observed::state::{GroupState, ServerGroup, Slot};
+use crate::time::{Span, Timestamp};
+
+use super::action::{Action, Carrier, Mutation};
+use super::answer::{Answer, act, wait};
+use super::questions::{fence_first, fence_on};
+use super::retire::{group_carrier, template_carrier};
+use super::types::Reason;
+use super::view::{View, is_temporary};
+use super::{failure, resources, settings, traffic};
+
+/// Questions 9 and 10: template, target group, rule entry or group are missing.
+pub fn create(view: &View<'_>) -> Option<Answer> {
+    let spec = view.wanted.filter(|_| !view.live_is_wanted())?;
+    if let Some(refused) = preflight(view, spec) {
+        return Some(refused);
+    }
+    if let Some(gate) = view.input.gate.clone().filter(|_| !started(view)) {
+        return Some(gate.into());
+    }
+    let Some(candidate) = view.candidate.filter(|candidate| candidate.template.is_some()) else {
+        let because = format!("{} is new", spec.version);
+        return Some(fence_first(view, || create_template(view, spec, &because).into()));
+    };
+    if let Some(lb) = &spec.load_balancer {
+        if candidate.target_group.is_none() {
+            return Some(fence_first(view, || create_target_group(view, candidate, spec, lb).into()));
+        }
+        if let Some(entry) = rule_entry(view, candidate, lb) {
+            return Some(entry);
+        }
+    }
+    if candidate.group.is_none() {
+        return Some(start_group(view, candidate, spec));
+    }
+    None
+}
+
+/// Whether the rollout of the wanted release has begun, so that no gate holds it any more.
+pub fn started(view: &View<'_>) -> bool {
+    view.candidate.is_some_and(|candidate| {
+        let stands = candidate.group.is_some() || candidate.target_group.is_some();
+        stands && candidate.retired().is_none()
+    })
+}
+
+/// What forbids this rollout before anything is created.
+fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
+    let lb = spec.load_balancer.as_ref()?;
+    let blocked = |detail: String| Some(Answer::from(wait(Reason::Preflight, detail)));
+    if let Some(rule) =
+        view.input.state.rules.iter().find(|rule| rule.listener.load_balancer() != lb.listener.load_balancer())
+    {
+        return blocked(format!(
+            "the service runs behind the load balancer {}, and its file now names {}: use a second service",
+            rule.listener.load_balancer(),
+            lb.listener.load_balancer()
+        ));
+    }
+    if let Some((foreign, _)) = view.input.state.foreign_targets().first() {
+        return blocked(format!("the rule forwards to {foreign}, which is not ours"));
+    }
+    match &view.input.state.slot {
+        Some(Slot::Foreign(what)) => blocked(format!("its place on the listener is taken: {what}")),
+        Some(Slot::NoListener) => blocked(format!("the listener {} does not exist", lb.listener)),
+        Some(Slot::Free | Slot::Ours) | None => None,
+    }
+}
+
+/// The launch template of the wanted release.
+pub fn create_template(view: &View<'_>, spec: &ServiceSpec, because: &str) -> Action {
+    let name = GroupName::of(view.input.scope, view.input.service, &spec.digest);
+    let template = resources::template(&name, spec, &view.new_identity(spec));
+    act(Mutation::CreateTemplate(Box::new(template)), because).expect("no launch template has this name")
+}
+
+fn create_target_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceSpec, lb: &LoadBalancer) -> Action {
+    let target_group = resources::target_group(&candidate.name, spec, lb, &view.new_identity(spec));
+    act(Mutation::CreateTargetGroup(Box::new(target_group)), "its machines are registered there")
+        .expect("no target group has this name")
+}
+
+/// The candidate's entry in the action, at weight 0: what no rule names is not checked.
+fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Option<Answer> {
+    let wanted = lb.rule.as_ref()?;
+    let target_group = candidate.target_group.as_ref()?;
+    let Some(rule) = view.rule() else {
+        return Some(fence_first(view, || new_rule(view, candidate, lb)));
+    };
+    let named = rule.action.percents().iter().any(|(arn, _)| *arn == target_group.arn);
+    let temporary = is_temporary(&rule.conditions);
+    if temporary && view.live.is_none() {
+        let in_place = rule.listener == lb.listener && rule.priority == Some(wanted.priority);
+        if !in_place {
+            let because = "no traffic passes it yet, and its place has changed";
+            return Some(fence_first(view, || act(Mutation::DeleteRule { rule: rule.arn.clone() }, because).into()));
+        }
+        if named && rule.conditions == traffic::temporary_conditions(&candidate.name) {
+            return None;
+        }
+        let mutation = Mutation::SetRule {
+            rule: rule.arn.clone(),
+            conditions: traffic::temporary_conditions(&candidate.name),
+            weights: traffic::named(view, vec![(target_group.arn.clone(), 100)]),
+        };
+        return Some(fence_first(view, || act(mutation, "so that its health is checked before any traffic").into()));
+    }
+    if named {
+        return None;
+    }
+    if let Some(full) = make_room(view, rule) {
+        return Some(full);
+    }
+    let mut shares = rule.action.percents();
+    shares.push((target_group.arn.clone(), 0));
+    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::named(view, shares) };
+    Some(fence_first(view, || act(mutation, "so that its health is checked").into()))
+}
+
+/// A full action lets the warm group go before a candidate enters, then any without weight.
+fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option<Answer> {
+    if rule.action.percents().len() < traffic::TARGET_GROUPS_PER_ACTION {
+        return None;
+    }
+    let entries = || view.input.state.groups.values().filter(|group| group.weight.is_some() && view.weight(group) == 0);
+    let leaving = view.warm.filter(|warm| warm.weight.is_some()).or_else(|| {
+        let mut spare = entries().filter(|group| !view.is_live(group) && !view.is_candidate(group));
+        spare.next()
+    });
+    let weights = leaving.and_then(|group| traffic::without(view, rule, group));
+    let Some(weights) = weights else {
+        return Some(wait(Reason::Preflight, "the action is full: five target groups, and none can leave").into());
+    };
+    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights };
+    Some(act(mutation, "the action is full, so the warm release leaves it").into())
+}
+
+/// A rule for a service that has none: with a live side under its real conditions, without
+/// one under a condition that no client meets. No action ever has only zero weights.
+fn new_rule(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Answer {
+    let Some(wanted) = &lb.rule else {
+        return wait(Reason::Preflight, "a service without a rule of its own is not supported by this version").into();
+    };
+    let live = view.live.and_then(|live| live.target_group.as_ref());
+    let (conditions, share, because) = match (live, &candidate.target_group) {
+        (Some(live), _) => (resources::conditions(wanted), live, "its rule is gone"),
+        (None, Some(own)) => {
+            (traffic::temporary_conditions(&candidate.name), own, "so that its health is checked before any traffic")
+        }
+        (None, None) => return wait(Reason::Unknown, "its target group was not read").into(),
+    };
+    let mutation = Mutation::CreateRule {
+        listener: lb.listener.clone(),
+        priority: wanted.priority,
+        conditions,
+        weights: traffic::named(view, vec![(share.arn.clone(), 100)]),
+        tags: rule_tags(view),
+    };
+    act(mutation, because).expect("its place on the listener is free").into()
+}
+
+/// The tags of our rule: the owner alone, since releases come and go in it.
+pub fn rule_tags(view: &View<'_>) -> Tags {
+    let owner = [(marks::SCOPE, view.input.scope.to_string()), (marks::SERVICE, view.input.service.to_string())];
+    owner.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A live release whose rule is gone gets it again.
+pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
+    let live = view.live.filter(|live| live.target_group.is_some())?;
+    let lb = view.wanted?.load_balancer.as_ref()?;
+    if view.rule().is_some() {
+        return None;
+    }
+    if let Some(refused) = preflight(view, view.wanted?) {
+        return Some(refused);
+    }
+    Some(fence_first(view, || new_rule(view, live, lb)))
+}
+
+/// Question 10: no group. Weights first, then live is pinned, then the group is made.
+fn start_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceSpec) -> Answer {
+    if view.weight(candidate) > 0 && view.live.is_some() {
+        return traffic::to_live(view, candidate, "its group is gone");
+    }
+    fence_first(view, || pin_live(view).unwrap_or_else(|| create_group(view, candidate, spec, "its machines")))
+}
+
+/// Live must not shrink while another release comes up beside it.
+pub fn pin_live(view: &View<'_>) -> Option<Answer> {
+    let live = view.live?;
+    let group = live.group.as_ref().filter(|group| group.min < group.desired)?;
+    let mutation = Mutation::SetCapacity {
+        release: live.name.clone(),
+        group: group.name.clone(),
+        min: group.desired,
+        max: group.max.max(group.desired),
+        desired: None,
+    };
+    Some(act(mutation, "live must not shrink during the rollout").expect(format!("live has {}", group.desired)).into())
+}
+
+/// The Auto Scaling group of a release, at need.
+pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, because: &str) -> Answer {
+    let Some(name) = free_name(owner) else {
+        return wait(Reason::Drain, "earlier groups of the same name are still being deleted").into();
+    };
+    let mut tags = resources::user_tags(spec);
+    let mut identity = owner.identity.clone();
+    identity.commit = view.input.commit.map_or(identity.commit, ToString::to_string);
+    tags.extend(identity.tags());
+    let mut mark = |mark: Mark, value: String| tags.insert(mark.key().to_owned(), value);
+    mark(Mark::Step, Step { percent: 0, at: view.input.now }.to_string());
+    if let Some(lb) = &spec.load_balancer {
+        mark(Mark::Listener, lb.listener.to_string());
+    }
+    // The fence stands on live; with no live group this one carries it.
+    if let Some(commit) = view.input.commit.filter(|_| view.live_group().is_none()) {
+        mark(Mark::Fence, commit.to_string());
+    }
+    if owner.stable().is_some() && !view.is_live(owner) {
+        mark(Mark::Retired, view.input.now.ceil_secs().to_string());
+    }
+    let group = GroupSpec {
+        name,
+        template: owner.name.clone(),
+        target_group: owner.target_group.as_ref().map(|target_group| target_group.arn.clone()),
+        subnets: spec.network.subnets.clone(),
+        min: view.need(),
+        max: view.candidate_max(),
+        grace: spec.rollout.healthy_deadline,
+        tags,
+    };
+    let instances = group.min;
+    let mutation = Mutation::CreateGroup { release: owner.name.clone(), spec: Box::new(group) };
+    act(mutation, because).expect(format!("the service needs {instances} machines")).into()
+}
+
+/// The first name that no group being deleted still blocks.
+fn free_name(owner: &ServerGroup) -> Option<String> {
+    let names = std::iter::once(owner.name.to_string()).chain((2..=9).map(|n| format!("{}-{n}", owner.name)));
+    names.into_iter().find(|name| !owner.deleting.contains(name))
+}
+
+/// Questions 11 to 15: the candidate's group stands.
+pub fn advance(view: &View<'_>) -> Option<Answer> {
+    view.wanted?;
+    let candidate = view.candidate?;
+    let group = candidate.group.as_ref()?;
+    if view.health(candidate).is_none() {
+        return Some(wait(Reason::Unknown, "the candidate's health was not read").into());
+    }
+    let answer = used_again(view, candidate, group)
+        .or_else(|| step_mark(view, candidate, group))
+        .or_else(|| failure::verdict(view, candidate))
+        .or_else(|| settings::candidate(view, candidate))
+        .or_else(|| grow(view, candidate, group))
+        .or_else(|| baking(view, group))
+        .or_else(|| not_ready(view, candidate, group))
+        .unwrap_or_else(|| next_step(view, candidate, group));
+    Some(answer)
+}
+
+fn begin_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState, because: &str) -> Answer {
+    let value = Step { percent: 0, at: view.input.now }.to_string();
+    let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
+    act(mutation, because).into()
+}
+
+/// Question 11: a release that was left by a rollback, wanted again, on its warm machines.
+fn used_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    let retired = group.marks.retired?;
+    let begun = group.marks.step.is_some_and(|step| step.percent == 0 && step.at >= retired);
+    if !begun {
+        return Some(fence_first(view, || {
+            begin_again(view, candidate, group, "it is wanted again, from its first step")
+        }));
+    }
+    let mutation = Mutation::ClearMark { on: group_carrier(candidate, group), mark: Mark::Retired };
+    Some(act(mutation, "it is wanted again").into())
+}
+
+/// Question 12: what the weight says against the step mark.
+fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    let weight = view.weight(candidate);
+    let Some(step) = group.marks.step else {
+        return Some(if weight > 0 && view.live.is_some() {
+            traffic::to_live(view, candidate, "its step mark is missing")
+        } else {
+            begin_again(view, candidate, group, "its step mark is missing")
+        });
+    };
+    if weight == step.percent {
+        return None;
+    }
+    if view.step_after(step.percent) == Some(weight) {
+        let value = Step { percent: weight, at: view.input.now }.to_string();
+        let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
+        return Some(act(mutation, format!("{weight} % was read back, so its bake begins")).into());
+    }
+    if weight > 0 && view.live.is_some() {
+        let because = format!("it has {weight} %, and its last step was {} %", step.percent);
+        return Some(traffic::to_live(view, candidate, &because));
+    }
+    Some(begin_again(view, candidate, group, "its traffic was taken back, so it begins again"))
+}
+
+/// The candidate is as large as live is now, and live does not shrink meanwhile.
+fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    if let Some(pin) = pin_live(view) {
+        return Some(fence_first(view, || pin));
+    }
+    let (need, max) = (view.need(), view.candidate_max());
+    if group.min >= need && group.desired >= need && group.max == max.max(group.desired) {
+        return None;
+    }
+    let desired = need.max(group.desired);
+    let mutation = Mutation::SetCapacity {
+        release: candidate.name.clone(),
+        group: group.name.clone(),
+        min: desired,
+        max: max.max(desired),
+        desired: Some(desired),
+    };
+    Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
+}
+
+/// Question 14: not enough machines are well, or not long enough.
+pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    let health = view.health(candidate)?;
+    let need = view.need();
+    let healthy_for = view.spec.map_or(Span::ZERO, |spec| spec.rollout.healthy_for);
+    let now = view.input.now;
+    let ready = view.input.memory.ready(&candidate.name);
+    let Some(ready) = ready.filter(|_| health.healthy >= need) else {
+        let deadline = deadline(view, candidate, group);
+        let launches = failure::launch_trouble(view, candidate);
+        let detail = match &launches {
+            Some(trouble) => format!("{} of {need} machines healthy; {trouble}", health.healthy),
+            None => format!("{} of {need} machines healthy", health.healthy),
+        };
+        let reason = if launches.is_some() { Reason::Capacity } else { Reason::Health };
+        let mut wait = wait(reason, detail);
+        wait.on.since = group.marks.step.map(|step| step.at);
+        wait.on.until = deadline;
+        return Some(wait.look_again(now + half_within(healthy_for)).into());
+    };
+    let due = ready.since + healthy_for;
+    if now >= due && ready.readings >= 2 {
+        return None;
+    }
+    let so_far = if ready.readings < 2 { ", one reading so far" } else { "" };
+    let detail = format!("{} of {need} machines healthy for {}{so_far}", health.healthy, now.since(ready.since));
+    Some(
+        wait(Reason::Health, detail)
+            .brief(due.max(now + Span::from_millis(500)))
+            .since(ready.since)
+            .until(due.max(now))
+            .look_again(now + half_within(healthy_for))
+            .into(),
+    )
+}
+
+/// Half of `healthy_for`, between half a second and ten seconds.
+fn half_within(healthy_for: Span) -> Span {
+    Span::from_millis((healthy_for.as_millis() / 2).clamp(500, 10_000))
+}
+
+/// When the candidate's health is given up on.
+fn deadline(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Timestamp> {
+    let deadline = view.spec?.rollout.healthy_deadline;
+    let step = group.marks.step?;
+    if candidate.stable().is_some() {
+        return None;
+    }
+    match step.percent {
+        0 => Some(step.at + deadline),
+        _ => view.input.memory.short_since(&candidate.name).map(|since| since + deadline),
+    }
+}
+
+/// Question 14: watched with traffic.
+fn baking(view: &View<'_>, group: &GroupState) -> Option<Answer> {
+    let step = group.marks.step.filter(|step| step.percent > 0)?;
+    let due = step.at + view.spec?.rollout.bake;
+    if view.input.now >= due {
+        return None;
+    }
+    let detail = format!("watched at {} %", step.percent);
+    // A failure is acted on at the next reading, so readings go on during a bake.
+    Some(
+        wait(Reason::Bake, detail)
+            .since(step.at)
+            .until(due)
+            .look_again(due.min(view.input.now + Span::from_secs(10)))
+            .into(),
+    )
+}
+
+/// Question 15: the next weights, or the end.
+fn next_step(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Answer {
+    let at = group.marks.step.map_or(0, |step| step.percent);
+    match view.step_after(at) {
+        Some(percent) => fence_first(view, || shift(view, candidate, percent)),
+        None => settle(view, candidate),
+    }
+}
+
+fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {
+    let Some(rule) = view.rule() else {
+        return wait(Reason::Unknown, "its rule was not read").into();
+    };
+    let healthy = view.health(candidate).unwrap_or_default().healthy;
+    let weights = traffic::with_share(view, candidate, percent);
+    let wanted = view.wanted.and_then(|spec| spec.load_balancer.as_ref()?.rule.as_ref());
+    let mutation = match wanted.filter(|_| is_temporary(&rule.conditions)) {
+        Some(wanted) => {
+            Mutation::SetRule { rule: rule.arn.clone(), conditions: resources::conditions(wanted), weights }
+        }
+        None => Mutation::SetWeights { rule: rule.arn.clone(), weights },
+    };
+    act(mutation, format!("{healthy} machines are healthy, the next step is {percent} %"))
+        .expect(format!("at least {} healthy machines", view.need()))
+        .into()
+}
+
+/// Settle, first half: the fence, then the mark that makes it live. What follows from that
+/// (the old one's mark, sizes, policies, conditions) is asked for by other questions.
+fn settle(view: &View<'_>, candidate: &ServerGroup) -> Answer {
+    if let Some(fence) = fence_on(view, candidate) {
+        return fence;
+    }
+    let on: Carrier = template_carrier(candidate);
+    let value = view.input.now.ceil_secs().to_string();
+    act(Mutation::SetMark { on, mark: Mark::Stable, value }, "its last bake is over: it has settled").into()
+}

@@ -1,0 +1,278 @@
+//! The plan of a scope: every service, and the gates that services share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::names::{Digest, ServiceName};
+use crate::observed::state::{GroupState, Observation, ServiceState};
+use crate::time::Timestamp;
+
+use super::forecast::Reach;
+use super::memory::Memory;
+use super::types::{Change, Plan, Reason, ServicePlan, WaitingOn};
+use super::view::{File, Input, View};
+use super::{rollout, service};
+
+/// Everything that the plan of a scope rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct ScopeInput<'a> {
+    /// What the commit says.
+    pub desired: &'a Desired,
+    /// The scope's own file.
+    pub scope: &'a ScopeConfig,
+    /// What AWS showed.
+    pub observed: &'a Observation,
+    /// What earlier readings showed, by service.
+    pub memories: &'a BTreeMap<ServiceName, Memory>,
+    /// Services for which the commit may not act, and why.
+    pub fences: &'a BTreeMap<ServiceName, WaitingOn>,
+    /// Claims of marks that the commit may overrule, by service.
+    pub rewound: &'a BTreeMap<ServiceName, Vec<String>>,
+    /// Files as of the `fence` commit, for services whose file is broken or missing.
+    pub fallbacks: &'a BTreeMap<ServiceName, ServiceSpec>,
+    /// Some commit said that more releases at once than the limit are meant.
+    pub limit_overridden: bool,
+    /// The time of the reading.
+    pub now: Timestamp,
+}
+
+static NOTHING: Memory = Memory::empty();
+
+impl<'a> ScopeInput<'a> {
+    /// The services that have a file or resources.
+    pub fn services(&self) -> BTreeSet<&'a ServiceName> {
+        self.desired.services.keys().chain(self.observed.services.keys()).collect()
+    }
+
+    /// The input of one service, gates included.
+    pub fn service(
+        &self,
+        name: &'a ServiceName,
+        gates: &BTreeMap<ServiceName, WaitingOn>,
+        empty: &'a ServiceState,
+    ) -> Input<'a> {
+        Input {
+            scope: &self.scope.scope,
+            service: name,
+            commit: self.desired.commit.as_ref(),
+            file: self.file(name),
+            fallback: self.fallbacks.get(name),
+            fence: self.fences.get(name).cloned(),
+            rewound: self.rewound.get(name).map_or(&[], Vec::as_slice),
+            gate: gates.get(name).cloned(),
+            state: self.observed.services.get(name).unwrap_or(empty),
+            memory: self.memories.get(name).unwrap_or(&NOTHING),
+            now: self.now,
+        }
+    }
+
+    fn file(&self, name: &ServiceName) -> File<'a> {
+        match self.desired.services.get(name) {
+            Some(ServiceFile::Valid(spec)) => File::Valid(spec),
+            Some(ServiceFile::Broken) => File::Broken,
+            None => File::Missing,
+        }
+    }
+
+    /// Why services may not start, by service: freezes, the limit on releases at once, and
+    /// slots. Rollbacks and what has started are never among them.
+    pub fn gates(&self) -> BTreeMap<ServiceName, WaitingOn> {
+        let empty = ServiceState::default();
+        let none = BTreeMap::new();
+        let mut running = 0;
+        let mut starting = Vec::new();
+        for name in self.services() {
+            let input = self.service(name, &none, &empty);
+            let view = View::new(&input);
+            match start(&view) {
+                Start::Running => running += 1,
+                Start::Waiting { release } => starting.push((name, release)),
+                Start::Nothing => {}
+            }
+        }
+        let releases = starting.iter().filter(|(_, release)| *release).count();
+        let limit = usize::try_from(self.scope.limits.max_releases_per_change).unwrap_or(usize::MAX);
+        let mut slots =
+            usize::try_from(self.scope.limits.max_concurrent_rollouts).unwrap_or(usize::MAX).saturating_sub(running);
+        let mut gates = BTreeMap::new();
+        for (name, release) in starting {
+            let gate = if release && releases > limit && !self.limit_overridden {
+                Some(self.limit(releases))
+            } else if let Some(freeze) = self.frozen(name) {
+                Some(freeze)
+            } else if slots == 0 {
+                Some(self.slot())
+            } else {
+                slots -= 1;
+                None
+            };
+            gates.extend(gate.map(|gate| (name.clone(), gate)));
+        }
+        gates
+    }
+
+    fn limit(&self, releases: usize) -> WaitingOn {
+        let detail = format!(
+            "{releases} services wait to start a release, and limits.max_releases_per_change is {}; \
+             a commit with the trailer `Ionroller-Override: REASON` lets them start",
+            self.scope.limits.max_releases_per_change
+        );
+        WaitingOn { reason: Reason::Limit, detail, since: None, until: None }
+    }
+
+    fn slot(&self) -> WaitingOn {
+        let detail = format!("{} rollouts run already", self.scope.limits.max_concurrent_rollouts);
+        WaitingOn { reason: Reason::Slot, detail, since: None, until: None }
+    }
+
+    fn frozen(&self, name: &ServiceName) -> Option<WaitingOn> {
+        let holds = |services: &[ServiceName]| services.is_empty() || services.contains(name);
+        let active = self.scope.freezes.iter().filter(|freeze| freeze.from <= self.now && self.now < freeze.until);
+        let freeze = active.filter(|freeze| holds(&freeze.services)).max_by_key(|freeze| freeze.until)?;
+        let detail = format!("frozen: {}", freeze.name);
+        Some(WaitingOn { reason: Reason::Freeze, detail, since: Some(freeze.from), until: Some(freeze.until) })
+    }
+}
+
+enum Start {
+    /// Its rollout runs and takes a slot.
+    Running,
+    /// It would start now.
+    Waiting { release: bool },
+    /// It has nothing to start, or may not.
+    Nothing,
+}
+
+/// Whether a service takes a slot or waits for one.
+fn start(view: &View<'_>) -> Start {
+    let Some(spec) = view.wanted else { return Start::Nothing };
+    let stopped = view.hold().is_some() || spec.paused.is_some() || view.input.fence.is_some();
+    let failed = view
+        .candidate
+        .is_some_and(|candidate| view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some());
+    let rollback = view.live.is_some() && view.candidate.is_some_and(|candidate| candidate.stable().is_some());
+    if view.live_is_wanted() || failed || rollback || view.input.state.incomplete.is_some() {
+        Start::Nothing
+    } else if rollout::started(view) {
+        Start::Running
+    } else if stopped {
+        Start::Nothing
+    } else {
+        Start::Waiting { release: view.live.is_some() }
+    }
+}
+
+/// Plans every service of a scope.
+pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
+    let gates = input.gates();
+    let empty = ServiceState::default();
+    let services: Vec<ServicePlan> =
+        input.services().into_iter().map(|name| service::plan(&input.service(name, &gates, &empty), reach)).collect();
+    let mut diagnostics = input.desired.diagnostics.clone();
+    for plan in &services {
+        diagnostics.extend(remarks(input, plan));
+    }
+    for what in &input.observed.unreadable {
+        let message = format!("{what} has this scope's tag, and its other tags do not say what it is");
+        diagnostics.push(
+            Diagnostic::new(Severity::Warning, message)
+                .help("it is never touched; remove it by hand if it is not needed"),
+        );
+    }
+    let complete = services.iter().all(|s| s.waiting_on.as_ref().is_none_or(|w| w.reason != Reason::Unknown));
+    Plan {
+        id: id(input),
+        scope: Some(input.scope.scope.clone()),
+        commit: input.desired.commit.clone(),
+        base: None,
+        observed_at: Some(input.observed.at),
+        complete,
+        services,
+        diagnostics,
+    }
+}
+
+/// What must be said of a service besides its plan.
+fn remarks(input: &ScopeInput<'_>, plan: &ServicePlan) -> Option<Diagnostic> {
+    let file = format!("services/{}.toml", plan.name);
+    let say = |severity, message: String| Diagnostic::new(severity, message).at(file.clone(), None);
+    if plan.to.is_none() && !input.desired.services.contains_key(&plan.name) {
+        let state = input.observed.services.get(&plan.name)?;
+        let stands = state.groups.values().any(|group| group.group.is_some() || group.target_group.is_some());
+        return stands.then(|| {
+            let message = format!("service {} is orphaned: it runs, and its file is gone", plan.name);
+            say(Severity::Warning, message).help("put the file back, or take the service away by hand")
+        });
+    }
+    let wait = plan.waiting_on.as_ref()?;
+    let message = format!("service {}: {}", plan.name, wait.detail);
+    match wait.reason {
+        Reason::Rejected | Reason::Fence | Reason::Limit => Some(say(Severity::Warning, message)),
+        Reason::Preflight => Some(say(Severity::Error, message)),
+        Reason::Gate => Some(
+            say(Severity::Error, message)
+                .help("look at the machines; weights move again by themselves when live is well"),
+        ),
+        _ => None,
+    }
+}
+
+/// What names a plan: the releases and settings that are wanted, and of what stands the
+/// groups, weights, marks and sizes. Not health, desired capacity, times or the commit: a
+/// plan that was approved still holds when only those have moved.
+fn id(input: &ScopeInput<'_>) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("{}\n", input.scope.scope);
+    for (name, file) in &input.desired.services {
+        let _ = match file {
+            ServiceFile::Valid(spec) => writeln!(
+                text,
+                "want {name} {} {} {:?} {:?} {:?} {:?}",
+                spec.digest,
+                super::settings::hash(spec),
+                spec.capacity,
+                spec.rollout,
+                spec.retention,
+                spec.paused
+            ),
+            ServiceFile::Broken => writeln!(text, "broken {name}"),
+        };
+    }
+    for (name, state) in &input.observed.services {
+        for group in state.groups.values() {
+            let sizes = group.group.as_ref().map(|g: &GroupState| (&g.name, g.min, g.max));
+            let _ = writeln!(
+                text,
+                "has {name} {} {:?} {:?} {}",
+                group.name,
+                group.weight,
+                sizes,
+                marks_without_times(group)
+            );
+        }
+    }
+    Digest::of(text.as_bytes()).to_string()
+}
+
+fn marks_without_times(group: &crate::observed::state::ServerGroup) -> String {
+    let all = [group.group_marks(), group.template_marks()];
+    let words = all.iter().map(|marks| {
+        format!(
+            "{:?} {} {} {:?} {:?} {} {:?}",
+            marks.step.map(|step| step.percent),
+            marks.stable.is_some(),
+            marks.retired.is_some(),
+            marks.rejected.as_ref().map(|rejected| &rejected.code),
+            marks.retry.map(|retry| retry.tries),
+            marks.hold.is_some(),
+            marks.settings,
+        )
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a change is one that `--detailed-exitcode` reports.
+pub fn is_change(plan: &ServicePlan) -> bool {
+    plan.change != Change::None || !plan.actions.is_empty()
+}

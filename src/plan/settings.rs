@@ -1,0 +1,233 @@
+//! Question 17: settings that change in place, with no new machines.
+
+use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::names::Digest;
+use crate::observed::marks::Mark;
+use crate::observed::resources::{Rule, Tags};
+use crate::observed::state::{GroupState, ServerGroup, Slot};
+
+use super::action::{Carrier, Mutation};
+use super::answer::{Answer, act, wait};
+use super::questions::fence_first;
+use super::retire::{group_carrier, template_carrier};
+use super::types::Reason;
+use super::view::{View, is_temporary};
+use super::{resources, rollout, traffic};
+
+/// The hash of the settings that a file asks for and that a reading does not carry inline.
+pub fn hash(spec: &ServiceSpec) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from("ionroller settings 1\n");
+    let mut scaling: Vec<String> =
+        spec.capacity.scaling.iter().map(|s| format!("{:?}={}", s.metric, s.target_millis)).collect();
+    scaling.sort();
+    let _ = writeln!(text, "scaling={scaling:?}");
+    let _ = writeln!(text, "tags={:?}", resources::user_tags(spec));
+    if let Some(lb) = &spec.load_balancer {
+        let check = &lb.health_check;
+        let _ = writeln!(
+            text,
+            "check={} {} {} {}\ndelay={}",
+            check.interval.as_millis(),
+            check.timeout.as_millis(),
+            check.healthy,
+            check.unhealthy,
+            lb.deregistration_delay.as_millis()
+        );
+        let _ = writeln!(text, "listener={}", lb.listener);
+        if let Some(rule) = &lb.rule {
+            let _ = writeln!(text, "rule={} {:?}", rule.priority, resources::conditions(rule));
+        }
+    }
+    Digest::of(text.as_bytes()).short().to_owned()
+}
+
+/// Whether live, being the wanted release, lacks some of its file's settings.
+pub fn differ(view: &View<'_>) -> bool {
+    let (Some(live), Some(spec)) = (view.live.filter(|_| view.live_is_wanted()), view.wanted) else {
+        return false;
+    };
+    let Some(group) = &live.group else { return false };
+    group.marks.settings.as_deref() != Some(hash(spec).as_str()) || capacity_differs(group, spec)
+}
+
+fn capacity_differs(group: &GroupState, spec: &ServiceSpec) -> bool {
+    group.min != spec.capacity.min || group.max != spec.capacity.max
+}
+
+/// Brings the live release's settings about, one at a time; the mark that says so comes last.
+pub fn update(view: &View<'_>) -> Option<Answer> {
+    let live = view.live.filter(|_| view.live_is_wanted())?;
+    let spec = view.wanted?;
+    let group = live.group.as_ref()?;
+    if let Some(answer) = rollout::restore_rule(view) {
+        return Some(answer);
+    }
+    if capacity_differs(group, spec) {
+        return Some(fence_first(view, || capacity(live, group, spec, "as its file says")));
+    }
+    if let Some(rule) = misplaced(view) {
+        return Some(fence_first(view, || rule));
+    }
+    let hash = hash(spec);
+    if group.marks.settings.as_deref() == Some(hash.as_str()) {
+        return None;
+    }
+    let answer = details(view, live, spec)
+        .or_else(|| tags(live, group, spec))
+        .or_else(|| conditions(view, spec))
+        .or_else(|| listener_mark(live, group, spec))
+        .unwrap_or_else(|| {
+            let mutation = Mutation::SetMark { on: group_carrier(live, group), mark: Mark::Settings, value: hash };
+            act(mutation, "all settings were read back").into()
+        });
+    Some(match answer {
+        Answer::Act(action) => fence_first(view, || Answer::Act(action)),
+        Answer::Wait(_) => answer,
+    })
+}
+
+fn capacity(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec, because: &str) -> Answer {
+    let mutation = Mutation::SetCapacity {
+        release: owner.name.clone(),
+        group: group.name.clone(),
+        min: spec.capacity.min,
+        max: spec.capacity.max,
+        desired: None,
+    };
+    act(mutation, because).into()
+}
+
+/// Live's sizes as in the file, when no candidate is coming up beside it any more.
+pub fn unpin(view: &View<'_>) -> Option<Answer> {
+    let live = view.live?;
+    let (group, spec) = (live.group.as_ref()?, view.spec?);
+    let coming = view.candidate.filter(|candidate| view.rejected(candidate).is_none());
+    let coming = coming.is_some_and(|candidate| candidate.group.is_some() && view.retry_pending(candidate).is_none());
+    if coming || !capacity_differs(group, spec) {
+        return None;
+    }
+    Some(capacity(live, group, spec, "no other release is coming up beside it"))
+}
+
+/// The settings that a candidate needs before it gets traffic: policies, and its target
+/// group as the file says.
+pub fn candidate(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    let spec = view.wanted?;
+    let answer = details(view, candidate, spec)?;
+    Some(match answer {
+        Answer::Act(action) => fence_first(view, || Answer::Act(action)),
+        Answer::Wait(_) => answer,
+    })
+}
+
+/// Policies and target group settings.
+fn details(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec) -> Option<Answer> {
+    let group = owner.group.as_ref()?;
+    let Some(details) = &owner.details else {
+        return Some(wait(Reason::Unknown, format!("the settings of {} were not read", owner.identity.version)).into());
+    };
+    let lb = spec.load_balancer.as_ref();
+    if let (Some(lb), Some(target_group)) = (lb, &owner.target_group) {
+        let wanted = resources::target_group(&owner.name, spec, lb, &owner.identity);
+        let same = target_group.health_check == wanted.health_check
+            && details.deregistration_delay == Some(wanted.deregistration_delay);
+        if !same {
+            let mutation = Mutation::SetTargetGroup { arn: target_group.arn.clone(), spec: Box::new(wanted) };
+            return Some(act(mutation, "as its file says").into());
+        }
+    }
+    let place = lb.and_then(|lb| Some((&lb.listener, &owner.target_group.as_ref()?.arn)));
+    let wanted = resources::policies(spec, place);
+    let ours = details.policies.iter().filter(|policy| policy.name.starts_with(resources::POLICY_PREFIX));
+    if ours.eq(wanted.iter()) {
+        return None;
+    }
+    let _ = view;
+    let mutation = Mutation::SetPolicies { release: owner.name.clone(), group: group.name.clone(), policies: wanted };
+    Some(act(mutation, "as its file says").into())
+}
+
+/// The user's tags. Tags that the file no longer has stay: another tool may have set them.
+fn tags(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option<Answer> {
+    let wanted = resources::user_tags(spec);
+    let missing = |present: &Tags| -> Tags {
+        wanted
+            .iter()
+            .filter(|(key, value)| present.get(*key) != Some(*value))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    };
+    let set = |on: Carrier, tags: Tags| act(Mutation::SetTags { on, tags }, "as its file says").into();
+    let on_group = missing(&group.tags);
+    if !on_group.is_empty() {
+        return Some(set(group_carrier(owner, group), on_group));
+    }
+    let on_template = missing(&owner.template.as_ref()?.tags);
+    (!on_template.is_empty()).then(|| set(template_carrier(owner), on_template))
+}
+
+/// The rule's conditions.
+fn conditions(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
+    let rule = view.rule()?;
+    let wanted = resources::conditions(spec.load_balancer.as_ref()?.rule.as_ref()?);
+    if rule.conditions == wanted {
+        return None;
+    }
+    let weights = traffic::named(view, view.weights());
+    Some(act(Mutation::SetRule { rule: rule.arn.clone(), conditions: wanted, weights }, "as its file says").into())
+}
+
+/// A rule at another listener or priority than the file's: the new one first, then the old
+/// one goes.
+fn misplaced(view: &View<'_>) -> Option<Answer> {
+    let lb: &LoadBalancer = view.wanted?.load_balancer.as_ref()?;
+    let wanted = lb.rule.as_ref()?;
+    let in_place = |rule: &&Rule| rule.listener == lb.listener && rule.priority == Some(wanted.priority);
+    let old = view.input.state.rules.iter().find(|rule| !in_place(rule))?;
+    if old.listener.load_balancer() != lb.listener.load_balancer() {
+        let detail = format!(
+            "the service runs behind the load balancer {}, and its file now names {}: use a second service",
+            old.listener.load_balancer(),
+            lb.listener.load_balancer()
+        );
+        return Some(wait(Reason::Preflight, detail).into());
+    }
+    if let Some(new) = view.input.state.rules.iter().find(in_place) {
+        let complete = !is_temporary(&new.conditions) && new.action.percents() == old.action.percents();
+        let mutation = if complete {
+            Mutation::DeleteRule { rule: old.arn.clone() }
+        } else {
+            let weights = traffic::named(view, old.action.percents());
+            Mutation::SetRule { rule: new.arn.clone(), conditions: resources::conditions(wanted), weights }
+        };
+        return Some(act(mutation, "the rule has moved to another place").into());
+    }
+    match &view.input.state.slot {
+        Some(Slot::Foreign(what)) => {
+            return Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")).into());
+        }
+        Some(Slot::NoListener) => {
+            return Some(wait(Reason::Preflight, format!("the listener {} does not exist", lb.listener)).into());
+        }
+        Some(Slot::Free | Slot::Ours) | None => {}
+    }
+    let mutation = Mutation::CreateRule {
+        listener: lb.listener.clone(),
+        priority: wanted.priority,
+        conditions: resources::conditions(wanted),
+        weights: traffic::named(view, old.action.percents()),
+        tags: rollout::rule_tags(view),
+    };
+    Some(act(mutation, "the file names another place").into())
+}
+
+/// Where the rule is, for a reading that has no file to say so.
+fn listener_mark(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option<Answer> {
+    let listener = &spec.load_balancer.as_ref()?.listener;
+    if group.marks.listener.as_ref() == Some(listener) {
+        return None;
+    }
+    let on = group_carrier(owner, group);
+    Some(act(Mutation::SetMark { on, mark: Mark::Listener, value: listener.to_string() }, "its rule is there").into())
+}

@@ -1,0 +1,6 @@
+//! Planner tests: a story is told to the planner, and what it does is compared word for
+//! word. Every action passes the checker, and every story ends at rest.
+
+mod story;
+
+mod release;

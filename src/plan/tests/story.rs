@@ -1,0 +1,349 @@
+//! A small world for planner tests: the model of AWS, a clock, a file and a log.
+
+use std::fmt::Write as _;
+
+use crate::desired::spec::{
+    Ami, Capacity, HealthCheckSpec, LoadBalancer, Machine, Network, Protocol, Retention, Rollout, RuleSpec, ServiceSpec,
+};
+use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
+use crate::observed::resources::TargetHealth;
+use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot};
+use crate::plan::action::{Action, Mutation};
+use crate::plan::check::check;
+use crate::plan::forecast::Reach;
+use crate::plan::memory::Memory;
+use crate::plan::model::Model;
+use crate::plan::questions::{Next, next};
+use crate::plan::service;
+use crate::plan::types::{Reason, Role, ServicePlan, WaitingOn};
+use crate::plan::view::{File, Input, View};
+use crate::time::{Span, Timestamp};
+
+pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+/// What the story's commit says of its one service, `web`.
+#[derive(Clone)]
+pub enum Said {
+    File(Box<ServiceSpec>),
+    Broken,
+    Nothing,
+}
+
+pub struct Story {
+    pub model: Model,
+    pub memory: Memory,
+    pub now: Timestamp,
+    pub commits: u32,
+    pub said: Said,
+    pub fallback: Option<ServiceSpec>,
+    pub fence: Option<WaitingOn>,
+    pub gate: Option<WaitingOn>,
+    pub rewound: Vec<String>,
+    /// The machines of these versions are unhealthy.
+    pub sick: Vec<String>,
+    scope: Scope,
+    service: ServiceName,
+    commit: CommitId,
+    log: String,
+}
+
+/// A file: 2 machines behind a rule, steps 10 and 100, bake 5 min, warm 60 min.
+pub fn file(version: &str) -> ServiceSpec {
+    let listener = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
+    ServiceSpec {
+        name: ServiceName::parse("web").unwrap(),
+        version: Version::parse(version).unwrap(),
+        redeploy: None,
+        paused: None,
+        image: None,
+        machine: Machine {
+            ami: Ami::Id("ami-0123456789".to_owned()),
+            instance_type: "t3.small".to_owned(),
+            instance_profile: None,
+            key_name: None,
+            root_volume_gib: None,
+            user_data: None,
+        },
+        env: Default::default(),
+        secrets: Default::default(),
+        network: Network { subnets: vec!["subnet-a".to_owned()], security_groups: vec!["sg-1".to_owned()] },
+        capacity: Capacity { min: 2, max: 4, scaling: Vec::new() },
+        load_balancer: Some(LoadBalancer {
+            listener: ListenerArn::parse(listener).unwrap(),
+            rule: Some(RuleSpec { priority: 10, hosts: vec!["web.example.com".to_owned()], paths: Vec::new() }),
+            port: 80,
+            protocol: Protocol::Http,
+            health_check: HealthCheckSpec {
+                path: "/".to_owned(),
+                port: None,
+                protocol: None,
+                interval: Span::from_secs(10),
+                timeout: Span::from_secs(5),
+                healthy: 2,
+                unhealthy: 3,
+                matcher: "200".to_owned(),
+            },
+            deregistration_delay: Span::from_secs(30),
+            adopt: false,
+        }),
+        rollout: Rollout { steps: vec![10, 100], ..Rollout::default() },
+        retention: Retention::default(),
+        tags: Default::default(),
+        digest: Digest::of(version.as_bytes()),
+        user_data: String::new(),
+    }
+}
+
+impl Story {
+    /// An empty account whose file says this.
+    pub fn new(spec: ServiceSpec) -> Self {
+        let state = ServiceState { slot: Some(Slot::Free), ..ServiceState::default() };
+        let mut story = Self {
+            model: Model::new(&state, START),
+            memory: Memory::empty(),
+            now: START,
+            commits: 0,
+            said: Said::Nothing,
+            fallback: None,
+            fence: None,
+            gate: None,
+            rewound: Vec::new(),
+            sick: Vec::new(),
+            scope: Scope::parse("prod").unwrap(),
+            service: ServiceName::parse("web").unwrap(),
+            commit: CommitId::parse(&"0".repeat(40)).unwrap(),
+            log: String::new(),
+        };
+        story.commit(spec);
+        story
+    }
+
+    /// A service at rest: this release settled, and nothing else stands.
+    pub fn settled(version: &str) -> Self {
+        let mut story = Self::new(file(version));
+        story.run();
+        story.log.clear();
+        story
+    }
+
+    /// A new commit with this file.
+    pub fn commit(&mut self, spec: ServiceSpec) -> &mut Self {
+        self.fallback = Some(spec.clone());
+        self.said = Said::File(Box::new(spec));
+        self.bump()
+    }
+
+    /// A new commit in which the file is broken.
+    pub fn commit_broken(&mut self) -> &mut Self {
+        self.said = Said::Broken;
+        self.bump()
+    }
+
+    /// A new commit without the file.
+    pub fn commit_removal(&mut self) -> &mut Self {
+        self.said = Said::Nothing;
+        self.bump()
+    }
+
+    fn bump(&mut self) -> &mut Self {
+        self.commits += 1;
+        self.commit = CommitId::parse(&format!("{:040x}", self.commits)).unwrap();
+        self
+    }
+
+    /// Asks the planner something on the present reading.
+    pub fn ask<T>(&self, question: impl FnOnce(&Input<'_>) -> T) -> T {
+        let mut state = self.model.state.clone();
+        for group in state.groups.values_mut() {
+            if !self.sick.contains(&group.identity.version.to_string()) {
+                continue;
+            }
+            for health in group.targets.iter_mut().flat_map(|targets| targets.values_mut()) {
+                if *health == TargetHealth::Healthy {
+                    *health = TargetHealth::Unhealthy;
+                }
+            }
+        }
+        question(&Input {
+            scope: &self.scope,
+            service: &self.service,
+            commit: Some(&self.commit),
+            file: match &self.said {
+                Said::File(spec) => File::Valid(spec),
+                Said::Broken => File::Broken,
+                Said::Nothing => File::Missing,
+            },
+            fallback: self.fallback.as_ref(),
+            fence: self.fence.clone(),
+            rewound: &self.rewound,
+            gate: self.gate.clone(),
+            state: &state,
+            memory: &self.memory,
+            now: self.now,
+        })
+    }
+
+    /// The whole plan.
+    pub fn plan(&self) -> ServicePlan {
+        self.ask(|input| service::plan(input, Reach::ToTheEnd))
+    }
+
+    /// The next action or wait.
+    pub fn next(&self) -> Next {
+        self.ask(|input| next(&View::new(input)))
+    }
+
+    /// One action, checked, done and logged. None when there is nothing to do now.
+    pub fn step(&mut self) -> Option<Action> {
+        let Next::Act(action) = self.next() else { return None };
+        let violations = self.ask(|input| check(input, &action));
+        assert!(violations.is_empty(), "{action:?} breaks {violations:?}\n{}", self.log);
+        self.model.apply(&action.mutation, self.now);
+        self.memory.note_attempt(&action);
+        let line = describe(&action);
+        self.say(&line);
+        Some(*action)
+    }
+
+    /// Actions until something must be waited for; at most `limit` of them.
+    pub fn pass(&mut self) -> &mut Self {
+        for _ in 0..200 {
+            if self.step().is_none() {
+                return self;
+            }
+        }
+        panic!("no end of actions:\n{}", self.log);
+    }
+
+    fn say(&mut self, line: &str) {
+        let secs = self.now.since(START).as_secs_ceil();
+        let _ = writeln!(self.log, "{:>2}:{:02}:{:02} {line}", secs / 3600, secs / 60 % 60, secs % 60);
+    }
+
+    /// A new reading, so much later.
+    pub fn later(&mut self, span: Span) -> &mut Self {
+        self.now = self.now + span;
+        let now = self.now;
+        self.model.advance(now);
+        let removal = self.next().removal();
+        let mut memory = self.ask(|input| self.memory.note(input));
+        memory.note_removals(&removal.into_iter().collect::<Vec<_>>(), now);
+        if !matches!(self.next(), Next::Act(_)) {
+            memory.note_rest();
+        }
+        self.memory = memory;
+        self
+    }
+
+    /// Passes every five seconds until this holds; fails after a day.
+    pub fn until(&mut self, holds: impl Fn(&Self) -> bool) -> &mut Self {
+        for _ in 0..20_000 {
+            self.pass();
+            if holds(self) {
+                return self;
+            }
+            self.later(Span::from_secs(5));
+        }
+        panic!("it never came:\n{}", self.log);
+    }
+
+    /// Runs until the service is settled, or until nothing more comes by itself.
+    pub fn run(&mut self) -> &mut Self {
+        self.until(|story| match story.next() {
+            Next::Rest => true,
+            Next::Wait(wait) => {
+                matches!(
+                    wait.on.reason,
+                    Reason::Rejected | Reason::Hold | Reason::Paused | Reason::Invalid | Reason::Fence | Reason::Gate
+                ) || wait.on.reason == Reason::Freeze
+                    || wait.on.reason == Reason::Preflight
+            }
+            Next::Act(_) => false,
+        })
+    }
+
+    /// Runs until a group of this version has this percentage of the traffic.
+    pub fn until_weight(&mut self, version: &str, percent: u32) -> &mut Self {
+        let version = version.to_owned();
+        self.until(move |story| story.weight(&version) == percent)
+    }
+
+    /// Runs on through the warm time, until only the live release stands.
+    pub fn run_to_the_end(&mut self) -> &mut Self {
+        self.until(|story| {
+            let rest = !matches!(story.next(), Next::Act(_));
+            rest && story.model.state.groups.values().filter(|g| g.group.is_some() || g.target_group.is_some()).count()
+                <= 1
+        })
+    }
+
+    /// What was done since the last time this was asked.
+    pub fn log(&mut self) -> String {
+        std::mem::take(&mut self.log)
+    }
+
+    /// What is waited for, as `reason: detail`.
+    pub fn waits(&self) -> String {
+        match self.next() {
+            Next::Wait(wait) => {
+                let reason = serde_json::to_string(&wait.on.reason).unwrap();
+                format!("{}: {}", reason.trim_matches('"'), wait.on.detail)
+            }
+            Next::Rest => "at rest".to_owned(),
+            Next::Act(action) => format!("acts: {}", describe(&action)),
+        }
+    }
+
+    pub fn name(&self, version: &str) -> GroupName {
+        GroupName::of(&self.scope, &self.service, &Digest::of(version.as_bytes()))
+    }
+
+    pub fn group(&self, version: &str) -> &ServerGroup {
+        &self.model.state.groups[&self.name(version)]
+    }
+
+    pub fn group_mut(&mut self, version: &str) -> &mut ServerGroup {
+        let name = self.name(version);
+        self.model.state.groups.get_mut(&name).unwrap()
+    }
+
+    pub fn members(&self, version: &str) -> &GroupState {
+        self.group(version).group.as_ref().unwrap()
+    }
+
+    /// Percent of the real traffic.
+    pub fn weight(&self, version: &str) -> u32 {
+        let name = self.name(version);
+        self.ask(|input| {
+            let view = View::new(input);
+            input.state.groups.get(&name).map_or(0, |group| view.weight(group))
+        })
+    }
+
+    pub fn role(&self, version: &str) -> Role {
+        let name = self.name(version);
+        self.ask(|input| View::new(input).role(&input.state.groups[&name]))
+    }
+
+    /// Somebody or something changes AWS behind our back.
+    pub fn meanwhile(&mut self, mutation: &Mutation) -> &mut Self {
+        let now = self.now;
+        self.model.apply(mutation, now);
+        self
+    }
+}
+
+fn describe(action: &Action) -> String {
+    let kind = serde_json::to_string(&action.mutation.kind()).unwrap();
+    let target = match &action.mutation {
+        // Times would hide what matters.
+        Mutation::SetMark { mark, value, .. } => match value.split_once('@') {
+            Some((percent, _)) => format!("{} {percent}", mark.word()),
+            None => mark.word().to_owned(),
+        },
+        other => other.target(),
+    };
+    let resource = action.mutation.resource();
+    let resource = if resource.starts_with("arn:") { "rule".to_owned() } else { resource };
+    format!("{} {resource} {target}  ({})", kind.trim_matches('"'), action.because).replace("  (", " (")
+}

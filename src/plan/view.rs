@@ -1,0 +1,317 @@
+//! One service's desired and observed state side by side, with the role of each server
+//! group. Computed once for a decision; everything that decides reads from here.
+
+use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
+use crate::observed::marks::{Hold, Identity, Rejected, Retry};
+use crate::observed::resources::{Conditions, Rule};
+use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState};
+use crate::time::{Span, Timestamp};
+
+use super::memory::Memory;
+use super::types::{Release, Role, WaitingOn};
+
+/// What the commit says about a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum File<'a> {
+    /// What should run.
+    Valid(&'a ServiceSpec),
+    /// It has errors: nothing follows from it but a block.
+    Broken,
+    /// There is none.
+    Missing,
+}
+
+/// Everything that a decision about one service rests on.
+#[derive(Debug, Clone)]
+pub struct Input<'a> {
+    /// The owner.
+    pub scope: &'a Scope,
+    /// The service.
+    pub service: &'a ServiceName,
+    /// The commit acted for; none for a plain folder, which is never acted for.
+    pub commit: Option<&'a CommitId>,
+    /// The file at that commit.
+    pub file: File<'a>,
+    /// The file as of the `fence` commit, for when `file` says nothing.
+    pub fallback: Option<&'a ServiceSpec>,
+    /// Why the commit may not be acted for, if so.
+    pub fence: Option<WaitingOn>,
+    /// What marks claim that the commit does not descend from, and that it may overrule:
+    /// its own fence is written over them.
+    pub rewound: &'a [String],
+    /// Why nothing new may start, if so.
+    pub gate: Option<WaitingOn>,
+    /// What AWS showed.
+    pub state: &'a ServiceState,
+    /// What earlier readings showed.
+    pub memory: &'a Memory,
+    /// The time of the reading.
+    pub now: Timestamp,
+}
+
+/// The roles and numbers that follow from an [`Input`].
+pub struct View<'a> {
+    /// What it was made from.
+    pub input: &'a Input<'a>,
+    /// The file that capacity, protection and retirement go by: the commit's, else that
+    /// of the `fence` commit.
+    pub spec: Option<&'a ServiceSpec>,
+    /// The release that the commit wants.
+    pub wanted: Option<&'a ServiceSpec>,
+    /// The name of the wanted release.
+    pub wanted_name: Option<GroupName>,
+    /// Serves.
+    pub live: Option<&'a ServerGroup>,
+    /// The wanted release's group when it isn't live; none when it left nothing in AWS.
+    pub candidate: Option<&'a ServerGroup>,
+    /// Served last.
+    pub warm: Option<&'a ServerGroup>,
+    /// All others that stand.
+    pub leftovers: Vec<&'a ServerGroup>,
+}
+
+impl<'a> View<'a> {
+    /// Works the roles out.
+    pub fn new(input: &'a Input<'a>) -> Self {
+        let wanted = match input.file {
+            File::Valid(spec) => Some(spec),
+            File::Broken | File::Missing => None,
+        };
+        let spec = wanted.or(input.fallback);
+        // A broken file takes no step, but what it was about to do is not undone either.
+        let aim = match input.file {
+            File::Broken => input.fallback,
+            File::Valid(_) | File::Missing => wanted,
+        };
+        let wanted_name = aim.map(|spec| GroupName::of(input.scope, input.service, &spec.digest));
+        let mut view =
+            Self { input, spec, wanted, wanted_name, live: None, candidate: None, warm: None, leftovers: Vec::new() };
+        view.live = view.find_live();
+        view.candidate = view
+            .wanted_name
+            .as_ref()
+            .and_then(|name| input.state.groups.get(name))
+            .filter(|group| !view.is_live(group));
+        view.warm = view.find_warm();
+        view.leftovers = input
+            .state
+            .groups
+            .values()
+            .filter(|group| view.leaves_something(group))
+            .filter(|group| !view.is_live(group) && !view.is_candidate(group) && !view.is_warm(group))
+            .collect();
+        view
+    }
+
+    fn find_live(&self) -> Option<&'a ServerGroup> {
+        let standing = || self.input.state.groups.values().filter(|group| self.stands(group));
+        let stable = || standing().filter(|group| group.stable().is_some());
+        let latest = |group: &&ServerGroup| (group.stable(), group.name.clone());
+        if let Some(live) = stable().filter(|g| self.weight(g) > 0).max_by_key(|g| (self.weight(g), latest(g))) {
+            return Some(live);
+        }
+        if let Some(live) = stable().filter(|g| g.retired().is_none()).max_by_key(latest) {
+            return Some(live);
+        }
+        if stable().next().is_some() {
+            return None;
+        }
+        // Nothing ever settled: who has real traffic and isn't wanted stands in.
+        standing()
+            .filter(|group| self.weight(group) > 0 && Some(&group.name) != self.wanted_name.as_ref())
+            .max_by_key(|group| (self.weight(group), group.name.clone()))
+    }
+
+    fn find_warm(&self) -> Option<&'a ServerGroup> {
+        let groups = self.input.state.groups.values();
+        groups
+            .filter(|group| group.group.is_some() && self.weight(group) == 0)
+            .filter(|group| !self.is_live(group) && !self.is_candidate(group))
+            .filter(|group| group.retired().is_some())
+            .max_by_key(|group| (group.retired(), group.name.clone()))
+    }
+
+    /// It has a group, or weight. A template alone is a record.
+    pub fn stands(&self, group: &ServerGroup) -> bool {
+        group.group.is_some() || self.weight(group) > 0
+    }
+
+    /// It has anything but a template, which is more than a record needs.
+    pub fn leaves_something(&self, group: &ServerGroup) -> bool {
+        group.group.is_some() || group.target_group.is_some() || !group.deleting.is_empty() || group.weight.is_some()
+    }
+
+    /// Whether it is the live one.
+    pub fn is_live(&self, group: &ServerGroup) -> bool {
+        self.live.is_some_and(|live| live.name == group.name)
+    }
+
+    /// Whether it is the candidate.
+    pub fn is_candidate(&self, group: &ServerGroup) -> bool {
+        !self.is_live(group) && Some(&group.name) == self.wanted_name.as_ref()
+    }
+
+    fn is_warm(&self, group: &ServerGroup) -> bool {
+        self.warm.is_some_and(|warm| warm.name == group.name)
+    }
+
+    /// Its role.
+    pub fn role(&self, group: &ServerGroup) -> Role {
+        if self.is_live(group) {
+            Role::Live
+        } else if self.is_candidate(group) {
+            Role::Candidate
+        } else if self.is_warm(group) {
+            Role::Warm
+        } else {
+            Role::Leftover
+        }
+    }
+
+    /// Percent of the real traffic. Behind a condition that no client meets it is 0.
+    pub fn weight(&self, group: &ServerGroup) -> u32 {
+        let Some(target_group) = &group.target_group else {
+            return group.percent();
+        };
+        let real = self.input.state.rules.iter().filter(|rule| !is_temporary(&rule.conditions));
+        real.map(|rule| percent_of(rule, &target_group.arn).unwrap_or(0)).max().unwrap_or(0)
+    }
+
+    /// The rule that stands where the file wants it, else any rule of ours.
+    pub fn rule(&self) -> Option<&'a Rule> {
+        let state = self.input.state;
+        let place = self.load_balancer().and_then(|lb| {
+            let priority = lb.rule.as_ref().map(|rule| rule.priority);
+            state.rule_at(&lb.listener, priority)
+        });
+        place.or_else(|| state.rules.first())
+    }
+
+    /// How traffic comes, by the file that counts.
+    pub fn load_balancer(&self) -> Option<&'a LoadBalancer> {
+        self.spec?.load_balancer.as_ref()
+    }
+
+    /// Whether traffic comes through a load balancer, by the file or by what stands.
+    pub fn behind_load_balancer(&self) -> bool {
+        match self.spec {
+            Some(spec) => spec.load_balancer.is_some(),
+            None => self.input.state.groups.values().any(|group| group.target_group.is_some()),
+        }
+    }
+
+    /// Machines of a group that are well and failing; none when that was not read.
+    pub fn health(&self, group: &ServerGroup) -> Option<Health> {
+        group.health(self.behind_load_balancer())
+    }
+
+    /// How many machines a candidate needs: the file's minimum, and as many as live has now.
+    pub fn need(&self) -> u32 {
+        let file = self.spec.map_or(0, |spec| spec.capacity.min);
+        let live = self.live_desired();
+        file.max(live).max(1)
+    }
+
+    /// What live aims at now; 0 when there is none.
+    pub fn live_desired(&self) -> u32 {
+        self.live.and_then(|live| live.group.as_ref()).map_or(0, |group| group.desired)
+    }
+
+    /// The largest size that a candidate may grow to until it settles.
+    pub fn candidate_max(&self) -> u32 {
+        self.spec.map_or(0, |spec| spec.capacity.max).max(self.need())
+    }
+
+    /// The steps of this rollout. With no side to go back to there is nothing to compare
+    /// with, so all traffic comes at once.
+    pub fn steps(&self) -> Vec<u32> {
+        match self.spec {
+            Some(spec) if self.live.is_some() => spec.rollout.steps.clone(),
+            _ => vec![100],
+        }
+    }
+
+    /// The first step above a percentage.
+    pub fn step_after(&self, percent: u32) -> Option<u32> {
+        self.steps().into_iter().find(|step| *step > percent)
+    }
+
+    /// The hold on the service, from any of its templates.
+    pub fn hold(&self) -> Option<Hold> {
+        let holds = self.input.state.groups.values().filter_map(|group| group.template.as_ref()?.marks.hold.clone());
+        holds.min_by_key(|hold| hold.at)
+    }
+
+    /// The verdict on a group: its mark, or what could not be marked.
+    pub fn rejected(&self, group: &ServerGroup) -> Option<Rejected> {
+        if group.stable().is_some() {
+            return None;
+        }
+        let mark = group.template.as_ref().and_then(|template| template.marks.rejected.clone());
+        mark.or_else(|| self.input.memory.verdict(&group.name).cloned())
+    }
+
+    /// A try that failed and when the next one comes, unless that is past.
+    pub fn retry_pending(&self, group: &ServerGroup) -> Option<(Retry, Timestamp)> {
+        let retry = group.template.as_ref()?.marks.retry?;
+        let due = retry.at + retry_delay(retry.tries);
+        let withdrawn_since = group.group.is_none() && group.target_group.is_none();
+        // A group that the last try left goes first, even if its time has come meanwhile.
+        let left_over = !withdrawn_since && group.group.as_ref().is_some_and(|g| g.created <= retry.at);
+        (due > self.input.now || left_over).then_some((retry, due))
+    }
+
+    /// Who a group is, with the version and digest of its release.
+    pub fn release(&self, group: &ServerGroup) -> Release {
+        Release { version: group.identity.version.clone(), digest: group.identity.digest.clone() }
+    }
+
+    /// The identity that new resources of the wanted release get.
+    pub fn new_identity(&self, spec: &ServiceSpec) -> Identity {
+        Identity {
+            scope: self.input.scope.clone(),
+            service: self.input.service.clone(),
+            version: spec.version.clone(),
+            digest: spec.digest.clone(),
+            commit: self.input.commit.map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    /// The live group's Auto Scaling group.
+    pub fn live_group(&self) -> Option<&'a GroupState> {
+        self.live?.group.as_ref()
+    }
+
+    /// All weights of our action as they are now: target group, percent.
+    pub fn weights(&self) -> Vec<(TargetGroupArn, u32)> {
+        self.rule().map(|rule| rule.action.percents()).unwrap_or_default()
+    }
+
+    /// Whether the live digest is the wanted one.
+    pub fn live_is_wanted(&self) -> bool {
+        self.live.is_some_and(|live| Some(&live.name) == self.wanted_name.as_ref())
+    }
+
+    /// The digest of the wanted release.
+    pub fn wanted_digest(&self) -> Option<&'a Digest> {
+        self.wanted.map(|spec| &spec.digest)
+    }
+}
+
+/// Whether no client can meet some conditions: a first release before it takes traffic.
+pub fn is_temporary(conditions: &Conditions) -> bool {
+    conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"))
+}
+
+/// The percent that a rule gives a target group; none when it doesn't name it.
+pub fn percent_of(rule: &Rule, arn: &TargetGroupArn) -> Option<u32> {
+    rule.action.percents().into_iter().find(|(other, _)| other == arn).map(|(_, percent)| percent)
+}
+
+/// The wait after a number of tries that failed through no fault of the release: five
+/// minutes, doubling to an hour.
+pub fn retry_delay(tries: u32) -> Span {
+    let doublings = tries.saturating_sub(1).min(4);
+    (Span::from_mins(5) * (1 << doublings)).min(Span::from_mins(60))
+}

@@ -1,0 +1,17 @@
+//! The loop's body, and when to run it again.
+//!
+//! [`target`] holds what one commit says, with the answers that only Git can give;
+//! [`pass`] reads AWS, plans, and carries out one action at a time, services side by side.
+//! What woke a pass is never an input: it reads everything anew.
+
+pub mod converge;
+pub mod operate;
+pub mod pace;
+pub mod pass;
+pub mod target;
+
+pub use pass::{Event, Pass, Reconciler};
+pub use target::{ConfigRepository, Target};
+
+#[cfg(test)]
+mod simulation;

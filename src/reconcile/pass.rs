@@ -1,0 +1,379 @@
+//! One pass: read everything, plan everything, then act service by service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt as _;
+
+use crate::cloud::observe::{Query, TagCache, Wants, complete, observe};
+use crate::cloud::{Cloud, CloudError, ErrorKind};
+use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::execute;
+use crate::names::ServiceName;
+use crate::observed::marks::{Mark, Rejected};
+use crate::observed::state::{Observation, ServiceState};
+use crate::plan::action::{Action, Carrier, Mutation};
+use crate::plan::forecast::Reach;
+use crate::plan::memory::Memory;
+use crate::plan::questions::{Next, next};
+use crate::plan::scope::{self, ScopeInput};
+use crate::plan::types::{Plan, WaitingOn};
+use crate::plan::view::View;
+use crate::plan::{service, wants};
+use crate::time::{Span, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::target::{Lineage, Target};
+
+/// Services that are worked on at the same time. AWS's own rate limits are kept by the
+/// adapter; this only bounds how many answers are waited for at once.
+const SIDE_BY_SIDE: usize = 8;
+
+/// The most changes that one service may make in one pass. A whole rollout without bakes
+/// has about twenty; a service that needs more goes on in the next pass.
+const CHANGES_MAX: usize = 60;
+
+/// What happens during a pass, for whoever tells the story.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A change was made.
+    Acted {
+        /// For which service.
+        service: &'a ServiceName,
+        /// Which.
+        action: &'a Action,
+    },
+    /// A change failed; what it leads to is read in the next pass.
+    Failed {
+        /// For which service.
+        service: &'a ServiceName,
+        /// Which.
+        action: &'a Action,
+        /// Why.
+        error: &'a CloudError,
+    },
+    /// A reading during a service's turn failed.
+    Unread {
+        /// For which service.
+        service: &'a ServiceName,
+        /// Why.
+        error: &'a CloudError,
+    },
+}
+
+/// What one pass found and did.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// The plan as it is after the pass's changes: of each service as it was last read.
+    pub plan: Plan,
+    /// How many changes were made.
+    pub acted: usize,
+    /// Services with a call that failed, and how.
+    pub failed: BTreeMap<ServiceName, CloudError>,
+    /// When to look again at the latest, if anything is due.
+    pub look_again: Option<Timestamp>,
+}
+
+/// Reads, plans and acts for one scope.
+pub struct Reconciler {
+    cloud: Arc<dyn Cloud>,
+    memories: Mutex<BTreeMap<ServiceName, Memory>>,
+    backoff: Mutex<BTreeMap<ServiceName, Backoff>>,
+    tags: TagCache,
+    /// Only these services; empty: all.
+    only: BTreeSet<ServiceName>,
+    /// No new change is begun once it is cancelled.
+    stop: CancellationToken,
+}
+
+/// How long a service whose calls fail is left alone.
+#[derive(Debug, Clone, Copy)]
+struct Backoff {
+    failures: u32,
+    until: Timestamp,
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing yet.
+    pub fn new(cloud: Arc<dyn Cloud>, only: BTreeSet<ServiceName>, stop: CancellationToken) -> Self {
+        Self { stop, cloud, memories: Mutex::default(), backoff: Mutex::default(), tags: TagCache::default(), only }
+    }
+
+    /// The cloud that it reads.
+    pub fn cloud(&self) -> &Arc<dyn Cloud> {
+        &self.cloud
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    fn selected(&self, service: &ServiceName) -> bool {
+        self.only.is_empty() || self.only.contains(service)
+    }
+
+    /// Reads and plans, and changes nothing.
+    ///
+    /// # Errors
+    /// A page of the listings failed: nothing may be concluded, so there is no plan.
+    pub async fn plan(&self, target: &Target) -> Result<Plan, CloudError> {
+        let reading = self.read(target, None).await?;
+        Ok(self.plan_of(target, &reading, Reach::ToTheEnd))
+    }
+
+    /// One pass: reads and plans everything, then acts for each service that has something
+    /// to do, services side by side.
+    ///
+    /// # Errors
+    /// As [`Self::plan`]: a pass whose listings failed does nothing at all.
+    pub async fn pass(&self, target: &Target, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Pass, CloudError> {
+        let reading = self.read(target, None).await?;
+        let mut plan = self.plan_of(target, &reading, Reach::Now);
+        let gates = reading.input(target, &self.memories()).gates();
+        let now = self.cloud.now();
+        let turns: Vec<ServiceName> = plan
+            .services
+            .iter()
+            .filter(|service| !service.actions.is_empty() && !self.is_backing_off(&service.name, now))
+            .map(|service| service.name.clone())
+            .collect();
+        let turns = turns.into_iter().map(|name| self.turn(target, name, &gates, tell));
+        let ends: Vec<Turn> = futures_util::stream::iter(turns).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let mut failed = BTreeMap::new();
+        let mut acted = 0;
+        for end in ends {
+            acted += end.acted;
+            if let Some(last) = end.plan
+                && let Some(service) = plan.services.iter_mut().find(|service| service.name == end.service)
+            {
+                *service = last;
+            }
+            if let Some(error) = end.error {
+                plan.diagnostics.push(failure(&end.service, &error));
+                failed.insert(end.service, error);
+            }
+        }
+        let look_again = self.look_again(&plan, acted);
+        Ok(Pass { plan, acted, failed, look_again })
+    }
+
+    /// One service's turn: read it, do the one thing that comes first, and again, until
+    /// there is nothing to do now.
+    async fn turn(
+        &self,
+        target: &Target,
+        name: ServiceName,
+        gates: &BTreeMap<ServiceName, WaitingOn>,
+        tell: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Turn {
+        let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None };
+        for _ in 0..CHANGES_MAX {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let reading = match self.read(target, Some(&name)).await {
+                Ok(reading) => reading,
+                Err(error) => {
+                    tell(Event::Unread { service: &name, error: &error });
+                    turn.error = Some(error);
+                    break;
+                }
+            };
+            let memories = self.memories();
+            let input = reading.input(target, &memories);
+            let empty = ServiceState::default();
+            let input = input.service(&name, gates, &empty);
+            let Next::Act(action) = next(&View::new(&input)) else {
+                turn.plan = Some(service::plan(&input, Reach::Now));
+                break;
+            };
+            self.remember(&name, |memory| memory.note_attempt(&action));
+            match execute::act(&*self.cloud, &action.mutation).await {
+                Ok(()) => {
+                    turn.acted += 1;
+                    tell(Event::Acted { service: &name, action: &action });
+                }
+                Err(error) => {
+                    tell(Event::Failed { service: &name, action: &action, error: &error });
+                    if !self.goes_on_without(&name, &action) {
+                        turn.plan = Some(service::plan(&input, Reach::Now));
+                        turn.error = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        self.note_outcome(&name, turn.error.as_ref());
+        turn
+    }
+
+    /// A verdict is written before it is executed, and executed all the same when it can't
+    /// be written.
+    fn goes_on_without(&self, service: &ServiceName, action: &Action) -> bool {
+        let Mutation::SetMark { on: Carrier::Template { release, .. }, mark: Mark::Rejected | Mark::Hold, .. } =
+            &action.mutation
+        else {
+            return false;
+        };
+        let verdict = Rejected { at: self.cloud.now(), code: "unwritten".to_owned(), text: action.because.clone() };
+        self.remember(service, |memory| memory.keep_verdict(release.clone(), verdict));
+        true
+    }
+
+    fn memories(&self) -> BTreeMap<ServiceName, Memory> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, service: &ServiceName, change: impl FnOnce(&mut Memory)) {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        change(memories.entry(service.clone()).or_default());
+    }
+
+    /// Reads the scope, or one service of it, with all that its decisions need, and takes
+    /// the reading into memory.
+    async fn read(&self, target: &Target, only: Option<&ServiceName>) -> Result<Reading, CloudError> {
+        let query = Query {
+            scope: target.scope.scope.clone(),
+            service: only.cloned(),
+            places: target.places(),
+            listeners: BTreeSet::new(),
+        };
+        let mut observed = observe(&*self.cloud, &self.tags, &query).await?;
+        if let Some(only) = only {
+            observed.services.retain(|name, _| name == only);
+        } else {
+            observed.services.retain(|name, _| self.selected(name));
+        }
+        let lineage = {
+            let (target, observed) = (target.clone(), observed.clone());
+            let lineage = tokio::task::spawn_blocking(move || target.lineage(&observed)).await;
+            // A task that panicked has said nothing, and nothing may be concluded from that.
+            lineage.map_err(|_| CloudError {
+                operation: "reading history",
+                resource: String::new(),
+                kind: ErrorKind::Unavailable,
+                code: String::new(),
+                message: "the repository could not be read".to_owned(),
+            })?
+        };
+        let mut reading = Reading { observed, lineage };
+        let wanted = reading.wants(target, &self.memories());
+        complete(&*self.cloud, &mut reading.observed, &wanted).await;
+        self.note(target, &reading);
+        Ok(reading)
+    }
+
+    fn note(&self, target: &Target, reading: &Reading) {
+        let known = self.memories();
+        let input = reading.input(target, &known);
+        let (empty, none) = (ServiceState::default(), BTreeMap::new());
+        for name in reading.observed.services.keys() {
+            let service = input.service(name, &none, &empty);
+            let answer = next(&View::new(&service));
+            let mut memory = service.memory.note(&service);
+            memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), service.now);
+            if answer.is_rest() {
+                memory.note_rest();
+            }
+            self.remember(name, |known| *known = memory);
+        }
+    }
+
+    fn plan_of(&self, target: &Target, reading: &Reading, reach: Reach) -> Plan {
+        let memories = self.memories();
+        let mut plan = scope::plan(&reading.input(target, &memories), reach);
+        plan.services.retain(|service| self.selected(&service.name));
+        plan
+    }
+
+    fn is_backing_off(&self, service: &ServiceName, now: Timestamp) -> bool {
+        let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        backoff.get(service).is_some_and(|backoff| now < backoff.until)
+    }
+
+    /// A service whose calls fail is tried again after 1 s, doubling to 5 min, with jitter;
+    /// one that somebody must mend at once after 30 s.
+    fn note_outcome(&self, service: &ServiceName, error: Option<&CloudError>) {
+        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = error else {
+            backoff.remove(service);
+            return;
+        };
+        let failures = backoff.get(service).map_or(0, |b| b.failures) + 1;
+        let first = match error.kind {
+            ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict => 1_000,
+            ErrorKind::NotFound => 2_000,
+            ErrorKind::NotOurs | ErrorKind::Denied | ErrorKind::Quota | ErrorKind::Invalid => 30_000,
+        };
+        let wait = (first << (failures - 1).min(8)).min(300_000);
+        let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
+        backoff.insert(service.clone(), Backoff { failures, until: self.cloud.now() + wait });
+    }
+
+    fn look_again(&self, plan: &Plan, acted: usize) -> Option<Timestamp> {
+        let now = self.cloud.now();
+        let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = plan.services.iter().filter_map(|service| match backoff.get(&service.name) {
+            Some(backoff) => Some(backoff.until),
+            // Actions that are still to do come at once; the ones of this pass were cut off.
+            None if !service.actions.is_empty() => Some(now + Span::from_millis(if acted > 0 { 100 } else { 1_000 })),
+            None => service.look_again,
+        });
+        waits.min()
+    }
+}
+
+struct Turn {
+    service: ServiceName,
+    acted: usize,
+    plan: Option<crate::plan::types::ServicePlan>,
+    error: Option<CloudError>,
+}
+
+struct Reading {
+    observed: Observation,
+    lineage: Lineage,
+}
+
+impl Reading {
+    fn input<'a>(&'a self, target: &'a Target, memories: &'a BTreeMap<ServiceName, Memory>) -> ScopeInput<'a> {
+        ScopeInput {
+            desired: &target.desired,
+            scope: &target.scope,
+            observed: &self.observed,
+            memories,
+            fences: &self.lineage.fences,
+            rewound: &self.lineage.rewound,
+            fallbacks: &self.lineage.fallbacks,
+            limit_overridden: self.lineage.limit_overridden,
+            now: self.observed.at,
+        }
+    }
+
+    fn wants(&self, target: &Target, memories: &BTreeMap<ServiceName, Memory>) -> BTreeMap<ServiceName, Wants> {
+        let input = self.input(target, memories);
+        let (empty, none) = (ServiceState::default(), BTreeMap::new());
+        let wanted = self.observed.services.keys().map(|name| {
+            let wants = wants::wants(&input.service(name, &none, &empty));
+            (name.clone(), Wants { health: wants.health, activities: wants.activities, details: wants.details })
+        });
+        wanted.collect()
+    }
+}
+
+/// A failed call as a diagnostic, with what to do about it.
+fn failure(service: &ServiceName, error: &CloudError) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Severity::Error, format!("service {service}: {error}"));
+    match error.kind {
+        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => {
+            diagnostic.help("it is tried again by itself")
+        }
+        ErrorKind::NotOurs => diagnostic.help("rename or remove what has the name, or use another scope"),
+        ErrorKind::Denied => {
+            diagnostic.help("the credentials need this permission; the IAM policy is in the documentation")
+        }
+        ErrorKind::Quota => diagnostic.help("ask AWS for a higher quota, or free some of it"),
+        ErrorKind::Invalid => diagnostic.help("change the file, or what it refers to"),
+    }
+}

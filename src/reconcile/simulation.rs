@@ -1,0 +1,294 @@
+//! Random histories on the simulated AWS: commits, reverts, broken files, sick releases,
+//! autoscalers, lost answers, throttling and crashes before or after any call. The real
+//! reconciler and executor run over it, and every change is looked at.
+//!
+//! A failure names its seed: `IONROLLER_SEED=N cargo test --no-default-features simulation`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::faulty::{Failure, FaultyCloud, Odds, Trigger};
+use crate::cloud::sim::SimCloud;
+use crate::cloud::sim::world::World;
+use crate::cloud::{CloudReader as _, ErrorKind};
+use crate::desired::files::{ConfigFiles, FileContent};
+use crate::names::{CommitId, ListenerArn};
+use crate::plan::outcome::{self, Outcome};
+use crate::plan::types::ServicePlan;
+use crate::time::{Span, Timestamp};
+
+use super::{Event, Reconciler, Target};
+
+const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
+
+/// Seeds of an ordinary test run.
+const SEEDS: u64 = 100;
+
+/// What a commit says of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    File { version: u64, min: u64, max: u64, steps: &'static str },
+    Broken,
+    Nothing,
+}
+
+struct Run {
+    seed: u64,
+    random: fastrand::Rng,
+    sim: SimCloud,
+    cloud: Arc<FaultyCloud<SimCloud>>,
+    reconciler: Reconciler,
+    target: Target,
+    said: Said,
+    commits: u64,
+    /// Versions whose machines never answer.
+    sick: BTreeSet<u64>,
+    log: Arc<Mutex<String>>,
+}
+
+fn text(said: &Said) -> String {
+    match said {
+        Said::Nothing | Said::Broken => "version = \n".to_owned(),
+        Said::File { version, min, max, steps } => format!(
+            "version = \"{version}.0\"\n[machine]\nami = \"ami-0123\"\ninstance_type = \"t3.small\"\n\
+             [network]\nsubnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n[capacity]\nmin = {min}\nmax = {max}\n\
+             [load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\nrule = {{ priority = 10, hosts = [\"web.example.com\"] }}\n\
+             [rollout]\nsteps = {steps}\nbake = \"2m\"\nhealthy_deadline = \"5m\"\n[retention]\nwarm = \"20m\"\nrecords = 2\n"
+        ),
+    }
+}
+
+fn target(commit: u64, said: &Said) -> Target {
+    let mut files = ConfigFiles::default();
+    let mut add = |path: &str, text: String| files.files.insert(path.to_owned(), FileContent::Bytes(text.into_bytes()));
+    add("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n".to_owned());
+    // Another service keeps the scope from being empty; it has nothing to do.
+    add("services/other.toml", "version = \n".to_owned());
+    if *said != Said::Nothing {
+        add("services/web.toml", text(said));
+    }
+    let commit = CommitId::parse(&format!("{commit:040x}")).unwrap();
+    Target::new(Arc::new(crate::desired::load(&files, Some(commit))), None).unwrap()
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let sim = SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]));
+        let cloud = Arc::new(FaultyCloud::new(sim.clone()));
+        let said = Said::File { version: 0, min: 2, max: 4, steps: "[100]" };
+        Self {
+            seed,
+            random: fastrand::Rng::with_seed(seed),
+            reconciler: Reconciler::new(cloud.clone(), BTreeSet::new(), CancellationToken::new()),
+            target: target(0, &said),
+            sim,
+            cloud,
+            said,
+            commits: 0,
+            sick: BTreeSet::new(),
+            log: Arc::default(),
+        }
+    }
+
+    fn note(&self, line: &str) {
+        let at = self.sim.now().since(Timestamp::from_secs(1_767_225_600));
+        let _ = writeln!(self.log.lock().unwrap(), "{:>6} s  {line}", at.as_secs_ceil());
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("seed {}: {why}\n{}", self.seed, self.log.lock().unwrap());
+    }
+
+    /// One thing that people, Git or AWS do.
+    fn happen(&mut self) {
+        match self.random.u32(0..12) {
+            0..=4 => self.commit_release(),
+            5 => self.commit(Said::Broken),
+            6 => self.commit(Said::Nothing),
+            7 => {
+                let groups: Vec<String> = self.sim.world().groups.keys().cloned().collect();
+                if let Some(group) = self.random.choice(groups.iter()) {
+                    let desired = self.random.u32(1..5);
+                    self.note(&format!("an autoscaler sets {group} to {desired}"));
+                    self.sim.set_desired(group, desired);
+                }
+            }
+            8 => {
+                let nth = self.cloud.counts().1 + self.random.u64(1..6);
+                let what = if self.random.bool() { Failure::CrashBefore } else { Failure::CrashAfter };
+                self.note(&format!("it will die: {what:?} at change {nth}"));
+                self.cloud.add(Trigger::Mutation(nth), what);
+            }
+            9 => {
+                let nth = self.cloud.counts().1 + self.random.u64(1..6);
+                let what = if self.random.bool() { Failure::After } else { Failure::Before(ErrorKind::Throttled) };
+                self.note(&format!("{what:?} at change {nth}"));
+                self.cloud.add(Trigger::Mutation(nth), what);
+            }
+            10 => {
+                let groups: Vec<String> = self.sim.world().groups.keys().cloned().collect();
+                if let Some(group) = self.random.choice(groups.iter()) {
+                    self.note(&format!("a machine of {group} dies"));
+                    self.sim.kill_instances(group, 1);
+                }
+            }
+            _ => {
+                let odds = self.random.u32(0..8);
+                self.note(&format!("{odds} % of calls fail"));
+                self.cloud.set_odds(Odds { seed: self.seed, before: odds, after: odds / 2, ..Odds::default() });
+            }
+        }
+    }
+
+    fn commit_release(&mut self) {
+        let version = self.random.u64(0..5);
+        if version > 2 && self.random.u32(0..3) == 0 && self.sick.insert(version) {
+            self.note(&format!("{version}.0 is sick"));
+            self.sim.set_health(&format!("{version}.0"), false);
+        }
+        let min = self.random.u64(1..4);
+        let steps = *self.random.choice(["[100]", "[10, 100]", "[25, 50, 100]"].iter()).unwrap();
+        self.commit(Said::File { version, min, max: min + 2, steps });
+    }
+
+    fn commit(&mut self, said: Said) {
+        self.commits += 1;
+        self.note(&format!("commit {}: {said:?}", self.commits));
+        self.target = target(self.commits, &said);
+        self.said = said;
+    }
+
+    /// One pass; a process that died is started again, with no memory.
+    async fn pass(&mut self) -> Option<ServicePlan> {
+        let (log, sim, broken) = (Arc::clone(&self.log), self.sim.clone(), Mutex::new(None));
+        let began = Timestamp::from_secs(1_767_225_600);
+        let tell = |event: Event<'_>| {
+            let line = match event {
+                Event::Acted { action, .. } => {
+                    format!("{:?} {} {}", action.mutation.kind(), action.mutation.resource(), action.mutation.target())
+                }
+                Event::Failed { action, error, .. } => format!("{:?} failed: {error}", action.mutation.kind()),
+                Event::Unread { error, .. } => format!("unread: {error}"),
+            };
+            let _ = writeln!(log.lock().unwrap(), "{:>6} s    {line}", sim.now().since(began).as_secs_ceil());
+            if let Some(why) = violation(&sim) {
+                broken.lock().unwrap().get_or_insert(why);
+            }
+        };
+        let pass = self.reconciler.pass(&self.target, &tell).await;
+        if let Some(why) = broken.into_inner().unwrap() {
+            self.fail(&why);
+        }
+        if self.cloud.crashed() {
+            self.note("died, started again");
+            self.cloud.restart();
+            self.reconciler = Reconciler::new(self.cloud.clone(), BTreeSet::new(), CancellationToken::new());
+        }
+        pass.ok()?.plan.services.into_iter().find(|service| service.name.as_str() == "web")
+    }
+
+    async fn run(&mut self) {
+        let events = self.random.usize(4..14);
+        for _ in 0..events {
+            self.happen();
+            for _ in 0..self.random.usize(0..40) {
+                self.pass().await;
+                let wait = self.random.u64(1..40);
+                self.sim.advance(Span::from_secs(wait));
+                if let Some(why) = violation(&self.sim) {
+                    self.fail(&why);
+                }
+            }
+        }
+        self.come_to_rest().await;
+    }
+
+    /// Faults stop; what remains must come to rest, and be what the last commit wants.
+    async fn come_to_rest(&mut self) {
+        self.cloud.set_odds(Odds::default());
+        self.note("faults stop");
+        let mut quiet = 0;
+        let mut last = None;
+        for _ in 0..2000 {
+            let before = self.sim.mutations();
+            last = self.pass().await;
+            quiet = if self.sim.mutations() == before { quiet + 1 } else { 0 };
+            let at_rest = last.as_ref().is_none_or(|plan| self.is_at_rest(plan));
+            if quiet > 30 && at_rest {
+                return self.look(last.as_ref());
+            }
+            self.sim.advance(Span::from_secs(10));
+        }
+        self.fail(&format!("it never comes to rest: {last:#?}"));
+    }
+
+    /// A warm release stays as long as live is not well, and a rollback to a release that
+    /// has turned sick waits for it.
+    fn is_at_rest(&self, plan: &ServicePlan) -> bool {
+        let sick = |version: String| self.sick.iter().any(|sick| version == format!("{sick}.0"));
+        let named = plan.from.iter().chain(&plan.to).any(|release| sick(release.version.to_string()));
+        named || (outcome::of(plan) != Outcome::OnItsWay && !outcome::keeps_warm(plan))
+    }
+
+    fn look(&self, plan: Option<&ServicePlan>) {
+        let Said::File { version, min, max, .. } = self.said else { return };
+        let Some(plan) = plan else { self.fail("the service is not in the plan") };
+        let wanted = format!("{version}.0");
+        if self.sick.contains(&version) {
+            return;
+        }
+        let rejected = plan.rejected.is_some();
+        let live = plan.from.as_ref().map(|from| from.version.to_string());
+        if live.as_deref() != Some(&wanted) && !rejected {
+            self.fail(&format!("{wanted} is not live: {plan:#?}"));
+        }
+        if rejected {
+            return;
+        }
+        let world = self.sim.world();
+        let group = world.groups.values().find(|group| !group.tags.contains_key("ionroller:retired"));
+        let Some(group) = group else { self.fail("no group stands") };
+        if (u64::from(group.min), u64::from(group.max)) != (min, max) {
+            self.fail(&format!("sizes {} to {}, the file says {min} to {max}", group.min, group.max));
+        }
+        if world.groups.len() != 1 || world.target_groups.len() != 1 || world.rules.len() != 1 {
+            self.fail(&format!(
+                "left over: {} groups, {} target groups, {} rules",
+                world.groups.len(),
+                world.target_groups.len(),
+                world.rules.len()
+            ));
+        }
+    }
+}
+
+/// What no user may see: traffic for a release that cannot answer while another could.
+fn violation(sim: &SimCloud) -> Option<String> {
+    if let Some(first) = sim.violations().first() {
+        return Some(first.clone());
+    }
+    for (rule, shares) in sim.traffic() {
+        let someone = shares.iter().any(|share| share.healthy > 0);
+        let dark = shares.iter().find(|share| share.weight > 0 && share.registered == 0);
+        if let Some(dark) = dark.filter(|_| someone) {
+            let others: Vec<String> =
+                shares.iter().map(|s| format!("{} {} {}", s.weight, s.healthy, s.registered)).collect();
+            return Some(format!("{rule}: {} has traffic and no machine ({others:?})", dark.target_group));
+        }
+    }
+    None
+}
+
+#[test]
+fn random_histories_keep_the_invariants_and_come_to_rest() {
+    let one = std::env::var("IONROLLER_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let count = std::env::var("IONROLLER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS);
+    let seeds: Vec<u64> = one.map_or_else(|| (0..count).collect(), |seed| vec![seed]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for seed in seeds {
+        runtime.block_on(async { Run::new(seed).run().await });
+    }
+}

@@ -1,0 +1,223 @@
+//! The config repository as a source of commits to bring about, and one such commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::desired::files::ConfigFiles;
+use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::git::{Ancestry, ConfigVersion, GitError, Repository};
+use crate::names::{CommitId, ListenerArn, ServiceName};
+use crate::observed::state::{Observation, Place};
+use crate::plan::service::{claims, fence_commit, fenced_by};
+use crate::plan::types::WaitingOn;
+
+/// The trailer of a commit that means more releases at once than the limit.
+pub const OVERRIDE_TRAILER: &str = "Ionroller-Override";
+
+/// How many past commits' files are kept parsed, for services whose file is broken or gone.
+const PAST_MAX: usize = 32;
+
+/// A config repository that tasks share. Its methods read Git, so they block.
+#[derive(Clone)]
+pub struct ConfigRepository(Arc<Mutex<Inner>>);
+
+struct Inner {
+    repository: Repository,
+    folder: String,
+    /// The files that were parsed last: nothing is parsed again unless they change.
+    latest: Option<(ConfigVersion, Arc<Desired>)>,
+    past: BTreeMap<CommitId, Arc<Desired>>,
+    ancestry: BTreeMap<(String, CommitId), bool>,
+}
+
+impl fmt::Debug for ConfigRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigRepository")
+    }
+}
+
+impl ConfigRepository {
+    /// The config folder of a repository.
+    pub fn new(repository: Repository, folder: &str) -> Self {
+        let (past, ancestry) = (BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { repository, folder: folder.to_owned(), latest: None, past, ancestry };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    /// Whoever held the lock and panicked has left nothing half written: all is a cache.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The repository itself, for the questions that only it answers.
+    ///
+    /// # Errors
+    /// Those of the question.
+    pub fn with<T>(&self, question: impl FnOnce(&mut Repository) -> T) -> T {
+        question(&mut self.inner().repository)
+    }
+
+    /// The config folder, relative to the repository's root.
+    pub fn folder(&self) -> String {
+        self.inner().folder.clone()
+    }
+
+    /// What a commit says.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    pub fn desired(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
+        let mut inner = self.inner();
+        let version = inner.repository.config_version(commit, &inner.folder)?;
+        if let Some((known, desired)) = &inner.latest
+            && *known == version
+        {
+            let same_files = Desired { commit: Some(commit.clone()), ..(**desired).clone() };
+            return Ok(Arc::new(same_files));
+        }
+        let desired = inner.load(commit)?;
+        inner.latest = Some((version, Arc::clone(&desired)));
+        Ok(desired)
+    }
+
+    /// The files of a commit, unparsed.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    pub fn files(&self, commit: &CommitId) -> Result<ConfigFiles, GitError> {
+        let inner = self.inner();
+        inner.repository.config_files(commit, &inner.folder)
+    }
+
+    /// What a past commit says.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    pub fn past(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
+        self.inner().past(commit)
+    }
+}
+
+impl Inner {
+    fn load(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
+        let files = self.repository.config_files(commit, &self.folder)?;
+        Ok(Arc::new(crate::desired::load(&files, Some(commit.clone()))))
+    }
+
+    fn past(&mut self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
+        if let Some(known) = self.past.get(commit) {
+            return Ok(Arc::clone(known));
+        }
+        let desired = self.load(commit)?;
+        if self.past.len() >= PAST_MAX {
+            self.past.pop_first();
+        }
+        self.past.insert(commit.clone(), Arc::clone(&desired));
+        Ok(desired)
+    }
+
+    /// Why a commit may not act after another, if so.
+    fn refuses(&mut self, claim: &str, commit: &CommitId) -> Option<WaitingOn> {
+        let key = (claim.to_owned(), commit.clone());
+        if self.ancestry.get(&key) == Some(&true) {
+            return None;
+        }
+        // Only a yes is kept: what is unknown today may be fetched tomorrow.
+        let answer = CommitId::parse(claim).ok().map(|claim| self.repository.ancestry(&claim, commit));
+        match answer {
+            Some(Ok(answer)) if answer.holds() => {
+                self.ancestry.insert(key, true);
+                None
+            }
+            Some(Ok(Ancestry::NotAncestor)) => Some(fenced_by(claim, true)),
+            Some(Ok(_) | Err(_)) | None => Some(fenced_by(claim, false)),
+        }
+    }
+
+    /// Whether a commit since the fences said that many releases at once are meant.
+    fn overrides(&self, commit: &CommitId, observed: &Observation) -> bool {
+        let fences = observed.services.values().filter_map(fence_commit);
+        let since: BTreeSet<CommitId> = fences.filter_map(|fence| CommitId::parse(&fence).ok()).collect();
+        let since: Vec<CommitId> = since.into_iter().collect();
+        self.repository.trailers(commit, &since, OVERRIDE_TRAILER).is_ok_and(|trailers| !trailers.is_empty())
+    }
+}
+
+/// A commit to bring about.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What it says.
+    pub desired: Arc<Desired>,
+    /// Its scope file, which is valid: a commit with a broken one is no target.
+    pub scope: Arc<ScopeConfig>,
+    /// Where it comes from; none for a plain folder, which is only ever planned.
+    pub repository: Option<ConfigRepository>,
+    /// Act even where the commit doesn't descend from what was acted on.
+    pub allow_rewind: bool,
+}
+
+/// What history says about the services of one reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// Services for which the commit may not act.
+    pub fences: BTreeMap<ServiceName, WaitingOn>,
+    /// What the marks of each service claim that the commit does not descend from.
+    pub rewound: BTreeMap<ServiceName, Vec<String>>,
+    /// Files as of the `fence` commit, where the present one says nothing.
+    pub fallbacks: BTreeMap<ServiceName, ServiceSpec>,
+    /// More releases at once than the limit are meant.
+    pub limit_overridden: bool,
+}
+
+impl Target {
+    /// A target; none when the commit's scope file is broken.
+    pub fn new(desired: Arc<Desired>, repository: Option<ConfigRepository>) -> Option<Self> {
+        let scope = Arc::new(desired.scope.clone()?);
+        Some(Self { desired, scope, repository, allow_rewind: false })
+    }
+
+    /// Where each file wants its rule.
+    pub fn places(&self) -> BTreeMap<ServiceName, Place> {
+        let places = self.desired.services.iter().filter_map(|(name, file)| {
+            let ServiceFile::Valid(spec) = file else { return None };
+            let lb = spec.load_balancer.as_ref()?;
+            let priority = lb.rule.as_ref().map(|rule| rule.priority);
+            Some((name.clone(), Place { listener: lb.listener.clone(), priority }))
+        });
+        places.collect()
+    }
+
+    /// The listeners that the files name.
+    pub fn listeners(&self) -> BTreeSet<ListenerArn> {
+        self.places().into_values().map(|place| place.listener).collect()
+    }
+
+    /// What history says about the services of a reading. Reads Git, so it blocks.
+    pub fn lineage(&self, observed: &Observation) -> Lineage {
+        let mut lineage = Lineage::default();
+        let (Some(repository), Some(commit)) = (&self.repository, &self.desired.commit) else {
+            return lineage;
+        };
+        let mut inner = repository.inner();
+        for (name, state) in &observed.services {
+            let refused = claims(state).into_iter().filter_map(|claim| Some((inner.refuses(&claim, commit)?, claim)));
+            let refused: Vec<(WaitingOn, String)> = refused.collect();
+            if self.allow_rewind && !refused.is_empty() {
+                lineage.rewound.insert(name.clone(), refused.into_iter().map(|(_, claim)| claim).collect());
+            } else if let Some((wait, _)) = refused.into_iter().next() {
+                lineage.fences.insert(name.clone(), wait);
+            }
+            if matches!(self.desired.services.get(name), Some(ServiceFile::Valid(_))) {
+                continue;
+            }
+            let past = fence_commit(state).and_then(|text| CommitId::parse(&text).ok());
+            let file = past.and_then(|past| inner.past(&past).ok()?.services.get(name).cloned());
+            if let Some(ServiceFile::Valid(spec)) = file {
+                lineage.fallbacks.insert(name.clone(), *spec);
+            }
+        }
+        lineage.limit_overridden = inner.overrides(commit, observed);
+        lineage
+    }
+}

@@ -1,0 +1,8 @@
+//! Plans and statuses for people and programs. Nothing here decides anything.
+
+pub mod json;
+pub mod style;
+pub mod text;
+
+#[cfg(test)]
+mod tests;

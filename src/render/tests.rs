@@ -1,0 +1,1 @@
+//! Rendered plans, as people see them.

@@ -1,0 +1,392 @@
+//! Plan, status, problems and progress as text for people: 80 columns, symbols that carry
+//! meaning without colour, nothing to look up.
+
+use std::fmt::Write as _;
+
+use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::names::ServiceName;
+use crate::plan::action::{Action, Mutation};
+use crate::plan::types::{Change, Phase, Plan, RollbackClass, ServicePlan, WaitingOn};
+use crate::time::Timestamp;
+
+pub use super::style::Style;
+
+use super::json::{summary, waiting};
+use super::style::{Meaning, columns, left};
+
+/// The column at which the parts of a service begin.
+const LABEL: usize = 11;
+
+/// A plan.
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut out = heading(plan, style);
+    for service in &plan.services {
+        if is_quiet(service) && style.verbose == 0 {
+            continue;
+        }
+        out.push('\n');
+        service_plan(&mut out, plan, service, style);
+    }
+    if !plan.diagnostics.is_empty() {
+        out.push('\n');
+        out.push_str(&diagnostics(&plan.diagnostics, style));
+    }
+    let _ = writeln!(out, "\n{}", summary_line(plan));
+    out
+}
+
+fn heading(plan: &Plan, style: Style) -> String {
+    let scope = plan.scope.as_ref().map_or("(no scope)", |scope| scope.as_str());
+    let commit = plan.commit.as_ref().map_or_else(String::new, |commit| format!(" at {}", commit.short()));
+    let read = match plan.observed_at {
+        Some(at) => format!(", AWS read {at}"),
+        None => ", AWS not asked".to_owned(),
+    };
+    format!("{}{read}\n", style.paint(Meaning::Strong, &format!("{scope}{commit}")))
+}
+
+fn is_quiet(service: &ServicePlan) -> bool {
+    service.change == Change::None && service.actions.is_empty() && waiting(service).is_none()
+}
+
+fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
+    let versions = versions(service);
+    let word = word(service.change);
+    let meaning = match service.change {
+        Change::None => Meaning::Aside,
+        Change::Create | Change::Release => Meaning::Adds,
+        Change::Update | Change::Rollback => Meaning::Changes,
+        Change::Remove | Change::Blocked => Meaning::Removes,
+    };
+    let name = style.paint(Meaning::Strong, service.name.as_str());
+    let _ = writeln!(out, "{name}  {versions}   {}", style.paint(meaning, word));
+    if service.change != Change::Blocked || waiting(service).is_none() {
+        part(out, style, "because", &service.because);
+    }
+    actions(out, service, style);
+    if let Some(wait) = waiting(service) {
+        let at = plan.observed_at;
+        part(out, style, "waits", &wait_sentence(wait, at));
+    }
+    forecast(out, service, style);
+    revert(out, plan, service, style);
+    if let Some(diff) = service.file_diff.as_ref().filter(|_| style.verbose > 0) {
+        for line in diff.lines() {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+}
+
+fn versions(service: &ServicePlan) -> String {
+    let version = |release: &crate::plan::types::Release| release.version.to_string();
+    match (service.from.as_ref().map(version), service.to.as_ref().map(version)) {
+        (None, None) => "–".to_owned(),
+        (None, Some(to)) => to,
+        (Some(from), None) => from,
+        (Some(from), Some(to)) if from == to && service.from == service.to => from,
+        (Some(from), Some(to)) => format!("{from} → {to}"),
+    }
+}
+
+/// A labelled part of a service, wrapped.
+fn part(out: &mut String, style: Style, label: &str, text: &str) {
+    for (index, line) in style.wrap(text, LABEL).iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        let _ = writeln!(out, "  {}{line}", left(label, LABEL - 2));
+    }
+}
+
+/// What one pass does now. Marks are our own notes: they are counted, and shown with `-v`.
+fn actions(out: &mut String, service: &ServicePlan, style: Style) {
+    let is_mark = |action: &&Action| matches!(action.mutation, Mutation::SetMark { .. } | Mutation::ClearMark { .. });
+    let shown: Vec<&Action> = service.actions.iter().filter(|action| style.verbose > 0 || !is_mark(action)).collect();
+    let marks = service.actions.len() - shown.len();
+    let mut label = "now";
+    for action in shown {
+        let (symbol, meaning) = symbol(&action.mutation);
+        let (what, target) = words(&action.mutation);
+        let head = format!("{symbol} {}", left(&what, 16));
+        let indent = LABEL + columns(&head) + 1;
+        let said = if target.is_empty() { action.because.clone() } else { format!("{target}  ({})", action.because) };
+        for (index, line) in style.wrap(&said, indent).iter().enumerate() {
+            let start = if index == 0 {
+                format!("  {}{}", left(label, LABEL - 2), style.paint(meaning, &head))
+            } else {
+                " ".repeat(indent - 1)
+            };
+            let _ = writeln!(out, "{start} {line}");
+        }
+        label = "";
+    }
+    if marks > 0 {
+        let noun = if marks == 1 { "mark" } else { "marks" };
+        let line = format!("  {}· {marks} {noun} written (-v shows them)", left(label, LABEL - 2));
+        let _ = writeln!(out, "{}", style.paint(Meaning::Aside, &line));
+    }
+}
+
+fn symbol(mutation: &Mutation) -> (char, Meaning) {
+    match mutation {
+        Mutation::CreateTemplate(_)
+        | Mutation::CreateTargetGroup(_)
+        | Mutation::CreateRule { .. }
+        | Mutation::CreateGroup { .. } => ('+', Meaning::Adds),
+        Mutation::DeleteRule { .. }
+        | Mutation::DeleteGroup { .. }
+        | Mutation::DeleteTargetGroup { .. }
+        | Mutation::DeleteTemplate { .. } => ('-', Meaning::Removes),
+        Mutation::SetTargetGroup { .. }
+        | Mutation::SetRule { .. }
+        | Mutation::SetWeights { .. }
+        | Mutation::SetCapacity { .. }
+        | Mutation::SetPolicies { .. }
+        | Mutation::SetTags { .. } => ('~', Meaning::Changes),
+        Mutation::SetMark { .. } | Mutation::ClearMark { .. } => ('·', Meaning::Aside),
+    }
+}
+
+/// What a change is about and what it aims at.
+fn words(mutation: &Mutation) -> (String, String) {
+    let name = |resource: String| resource.split_once('/').map_or(resource.clone(), |(_, name)| name.to_owned());
+    let target = mutation.target();
+    match mutation {
+        Mutation::CreateTemplate(spec) => ("launch template".to_owned(), spec.name.to_string()),
+        Mutation::DeleteTemplate { release, .. } => ("launch template".to_owned(), release.to_string()),
+        Mutation::CreateTargetGroup(spec) | Mutation::SetTargetGroup { spec, .. } => {
+            ("target group".to_owned(), spec.name.to_string())
+        }
+        Mutation::DeleteTargetGroup { release, .. } => ("target group".to_owned(), release.to_string()),
+        Mutation::CreateRule { priority, .. } => ("rule".to_owned(), format!("priority {priority}, {target}")),
+        Mutation::DeleteRule { rule } => ("rule".to_owned(), rule.to_string()),
+        Mutation::SetRule { conditions, .. } => {
+            let hosts = conditions.hosts.iter().chain(&conditions.paths).cloned().collect::<Vec<_>>().join(", ");
+            ("rule".to_owned(), format!("{hosts}: {target}"))
+        }
+        Mutation::SetWeights { .. } => ("traffic".to_owned(), target),
+        Mutation::CreateGroup { spec, .. } => {
+            let noun = if spec.min == 1 { "machine" } else { "machines" };
+            ("group".to_owned(), format!("{}, {} {noun}, at most {}", spec.name, spec.min, spec.max))
+        }
+        Mutation::SetCapacity { group, .. } => ("size".to_owned(), format!("{group}: {target}")),
+        Mutation::SetPolicies { group, .. } => ("scaling".to_owned(), format!("{group}: {target}")),
+        Mutation::SetTags { on, .. } => ("tags".to_owned(), format!("{}: {target}", name(on.to_string()))),
+        Mutation::DeleteGroup { group, .. } => ("group".to_owned(), group.clone()),
+        Mutation::SetMark { on, .. } => ("mark".to_owned(), format!("{target} on {on}")),
+        Mutation::ClearMark { on, .. } => ("mark".to_owned(), format!("no {target} on {on}")),
+    }
+}
+
+/// What follows, with the time from now, and how many machines run.
+fn forecast(out: &mut String, service: &ServicePlan, style: Style) {
+    let times: Vec<String> = service.forecast.iter().map(|event| clock(event.after_secs)).collect();
+    let wide = times.iter().map(|time| columns(time)).max().unwrap_or(0).max(4);
+    let mut running = None;
+    for (index, (event, time)) in service.forecast.iter().zip(&times).enumerate() {
+        let label = if index == 0 { "then" } else { "" };
+        let mut line = format!("  {}{time:>wide$}  {}", left(label, LABEL - 2), event.event);
+        if running != Some(event.instances) {
+            let count = format!("{} running", event.instances);
+            let gap = style.width.saturating_sub(columns(&line) + columns(&count)).max(2);
+            line = format!("{line}{}{}", " ".repeat(gap.min(style.width)), style.paint(Meaning::Aside, &count));
+            running = Some(event.instances);
+        }
+        let _ = writeln!(out, "{line}");
+    }
+}
+
+/// Seconds as `M:SS` or `H:MM:SS`.
+fn clock(secs: u64) -> String {
+    match (secs / 3600, secs / 60 % 60, secs % 60) {
+        (0, minutes, secs) => format!("{minutes}:{secs:02}"),
+        (hours, minutes, secs) => format!("{hours}:{minutes:02}:{secs:02}"),
+    }
+}
+
+fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
+    let Some(class) = service.rollback else { return };
+    let until = || match (service.rollback_until, plan.observed_at) {
+        (Some(until), Some(at)) if service.forecast.iter().any(|f| f.event.starts_with("settled")) => {
+            format!(", until {}", clock(until.since(at).as_secs_ceil()))
+        }
+        (Some(until), _) => format!(", until {until}"),
+        (None, _) => String::new(),
+    };
+    let (label, text) = match (service.change, class) {
+        (Change::Rollback, RollbackClass::Instant) => ("way back", "instant: one call".to_owned()),
+        (Change::Rollback, RollbackClass::ScaleUp) => ("way back", "its machines stand and grow first".to_owned()),
+        (Change::Rollback, RollbackClass::Full) => ("way back", "needs new machines first".to_owned()),
+        (_, RollbackClass::Instant) => ("revert", format!("instant (one call){}", until())),
+        (_, RollbackClass::ScaleUp) => ("revert", "its machines stand and would grow first".to_owned()),
+        (_, RollbackClass::Full) => ("revert", "would need new machines first".to_owned()),
+    };
+    part(out, style, label, &text);
+}
+
+/// A wait as a sentence: what, for how long, until when.
+fn wait_sentence(wait: &WaitingOn, at: Option<Timestamp>) -> String {
+    let mut text = wait.detail.clone();
+    if let (Some(since), Some(at)) = (wait.since, at)
+        && at.since(since).as_millis() >= 1000
+    {
+        let _ = write!(text, "; for {}", at.since(since));
+    }
+    if let (Some(until), Some(at)) = (wait.until, at) {
+        let left = until.since(at);
+        if left.as_millis() >= 1000 {
+            let _ = write!(text, "; at most {left} more");
+        }
+    }
+    text
+}
+
+fn summary_line(plan: &Plan) -> String {
+    let counts = summary(plan);
+    let count = |word: &str| counts.get(word).copied().unwrap_or(0);
+    let plural = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+    let mut parts = Vec::new();
+    for (word, many) in [
+        ("create", "creates"),
+        ("release", "releases"),
+        ("rollback", "rollbacks"),
+        ("update", "updates"),
+        ("remove", "removals"),
+        ("blocked", "blocked"),
+        ("waiting", "waiting"),
+    ] {
+        if count(word) > 0 {
+            parts.push(plural(count(word), word, many));
+        }
+    }
+    if !plan.complete {
+        parts.push("not everything was read".to_owned());
+    }
+    let unchanged = count("none");
+    if parts.is_empty() {
+        return format!("Nothing to do: {} as the commit says.", plural(unchanged, "service is", "services are"));
+    }
+    if unchanged > 0 {
+        parts.push(format!("{unchanged} unchanged"));
+    }
+    format!("{}.", parts.join(", "))
+}
+
+/// The status of all services, or of one in detail.
+pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
+    let mut out = heading(plan, style);
+    out.push('\n');
+    let services: Vec<&ServicePlan> =
+        plan.services.iter().filter(|service| only.is_none_or(|only| *only == service.name)).collect();
+    let name_width = services.iter().map(|s| columns(s.name.as_str())).max().unwrap_or(0);
+    let version_width = services.iter().map(|s| columns(&versions(s))).max().unwrap_or(0);
+    for service in services {
+        let phase = phase_word(service.phase);
+        let name = left(service.name.as_str(), name_width);
+        let versions = left(&versions(service), version_width);
+        let _ = writeln!(out, "{}  {versions}  {phase}", style.paint(Meaning::Strong, &name));
+        if let Some(wait) = waiting(service) {
+            for line in style.wrap(&wait_sentence(wait, plan.observed_at), 4) {
+                let _ = writeln!(out, "    {line}");
+            }
+        }
+        if only.is_some() || service.phase != Phase::Steady || style.verbose > 0 {
+            groups(&mut out, service, style);
+        }
+    }
+    out
+}
+
+fn groups(out: &mut String, service: &ServicePlan, style: Style) {
+    for group in &service.groups {
+        let weight = group.weight.map_or_else(|| "–".to_owned(), |weight| format!("{weight} %"));
+        let role = format!("{:?}", group.role).to_lowercase();
+        let _ = writeln!(
+            out,
+            "    {}  {}  {weight:>5}  {} of {} healthy  {}",
+            left(&role, 9),
+            left(group.version.as_str(), 10),
+            group.healthy,
+            group.desired_capacity,
+            style.paint(Meaning::Aside, group.name.as_str()),
+        );
+        if style.verbose > 0 {
+            for (mark, value) in &group.marks {
+                let _ = writeln!(out, "{}{mark} {value}", " ".repeat(15));
+            }
+        }
+    }
+}
+
+/// Problems, each with its place and what to do.
+pub fn diagnostics(all: &[Diagnostic], style: Style) -> String {
+    let mut out = String::new();
+    for problem in all {
+        let (word, meaning) = match problem.severity {
+            Severity::Error => ("error", Meaning::Error),
+            Severity::Warning => ("warning", Meaning::Warning),
+            Severity::Note => ("note", Meaning::Aside),
+        };
+        let mut place = problem.file.clone().unwrap_or_default();
+        for number in [problem.line, problem.column].into_iter().flatten() {
+            let _ = write!(place, ":{number}");
+        }
+        if !place.is_empty() {
+            place.push_str(": ");
+        }
+        let head = format!("{word}: {place}");
+        let painted = format!("{}: {place}", style.paint(meaning, word));
+        let lines = style.wrap(&format!("{}{}", "\u{1}".repeat(columns(&head)), problem.message), 0);
+        for (index, line) in lines.iter().enumerate() {
+            match index {
+                0 => out.push_str(&line.replacen(&"\u{1}".repeat(columns(&head)), &painted, 1)),
+                _ => out.push_str(&format!("  {line}")),
+            }
+            out.push('\n');
+        }
+        if let Some(help) = &problem.help {
+            for (index, line) in style.wrap(help, 8).iter().enumerate() {
+                let start = if index == 0 { "  help: " } else { "        " };
+                let _ = writeln!(out, "{start}{line}");
+            }
+        }
+    }
+    out
+}
+
+/// A change that was made, on one line.
+pub fn progress_action(service: &ServiceName, action: &Action, style: Style) -> String {
+    let (symbol, meaning) = symbol(&action.mutation);
+    let (what, target) = words(&action.mutation);
+    let said = if target.is_empty() { what } else { format!("{what} {target}") };
+    format!("{service}  {} {said}", style.paint(meaning, &symbol.to_string()))
+}
+
+/// A wait that has begun, on one line.
+pub fn progress_wait(service: &ServiceName, wait: &WaitingOn, at: Timestamp, style: Style) -> String {
+    format!("{service}  {}", style.paint(Meaning::Aside, &format!("… {}", wait_sentence(wait, Some(at)))))
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::None => "no change",
+        Change::Create => "create",
+        Change::Release => "release",
+        Change::Rollback => "rollback",
+        Change::Update => "update",
+        Change::Remove => "remove",
+        Change::Blocked => "blocked",
+    }
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Steady => "steady",
+        Phase::Provisioning => "provisioning",
+        Phase::Warming => "warming",
+        Phase::Shifting => "shifting",
+        Phase::Baking => "baking",
+        Phase::Draining => "draining",
+        Phase::Retiring => "retiring",
+        Phase::RollingBack => "rolling back",
+        Phase::Halted => "halted",
+    }
+}

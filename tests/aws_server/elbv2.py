@@ -1,0 +1,428 @@
+"""Load balancers: rules and listeners, quotas, names, true pages."""
+
+from moto.core.responses import ActionResult
+from moto.elbv2.exceptions import (
+    DuplicateListenerError,
+    DuplicateLoadBalancerName,
+    DuplicateTargetGroupName,
+    ELBClientError,
+    ListenerNotFoundError,
+    LoadBalancerNotFoundError,
+    PriorityInUseError,
+    RuleNotFoundError,
+    TargetGroupNotFoundError,
+    TooManyTagsError,
+)
+from moto.elbv2.models import ELBv2Backend, FakeAction, FakeListenerRule
+from moto.elbv2.responses import ELBV2Response
+from moto.moto_api._internal import mock_random
+
+import health
+import state
+from health import forwarded, recompute_use, rules_of
+
+# ---------------------------------------------------------------- actions and rules
+
+original_action_init = FakeAction.__init__
+
+
+def action_init(self, data):
+    """A forward to one target group is shown in both of its forms, whichever was sent."""
+    if data.get("Type") == "forward":
+        config = data.get("ForwardConfig") or {}
+        if not config.get("TargetGroups") and data.get("TargetGroupArn"):
+            config = {**config, "TargetGroups": [{"TargetGroupArn": data["TargetGroupArn"], "Weight": 1}]}
+        data["ForwardConfig"] = config
+        groups = config.get("TargetGroups") or []
+        if len(groups) == 1 and "TargetGroupArn" not in data:
+            data["TargetGroupArn"] = groups[0]["TargetGroupArn"]
+    original_action_init(self, data)
+
+
+def error(code, message):
+    return ELBClientError(code, message)
+
+
+def check_actions(backend, actions, balancer, replaced=()):
+    """What AWS refuses in an action and moto takes. `replaced`: the actions that these take the place of."""
+    for action in actions:
+        if action.get("Type") != "forward":
+            continue
+        config = action.get("ForwardConfig") or {}
+        groups = config.get("TargetGroups") or []
+        alone = action.get("TargetGroupArn")
+        if alone and groups and (len(groups) > 1 or groups[0]["TargetGroupArn"] != alone):
+            raise error("InvalidLoadBalancerAction", "A target group ARN and a forward config that differ cannot be specified together")
+        if not alone and not groups:
+            raise error("InvalidLoadBalancerAction", "A forward action must specify at least one target group")
+        if len(groups) > 5:
+            raise error("TargetGroupAssociationLimit", "You have reached the limit of 5 target groups per action")
+        arns = [group["TargetGroupArn"] for group in groups] or [alone]
+        if len(set(arns)) != len(arns):
+            raise error("ValidationError", "A target group can be specified only once in an action")
+        for group in groups:
+            weight = int(group.get("Weight", 1))
+            if not 0 <= weight <= 999:
+                raise error("ValidationError", f"Weight '{weight}' must be between 0 and 999 inclusive")
+        enabled = (config.get("TargetGroupStickinessConfig") or {}).get("Enabled")
+        for arn in arns:
+            group = backend.target_groups.get(arn)
+            if group is None:
+                raise error("TargetGroupNotFound", f"Target group '{arn}' not found")
+            if any(other != balancer.arn for other in group.load_balancer_arns):
+                raise error("TargetGroupAssociationLimit", f"The following target groups cannot be associated with more than one load balancer: {arn}")
+            http = group.protocol in ("HTTP", "HTTPS")
+            if (balancer.type == "application") != http:
+                raise error("IncompatibleProtocols", f"The protocol of target group '{arn}' is not compatible with the load balancer")
+            if len(arns) > 1 and str(group.attributes.get("stickiness.enabled")) == "true" and not enabled:
+                raise error("InvalidLoadBalancerAction", "You must enable group stickiness on a rule if you enabled target stickiness on one of its target groups")
+    before = {arn for arn, _ in forwarded(replaced)}
+    names = {arn for arn, group in backend.target_groups.items() if balancer.arn in group.load_balancer_arns}
+    added = {arn for arn, _ in forwarded(actions)} - names
+    if added - before and len(names | added) > state.settings["max_target_groups_per_load_balancer"]:
+        raise error("TooManyUniqueTargetGroupsPerLoadBalancer", "You've reached the limit on the number of unique target groups per load balancer")
+
+
+FORMS = {"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig"}
+
+
+def shown_conditions(conditions):
+    """Host and path conditions are shown in both of their forms, whichever was sent."""
+    for condition in conditions:
+        form = FORMS.get(condition.get("Field"))
+        if form:
+            values = (condition.get(form) or {}).get("Values") or condition.get("Values") or []
+            condition["Values"] = list(values)
+            condition[form] = {"Values": list(values)}
+    return conditions
+
+
+def find_listener(backend, arn):
+    for balancer in backend.load_balancers.values():
+        if arn in balancer.listeners:
+            return balancer, balancer.listeners[arn]
+    raise ListenerNotFoundError()
+
+
+def find_rule(backend, arn):
+    for balancer in backend.load_balancers.values():
+        for listener in balancer.listeners.values():
+            if arn in listener._non_default_rules:
+                return balancer, listener, listener._non_default_rules[arn]
+            if listener._default_rule[0].arn == arn:
+                return balancer, listener, listener._default_rule[0]
+    raise RuleNotFoundError("One or more rules not found")
+
+
+def check_conditions(backend, conditions):
+    if not conditions:
+        raise error("ValidationError", "A condition must be specified")
+    backend._validate_conditions(conditions)
+    values = [value for one in conditions for value in (one.get("Values") or (one.get(FORMS.get(one.get("Field"), "")) or {}).get("Values") or [])]
+    if len(values) > 5:
+        raise error("TooManyConditionValues", "A rule can have at most 5 condition values")
+
+
+def create_rule(self, listener_arn, conditions, priority, actions, tags=None):
+    balancer, listener = find_listener(self, listener_arn)
+    priority = int(priority)
+    if not 1 <= priority <= 50000:
+        raise error("ValidationError", f"Priority '{priority}' must be between 1 and 50000 inclusive")
+    check_conditions(self, conditions)
+    if any(rule.priority == priority for rule in listener._non_default_rules.values()):
+        raise PriorityInUseError()
+    check_actions(self, actions, balancer)
+    self._validate_actions([FakeAction(action) for action in actions])
+    count = sum(len(one._non_default_rules) for one in balancer.listeners.values())
+    if count >= state.settings["max_rules_per_load_balancer"]:
+        raise error("TooManyRules", "You've reached the limit on the number of rules per load balancer")
+    arn = listener_arn.replace(":listener/", ":listener-rule/") + f"/{mock_random.get_random_hex(16)}"
+    actions = [FakeAction(action) for action in actions]
+    rule = FakeListenerRule(listener.arn, arn, shown_conditions(conditions), priority, actions)
+    listener.register(arn, rule)
+    self.tagging_service.tag_resource(arn, tags or [])
+    recompute_use(self, state.now())
+    return rule
+
+
+def modify_rule(self, rule_arn, conditions, actions):
+    if not conditions and not actions:
+        raise error("ValidationError", "Either conditions or actions must be specified")
+    balancer, _, rule = find_rule(self, rule_arn)
+    if rule.is_default:
+        raise error("OperationNotPermitted", f"Default rule '{rule_arn}' cannot be modified")
+    if conditions:
+        check_conditions(self, conditions)
+    if actions:
+        check_actions(self, actions, balancer, rule.actions)
+        fakes = [FakeAction(action) for action in actions]
+        self._validate_actions(fakes)
+        rule.actions = fakes
+    if conditions:
+        rule.conditions = shown_conditions(conditions)
+    recompute_use(self, state.now())
+    return rule
+
+
+def delete_rule(self, arn):
+    _, listener, rule = find_rule(self, arn)
+    if rule.is_default:
+        raise error("OperationNotPermitted", f"Default rule '{arn}' cannot be deleted")
+    listener.remove_rule(arn)
+    self.tagging_service.delete_all_tags_for_resource(arn)
+    recompute_use(self, state.now())
+
+
+def describe_rules(self, listener_arn, rule_arns):
+    if bool(listener_arn) == bool(rule_arns):
+        raise error("ValidationError", "You must specify either listener rule ARNs or a listener ARN")
+    if listener_arn:
+        return list(rules_of(find_listener(self, listener_arn)[1]))
+    return [find_rule(self, arn)[2] for arn in rule_arns]
+
+
+# ---------------------------------------------------------------- listeners and load balancers
+
+original_create_listener = ELBv2Backend.create_listener
+original_modify_listener = ELBv2Backend.modify_listener
+original_delete_listener = ELBv2Backend.delete_listener
+original_create_balancer = ELBv2Backend.create_load_balancer
+original_delete_balancer = ELBv2Backend.delete_load_balancer
+
+
+def create_listener(self, load_balancer_arn, protocol, port, ssl_policy, certificate, actions, alpn_policy=None, tags=None):
+    balancer = self.load_balancers.get(load_balancer_arn)
+    if balancer is None:
+        raise LoadBalancerNotFoundError()
+    for other in balancer.listeners.values():
+        if int(other.port) == int(port):
+            same = other.protocol == protocol and list(forwarded(other.default_actions)) == list(forwarded(actions))
+            if same:
+                return other
+            raise DuplicateListenerError()
+    check_actions(self, actions, balancer)
+    listener = original_create_listener(self, load_balancer_arn, protocol, port, ssl_policy, certificate, actions, alpn_policy, tags or [])
+    recompute_use(self, state.now())
+    return listener
+
+
+def modify_listener(self, arn, port=None, protocol=None, ssl_policy=None, certificates=None, actions=None):
+    balancer, listener = find_listener(self, arn)
+    if actions:
+        check_actions(self, actions, balancer, listener.default_actions)
+        self._validate_actions([FakeAction(action) for action in actions])
+    listener = original_modify_listener(self, arn, port, protocol, ssl_policy, certificates or [], actions or [])
+    recompute_use(self, state.now())
+    return listener
+
+
+def delete_listener(self, listener_arn):
+    listener = original_delete_listener(self, listener_arn)
+    recompute_use(self, state.now())
+    return listener
+
+
+def describe_listeners(self, load_balancer_arn, listener_arns):
+    if load_balancer_arn:
+        if load_balancer_arn not in self.load_balancers:
+            raise LoadBalancerNotFoundError()
+        return list(self.load_balancers[load_balancer_arn].listeners.values())
+    return [find_listener(self, arn)[1] for arn in listener_arns]
+
+
+def create_load_balancer(self, name, security_groups, subnet_ids, subnet_mappings=None, scheme="internet-facing", loadbalancer_type=None, ip_address_type="ipv4", tags=None):
+    subnets = sorted(list(subnet_ids or []) + [one["SubnetId"] for one in subnet_mappings or []])
+    wanted = (scheme or "internet-facing", loadbalancer_type or "application", subnets)
+    for other in self.load_balancers.values():
+        if other.name == name:
+            if (other.scheme, other.type, sorted(subnet.id for subnet in other.subnets)) == wanted:
+                return other
+            raise DuplicateLoadBalancerName()
+    balancer = original_create_balancer(self, name, security_groups, subnet_ids, subnet_mappings, scheme or "internet-facing", loadbalancer_type, ip_address_type, tags or [])
+    if balancer.type == "network":
+        del self.load_balancers[balancer.arn]
+        old, balancer.arn = balancer.arn, balancer.arn.replace(":loadbalancer/app/", ":loadbalancer/net/")
+        self.load_balancers[balancer.arn] = balancer
+        self.tagging_service.copy_tags(old, balancer.arn)
+        self.tagging_service.delete_all_tags_for_resource(old)
+    return balancer
+
+
+def delete_load_balancer(self, arn):
+    original_delete_balancer(self, arn)
+    recompute_use(self, state.now())
+
+
+def describe_load_balancers(self, arns, names):
+    for balancer in self.load_balancers.values():
+        balancer.activate()
+    if not arns and not names:
+        return list(self.load_balancers.values())
+    by_name = {balancer.name: balancer for balancer in self.load_balancers.values()}
+    found = [self.load_balancers.get(arn) for arn in arns or []] + [by_name.get(name) for name in names or []]
+    if None in found:
+        raise LoadBalancerNotFoundError()
+    return found
+
+
+# ---------------------------------------------------------------- target groups and tags
+
+original_create_group = ELBv2Backend.create_target_group
+original_delete_group = ELBv2Backend.delete_target_group
+original_modify_attributes = ELBv2Backend.modify_target_group_attributes
+
+
+def create_target_group(self, name, **kwargs):
+    """The same name with the same settings is the same target group, as on AWS; tags aren't compared."""
+    settings = {key: value for key, value in kwargs.items() if key != "tags"}
+    for group in self.target_groups.values():
+        if group.name == name:
+            if group.created_with == settings:
+                return group
+            raise DuplicateTargetGroupName()
+    group = original_create_group(self, name, **kwargs)
+    group.created_with = settings
+    return group
+
+
+def delete_target_group(self, target_group_arn):
+    group = original_delete_group(self, target_group_arn)
+    self.tagging_service.delete_all_tags_for_resource(target_group_arn)
+    return group
+
+
+def modify_target_group_attributes(self, target_group_arn, attributes):
+    group = self.target_groups.get(target_group_arn)
+    if group is not None and str(attributes.get("stickiness.enabled")) == "true":
+        for balancer in self.load_balancers.values():
+            for listener in balancer.listeners.values():
+                for rule in rules_of(listener):
+                    for action in rule.actions:
+                        arns = [arn for arn, _ in forwarded([action])]
+                        config = (action.data.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig") or {}
+                        if target_group_arn in arns and len(arns) > 1 and not config.get("Enabled"):
+                            raise error("InvalidConfigurationRequest", "This target group appears behind a rule with group stickiness disabled")
+    delay = attributes.get("deregistration_delay.timeout_seconds")
+    if group is not None and str(delay) == "3600":  # moto's range is one short
+        group.attributes["deregistration_delay.timeout_seconds"] = delay
+        attributes = {key: value for key, value in attributes.items() if value is not delay}
+    original_modify_attributes(self, target_group_arn, attributes)
+
+
+def check_resource(self, arn):
+    """Raises the not-found error of the kind that the ARN names."""
+    if ":targetgroup/" in arn:
+        if arn not in self.target_groups:
+            raise TargetGroupNotFoundError()
+    elif ":listener-rule/" in arn:
+        find_rule(self, arn)
+    elif ":listener/" in arn:
+        find_listener(self, arn)
+    elif arn not in self.load_balancers:
+        raise LoadBalancerNotFoundError()
+
+
+def checked_arns(self, arns, most):
+    if len(arns) > most:
+        raise error("ValidationError", f"Member must have length less than or equal to {most}")
+    for arn in arns:
+        check_resource(self, arn)
+
+
+def add_tags(self, resource_arns, tags):
+    checked_arns(self, resource_arns, 20)
+    for arn in resource_arns:
+        names = set(self.tagging_service.get_tag_dict_for_resource(arn)) | {tag["Key"] for tag in tags}
+        if len(names) > 50:
+            raise TooManyTagsError()
+    for arn in resource_arns:
+        self.tagging_service.tag_resource(arn, tags)
+
+
+def remove_tags(self, resource_arns, tag_keys):
+    checked_arns(self, resource_arns, 20)
+    for arn in resource_arns:
+        self.tagging_service.untag_resource_using_names(arn, tag_keys)
+
+
+def describe_tags(self, resource_arns):
+    checked_arns(self, resource_arns, 20)
+    return {arn: self.tagging_service.get_tag_dict_for_resource(arn) for arn in resource_arns}
+
+
+# ---------------------------------------------------------------- pages
+
+
+def paged(response, items, key, field):
+    size = response._get_int_param("PageSize", 400)
+    if not 1 <= size <= 400:
+        raise error("ValidationError", f"Page size '{size}' must be between 1 and 400 inclusive")
+    bad_token = error("ValidationError", "The marker is invalid")
+    shown, marker = state.page(list(items), key, size, response._get_param("Marker"), bad_token)
+    return ActionResult({field: shown, "NextMarker": marker})
+
+
+def rule_key(rule):
+    return 1_000_000 if rule.is_default else int(rule.priority)
+
+
+def answer_rules(self):
+    listener_arn, rule_arns = self._get_param("ListenerArn"), self._get_param("RuleArns")
+    found = self.elbv2_backend.describe_rules(listener_arn, rule_arns)
+    key = rule_key if listener_arn else (lambda rule: rule.arn)
+    return paged(self, found, key, "Rules")
+
+
+def answer_target_groups(self):
+    arns, names = self._get_param("TargetGroupArns", []), self._get_param("Names", [])
+    found = self.elbv2_backend.describe_target_groups(self._get_param("LoadBalancerArn"), arns, names)
+    return paged(self, found, lambda group: group.name, "TargetGroups")
+
+
+def answer_listeners(self):
+    arn, arns = self._get_param("LoadBalancerArn"), self._get_param("ListenerArns", [])
+    if not arn and not arns:
+        raise error("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+    found = self.elbv2_backend.describe_listeners(arn, arns)
+    return paged(self, found, lambda listener: listener.arn, "Listeners")
+
+
+def answer_load_balancers(self):
+    arns, names = self._get_param("LoadBalancerArns", []), self._get_param("Names", [])
+    found = self.elbv2_backend.describe_load_balancers(arns, names)
+    return paged(self, found, lambda balancer: balancer.name, "LoadBalancers")
+
+
+def answer_account_limits(self):
+    limits = {
+        "application-load-balancers": 50,
+        "target-groups": 3000,
+        "target-groups-per-application-load-balancer": state.settings["max_target_groups_per_load_balancer"],
+        "target-groups-per-action-on-application-load-balancer": 5,
+        "target-groups-per-action-on-network-load-balancer": 5,
+        "targets-per-application-load-balancer": 1000,
+        "targets-per-target-group": 1000,
+        "listeners-per-application-load-balancer": 50,
+        "rules-per-application-load-balancer": state.settings["max_rules_per_load_balancer"],
+        "condition-values-per-alb-rule": 5,
+        "network-load-balancers": 50,
+        "targets-per-network-load-balancer": 3000,
+        "listeners-per-network-load-balancer": 50,
+    }
+    return ActionResult({"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]})
+
+
+def install():
+    health.install()
+    FakeAction.__init__ = action_init
+    for name in (
+        "create_rule modify_rule delete_rule describe_rules create_listener modify_listener"
+        " delete_listener describe_listeners create_load_balancer delete_load_balancer describe_load_balancers"
+        " create_target_group delete_target_group modify_target_group_attributes add_tags remove_tags describe_tags"
+    ).split():
+        setattr(ELBv2Backend, name, globals()[name])
+    ELBV2Response.describe_rules = answer_rules
+    ELBV2Response.describe_target_groups = answer_target_groups
+    ELBV2Response.describe_listeners = answer_listeners
+    ELBV2Response.describe_load_balancers = answer_load_balancers
+    ELBV2Response.describe_account_limits = answer_account_limits

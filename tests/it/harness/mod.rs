@@ -1,0 +1,4 @@
+//! What several modules of tests need.
+
+#[cfg(feature = "aws")]
+pub mod aws_server;
