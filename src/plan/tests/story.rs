@@ -217,7 +217,7 @@ impl Story {
 
     fn say(&mut self, line: &str) {
         let secs = self.now.since(START).as_secs_ceil();
-        let _ = writeln!(self.log, "{:>2}:{:02}:{:02} {line}", secs / 3600, secs / 60 % 60, secs % 60);
+        let _ = writeln!(self.log, "{:02}:{:02}:{:02} {line}", secs / 3600, secs / 60 % 60, secs % 60);
     }
 
     /// A new reading, so much later.
