@@ -263,7 +263,8 @@ impl<'f> Services<'f> {
             let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), partial);
             let read = service::read(&service.name, &merged, &mut walk);
             service.problems = walk.into_problems();
-            service.claim = read.claim;
+            // What follows a syntax error may be misread, and must not block another service.
+            service.claim = read.claim.filter(|_| syntax.is_empty());
             if !syntax.is_empty() {
                 keep_before(&mut service.problems, &syntax);
                 service.problems.extend(syntax.iter().map(syntax_problem));

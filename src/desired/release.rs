@@ -137,7 +137,7 @@ fn mount_path(field: Field<'_>, walk: &mut Walk<'_>) -> Option<String> {
 
 /// `[machine]`.
 pub(super) fn machine(root: &mut Reader<'_>, version: Option<&Version>, walk: &mut Walk<'_>) -> Option<Machine> {
-    let baked = !root.has("image");
+    let baked = !root.has("image") && !walk.partial;
     let mut table = required_table(root, "machine", "add [machine] with ami and instance_type", walk)?;
     let ami = table.required("ami", "add ami = \"ami-…\" or \"name:PATTERN\"", walk, |field, walk| {
         ami(field, version, baked, walk)
@@ -225,7 +225,7 @@ fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
         walk,
         |path| {
             path.starts_with("files/")
-                && !path.contains(['\\', '\0'])
+                && !path.chars().any(|c| c == '\\' || c.is_control())
                 && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
         },
     )?;
@@ -274,22 +274,28 @@ fn script_content(path: &str, place: Place, walk: &mut Walk<'_>) -> Option<Strin
 /// `[env]`.
 pub(super) fn env(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> BTreeMap<String, String> {
     let pairs = root.map("env", walk, |entry, walk| {
-        let label = format!("env.{}", entry.key);
+        let label = format!("env.{}", reader::shorten(&entry.key));
         let field = Field { label: &label, node: &entry.node };
         let name = variable(entry, walk);
         let value = reader::text(field, walk)?.to_owned();
         if value.chars().any(|c| c.is_control() && c != '\t') {
             // The value is not repeated: keys and certificates look like this.
-            let message = format!("`{}` holds a line break or another control character", reader::shorten(&label));
-            walk.error(field.place(), message, "docker takes one line for each variable: encode the value, as base64 for example");
+            let message = format!("`{label}` holds a line break or another control character");
+            walk.error(
+                field.place(),
+                message,
+                "docker takes one line for each variable: encode the value, as base64 for example",
+            );
             return None;
         }
-        if looks_secret(&entry.key, &value) {
-            walk.warning(
-                field.place(),
-                format!("`{}` looks like a secret", entry.key),
-                format!("move it to [secrets] as {} = \"ssm:/…\": everyone who reads this repository or the launch template sees it here", entry.key),
+        if looks_secret(&entry.key, &value)
+            && let Some(name) = &name
+        {
+            let help = format!(
+                "move it to [secrets] as {name} = \"ssm:/…\": \
+                 everyone who reads this repository or the launch template sees it here"
             );
+            walk.warning(field.place(), format!("`{name}` looks like a secret"), help);
         }
         Some((name?, value))
     });
@@ -339,7 +345,7 @@ fn looks_secret(name: &str, value: &str) -> bool {
 /// `[secrets]`.
 pub(super) fn secrets(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> BTreeMap<String, SecretRef> {
     let pairs = root.map("secrets", walk, |entry, walk| {
-        let label = format!("secrets.{}", entry.key);
+        let label = format!("secrets.{}", reader::shorten(&entry.key));
         let name = variable(entry, walk);
         let reference = secret(Field { label: &label, node: &entry.node }, walk)?;
         Some((name?, reference))

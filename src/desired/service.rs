@@ -40,6 +40,9 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
     let env = release::env(&mut root, walk);
     let secrets = release::secrets(&mut root, walk);
     both_env_and_secret(table, walk);
+    if !root.has("image") && !walk.partial {
+        settable_by_bash(table, walk);
+    }
     let network = release::network(&mut root, walk);
     let capacity = capacity(&mut root, walk);
     let traffic = traffic::load_balancer(&mut root, image.as_ref(), walk);
@@ -106,6 +109,17 @@ fn both_env_and_secret(table: &Table, walk: &mut Walk<'_>) {
                 format!("`{}` stands both in [env] and in [secrets]", reader::shorten(&secret.key)),
                 "remove one of them",
             );
+        }
+    }
+}
+
+/// Without a container the boot script's bash sets the variables for the user's script.
+fn settable_by_bash(table: &Table, walk: &mut Walk<'_>) {
+    const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
+    for (table, _) in ["env", "secrets"].iter().filter_map(|name| table.table(name)) {
+        for entry in READ_ONLY.iter().filter_map(|name| table.get(name)) {
+            let message = format!("`{}` is a variable that bash doesn't let anyone set", entry.key);
+            walk.error(entry.place, message, "give the variable another name");
         }
     }
 }
@@ -283,7 +297,7 @@ fn retention(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> Option<Retention> {
 fn tags(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> BTreeMap<String, String> {
     let pairs = root.map("tags", walk, |entry, walk| {
         release::misplaced(entry, walk);
-        let label = format!("tags.{}", entry.key);
+        let label = format!("tags.{}", reader::shorten(&entry.key));
         let value = reader::text_that(
             Field { label: &label, node: &entry.node },
             "at most 256 characters out of letters, digits, space and + - = . _ : / @",

@@ -111,7 +111,7 @@ fn defaults_lie_beneath_each_service() {
     let spec = valid(&desired, "shop").unwrap();
     assert_eq!(spec.network.subnets, ["subnet-a", "subnet-b"]);
     let env: Vec<_> = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(env, [("LOG_LEVEL", "debug"), ("REGION", "eu")]);
+    assert_eq!(env, [("LOG_LEVEL", "debug"), ("REGION", "eu"), ("UID", "1000")]);
     let balancer = spec.load_balancer.as_ref().unwrap();
     assert_eq!(balancer.health_check.path, "/status");
     assert_eq!(balancer.health_check.interval, Span::from_secs(30));
