@@ -147,9 +147,7 @@ fn log(event: Event<'_>) {
             "{}",
             describe(action)
         ),
-        Event::Failed { service, action, error } => {
-            tracing::warn!(service = %service, %error, "{} failed", describe(action));
-        }
+        Event::Failed { service, error, .. } => tracing::warn!(service = %service, "{error}"),
         Event::Unread { service, error } => tracing::warn!(service = %service, %error, "reading failed"),
     }
 }

@@ -200,12 +200,15 @@ impl Target {
             return lineage;
         };
         let mut inner = repository.inner();
+        // In a shallow clone an ancestor may only be out of sight. Such a clone is planned
+        // and never applied, so a warning says so and the plan goes on.
+        let shallow = inner.repository.is_shallow();
         for (name, state) in &observed.services {
             let refused = claims(state).into_iter().filter_map(|claim| Some((inner.refuses(&claim, commit)?, claim)));
             let refused: Vec<(WaitingOn, String)> = refused.collect();
             if self.allow_rewind && !refused.is_empty() {
                 lineage.rewound.insert(name.clone(), refused.into_iter().map(|(_, claim)| claim).collect());
-            } else if let Some((wait, _)) = refused.into_iter().next() {
+            } else if let Some((wait, _)) = refused.into_iter().next().filter(|_| !shallow) {
                 lineage.fences.insert(name.clone(), wait);
             }
             if matches!(self.desired.services.get(name), Some(ServiceFile::Valid(_))) {

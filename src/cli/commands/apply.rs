@@ -73,13 +73,7 @@ fn tell(event: &Event<'_>, ui: &Ui) {
         Event::Acted { service, action } => {
             ui.tell(&render::text::progress_action(service, action, super::style_story(ui)));
         }
-        Event::Failed { service, action, error } => {
-            ui.insist(&format!(
-                "{service}: {:?} of {} failed: {error}",
-                action.mutation.kind(),
-                action.mutation.resource()
-            ));
-        }
+        Event::Failed { service, error, .. } => ui.insist(&format!("{service}: {error}")),
         Event::Unread { service, error } => ui.insist(&format!("{service}: reading failed: {error}")),
     }
 }

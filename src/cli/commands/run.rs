@@ -1,5 +1,6 @@
 //! `ionroller run`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use crate::cli::args::{CloudChoice, Run};
 use crate::cli::error::CliError;
 use crate::cli::session::connect;
 use crate::cli::ui::Ui;
+use crate::cloud::sim::SimCloud;
 use crate::daemon::{Connect, Daemon};
 use crate::git::{Repository, Source};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
 use crate::settings::Settings;
+use crate::time::Span;
 
 /// Follows a branch until it is told to stop.
 pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
@@ -51,11 +54,30 @@ fn connector(choice: CloudChoice) -> Connect {
         Box::pin(async move {
             let listeners = target.listeners().into_iter().collect();
             match connect(&choice, &target.scope, listeners).await {
-                Ok(connection) => Ok(connection.cloud),
+                Ok(connection) => {
+                    if let Some((world, file)) = connection.simulated {
+                        tokio::spawn(let_time_pass(world, file));
+                    }
+                    Ok(connection.cloud)
+                }
                 Err(error) => Err(error.render().replace('\n', "; ")),
             }
         })
     })
+}
+
+/// A simulated clock keeps step with the real one, and its world is kept every second.
+async fn let_time_pass(world: SimCloud, file: PathBuf) {
+    const TICK: Span = Span::from_millis(250);
+    for tick in 1_u64.. {
+        tokio::time::sleep(TICK.to_std()).await;
+        world.advance(TICK);
+        if tick % 4 == 0
+            && let Err(why) = crate::cloud::sim::file::save(&file, &world.world())
+        {
+            tracing::warn!("the simulated world cannot be kept: {why}");
+        }
+    }
 }
 
 /// SIGTERM and SIGINT end the change in hand and stop.
