@@ -4,6 +4,7 @@
 #[cfg(feature = "aws")]
 mod aws_adapter;
 mod boot;
+mod commands;
 mod configs;
 mod harness;
 mod tidy;

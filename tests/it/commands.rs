@@ -1,0 +1,288 @@
+//! The binary on a simulated AWS: a hermetic environment, real Git, fixed clock and commits.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect_test::expect;
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Place {
+    dir: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+impl Place {
+    /// The example repository, committed.
+    fn new() -> Self {
+        let place = Self { dir: TempDir::new().unwrap() };
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("example-config-repo"), &place.repo());
+        place.git(&["init", "--quiet", "--initial-branch", "main", "."]);
+        place.commit("first releases");
+        place
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.repo())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("USER", "tester")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .envs(["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"].map(|name| (name, "t")))
+            .envs(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "t@example.com")))
+            .envs(["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"].map(|name| (name, "2026-01-01T00:00:00Z")));
+        command
+    }
+
+    fn git(&self, args: &[&str]) {
+        let output = self.command("git").args(args).output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", message]);
+    }
+
+    /// Changes the version of `website` and commits.
+    fn release(&self, version: &str) {
+        let file = self.repo().join("services/website.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let changed: Vec<String> = text
+            .lines()
+            .map(|line| if line.starts_with("version") { format!("version = \"{version}\"") } else { line.to_owned() })
+            .collect();
+        std::fs::write(&file, changed.join("\n") + "\n").unwrap();
+        self.commit(&format!("website {version}"));
+    }
+
+    fn bare(&self, args: &[&str]) -> Ran {
+        let output = self.command(env!("CARGO_BIN_EXE_ionroller")).args(args).output().unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let world = format!("sim:{}", self.dir.path().join("world.json").display());
+        let mut all = args.to_vec();
+        all.extend(["--cloud", &world]);
+        self.bare(&all)
+    }
+
+    fn service(&self, name: &str) -> Value {
+        let status = self.run(&["status", "-o", "json"]).ended(0).json();
+        status["services"].as_array().unwrap().iter().find(|service| service["name"] == name).unwrap().clone()
+    }
+}
+
+#[test]
+fn validate_says_all_or_nothing() {
+    let place = Place::new();
+    let good = place.bare(&["validate"]).ended(0);
+    assert!(good.stderr.contains("3 services, no errors"), "{}", good.stderr);
+    let broken = place.repo().join("services/search.toml");
+    std::fs::write(&broken, "version = 1\nnonsense = true\n").unwrap();
+    let bad = place.bare(&["validate", "-o", "json"]).ended(1).json();
+    let problems = bad["diagnostics"].as_array().unwrap();
+    assert!(problems.len() >= 3, "all of them: {bad:#}");
+    for field in ["severity", "file", "line", "column", "message", "help"] {
+        assert!(problems[0].get(field).is_some(), "{field}");
+    }
+    assert_eq!(bad["format_version"], "1");
+}
+
+#[test]
+fn a_release_from_plan_to_rollback() {
+    let place = Place::new();
+    let plan = place.run(&["plan", "-o", "json", "--detailed-exitcode"]).ended(2).json();
+    for field in [
+        "format_version",
+        "id",
+        "scope",
+        "commit",
+        "base",
+        "observed_at",
+        "complete",
+        "summary",
+        "services",
+        "diagnostics",
+    ] {
+        assert!(plan.get(field).is_some(), "{field}");
+    }
+    assert_eq!((&plan["summary"]["create"], &plan["summary"]["waiting"]), (&3.into(), &0.into()));
+    for field in [
+        "name",
+        "change",
+        "phase",
+        "from",
+        "to",
+        "because",
+        "rollback",
+        "rollback_until",
+        "actions",
+        "waiting_on",
+        "forecast",
+        "file_diff",
+    ] {
+        assert!(plan["services"][0].get(field).is_some(), "{field}");
+    }
+    place.run(&["apply"]).ended(0);
+    let quiet = place.run(&["plan", "--detailed-exitcode"]).ended(0);
+    assert!(quiet.stdout.contains("Nothing to do: 3 services are as the commit says."), "{}", quiet.stdout);
+
+    place.release("2026.03.2");
+    let plan = place.run(&["plan"]).ended(0).stdout;
+    let plan = plan.split_once('\n').unwrap().1;
+    expect![[r#"
+
+        website  2026.03.1 → 2026.03.2   release
+          because  version changed from 2026.03.1 to 2026.03.2
+          now      + launch template  website-nqdj2pcuqk (2026.03.2 is new)
+                   + target group     website-nqdj2pcuqk (its machines are registered
+                                      there)
+                   ~ traffic          2026.03.1 100 %, 2026.03.2 0 % (so that its health
+                                      is checked)
+                   + group            website-nqdj2pcuqk, 2 machines, at most 2 (its
+                                      machines)
+                   · 1 mark written (-v shows them)
+          then        0:00  2 instances of 2026.03.2, as many as live has      4 running
+                      3:10  100 %, bake 5 min
+                      8:10  settled, 2026.03.1 kept warm
+                   1:08:11  2026.03.1 retired
+          revert   instant (one call), until 1:08:11
+
+        1 release, 2 unchanged.
+    "#]]
+    .assert_eq(plan);
+    let diff = place.run(&["diff", "website"]).ended(0).stdout;
+    assert!(diff.contains("-version = \"2026.03.1\"\n+version = \"2026.03.2\""), "{diff}");
+    place.run(&["apply"]).ended(0);
+    place.git(&["revert", "--no-edit", "HEAD"]);
+    let plan = place.run(&["plan", "-o", "json"]).ended(0).json();
+    let website = plan["services"].as_array().unwrap().iter().find(|s| s["name"] == "website").unwrap();
+    assert_eq!((&website["change"], &website["rollback"]), (&"rollback".into(), &"instant".into()));
+    assert_eq!(website["actions"][0]["kind"], "set-weights");
+    place.run(&["apply"]).ended(0);
+    let status = place.run(&["status", "website"]).ended(0).stdout;
+    let status = status.split_once('\n').unwrap().1;
+    expect![[r#"
+
+        website  2026.03.1  steady
+            live       2026.03.1   100 %  2 of 2 healthy  website-eb3qvhnrlo
+            warm       2026.03.2     0 %  2 of 2 healthy  website-nqdj2pcuqk
+    "#]]
+    .assert_eq(status);
+    // The warm group goes when somebody waits for it.
+    place.run(&["apply", "--wait", "retired"]).ended(0);
+    assert_eq!(place.service("website")["groups"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn only_the_commit_counts() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    std::fs::write(place.repo().join("services/website.toml"), "nonsense").unwrap();
+    let plan = place.run(&["plan", "--detailed-exitcode"]).ended(0);
+    assert!(plan.stderr.contains("not committed"), "{}", plan.stderr);
+    let elsewhere = place.dir.path().to_string_lossy().into_owned();
+    let repo = place.repo().to_string_lossy().into_owned();
+    let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+    command.current_dir(&elsewhere).args(["plan", "--offline", "--repo", &repo, "--ref", "main"]);
+    assert!(command.output().unwrap().status.success());
+}
+
+#[test]
+fn operators_words() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    place.run(&["hold", "website", "--reason", "incident 4711"]).ended(0);
+    place.release("2026.03.2");
+    let refused = place.run(&["apply"]).ended(1);
+    assert!(refused.stderr.contains("held by tester: incident 4711"), "{}", refused.stderr);
+    let held = place.service("website");
+    assert_eq!((&held["held"]["who"], &held["waiting_on"]["reason"]), (&"tester".into(), &"hold".into()));
+    place.run(&["resume", "website"]).ended(0);
+    place.run(&["apply", "--service", "website"]).ended(0);
+    assert_eq!(place.service("website")["live"]["version"], "2026.03.2");
+}
+
+#[test]
+fn a_broken_and_a_missing_file() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    std::fs::write(place.repo().join("services/search.toml"), "nonsense = true\n").unwrap();
+    std::fs::remove_file(place.repo().join("services/checkout.toml")).unwrap();
+    place.commit("two mistakes");
+    let plan = place.run(&["plan", "--detailed-exitcode", "-o", "json"]).ended(1).json();
+    let change = |name: &str| {
+        let service = plan["services"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap();
+        (service["change"].clone(), service["waiting_on"]["reason"].clone())
+    };
+    assert_eq!(change("search"), ("blocked".into(), "invalid".into()));
+    assert_eq!(change("checkout"), ("none".into(), Value::Null));
+    assert!(plan["diagnostics"].to_string().contains("orphaned"));
+    place.run(&["plan"]).ended(0);
+}
+
+#[test]
+fn wrong_usage_and_names() {
+    let place = Place::new();
+    place.bare(&["plan", "--cloud", "gcp"]).ended(64);
+    place.bare(&["nonsense"]).ended(64);
+    place.bare(&["--help"]).ended(0);
+    place.bare(&["plan", "-o", "markdown"]).ended(64);
+    let typo = place.run(&["status", "websiet"]).ended(1);
+    assert!(typo.stderr.contains("did you mean `website`?"), "{}", typo.stderr);
+    let nowhere = place.run(&["plan", "--ref", "nonsense"]).ended(1);
+    assert!(nowhere.stderr.contains("nonsense"), "{}", nowhere.stderr);
+}
+
+#[test]
+fn offline_knows_the_files_only() {
+    let place = Place::new();
+    let plan = place.bare(&["plan", "--offline", "-o", "json"]).ended(0).json();
+    assert_eq!(plan["complete"], false);
+    assert_eq!(plan["services"][0]["change"], "none");
+    assert_eq!(plan["observed_at"], Value::Null);
+    place.bare(&["plan", "--offline", "--detailed-exitcode"]).ended(1);
+}
