@@ -15,6 +15,9 @@ use super::types::Reason;
 use super::view::{View, is_temporary};
 use super::{retire, settings, traffic};
 
+/// Who holds a service when `on_failure` says so.
+pub const OURSELVES: &str = "ionroller";
+
 /// So many launches must have failed, and none succeeded, before it counts: a group tries
 /// its other zones by itself.
 const FAILED_LAUNCHES: usize = 3;
@@ -48,7 +51,7 @@ fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<An
         return None;
     }
     let holder = view.live.filter(|live| live.template.is_some()).unwrap_or(candidate);
-    let hold = Hold { at: view.input.now, who: "ionroller".to_owned(), text: text.to_owned() };
+    let hold = Hold { at: view.input.now, who: OURSELVES.to_owned(), text: text.to_owned() };
     let mutation = Mutation::SetMark { on: template_carrier(holder), mark: Mark::Hold, value: hold.to_string() };
     Some(act(mutation, format!("it failed, and on_failure says hold: {text}")).into())
 }
@@ -201,7 +204,9 @@ pub fn protect(view: &View<'_>) -> Option<Answer> {
         let back = if view.weight(candidate) > 0 && view.live.is_some() { give_back(view, candidate) } else { None };
         return back.or_else(|| settings::unpin(view));
     }
-    if view.weight(candidate) == 0 || view.live.is_none() {
+    // A hold that `on_failure` has written waits for its verdict, wherever the candidate was.
+    let held_for_this = view.hold().is_some_and(|hold| hold.who == OURSELVES);
+    if !held_for_this && (view.weight(candidate) == 0 || view.live.is_none()) {
         return None;
     }
     verdict(view, candidate)

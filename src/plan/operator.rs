@@ -1,7 +1,7 @@
 //! An operator's words, as marks and as a taking back. They work without Git: only what
 //! stands in AWS is asked.
 
-use crate::observed::marks::{Hold, Mark};
+use crate::observed::marks::{Hold, Mark, Step};
 use crate::observed::state::ServerGroup;
 
 use super::action::{Action, Mutation};
@@ -10,7 +10,7 @@ use super::questions::{self, Next};
 use super::retire::{self, template_carrier};
 use super::types::Reason;
 use super::view::View;
-use super::{settings, traffic};
+use super::{failure, settings, traffic};
 
 /// What an operator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn clear_on<'a>(mut groups: impl Iterator<Item = &'a ServerGroup>, marks: &[Mark
 fn retry(view: &View<'_>) -> Option<Answer> {
     let marks = [Mark::Rejected, Mark::Retry];
     if let Some(name) = &view.wanted_name {
-        return clear_on(view.input.state.groups.get(name).into_iter(), &marks);
+        return try_again(view, view.input.state.groups.get(name), &marks);
     }
     let rejected = |group: &&ServerGroup| {
         group.template.as_ref().is_some_and(|t| t.marks.rejected.is_some() || t.marks.retry.is_some())
@@ -94,7 +94,24 @@ fn retry(view: &View<'_>) -> Option<Answer> {
         let marks = group.template_marks();
         (marks.rejected.map(|rejected| rejected.at), marks.retry.map(|retry| retry.at))
     });
-    clear_on(last.into_iter(), &marks)
+    try_again(view, last, &marks)
+}
+
+/// Machines that stayed begin anew, then the verdict goes, then the hold that came with it.
+fn try_again(view: &View<'_>, release: Option<&ServerGroup>, marks: &[Mark]) -> Option<Answer> {
+    let release = release?;
+    let rejected = release.template_marks().rejected;
+    let stale = |step: Step| rejected.as_ref().is_some_and(|rejected| step.percent > 0 || step.at < rejected.at);
+    if let Some(group) = &release.group
+        && view.weight(release) == 0
+        && group.marks.step.is_some_and(stale)
+    {
+        let value = Step { percent: 0, at: view.input.now }.to_string();
+        let mutation = Mutation::SetMark { on: retire::group_carrier(release, group), mark: Mark::Step, value };
+        return Some(act(mutation, "an operator lets it try again").into());
+    }
+    let held = view.hold().is_some_and(|hold| hold.who == failure::OURSELVES);
+    clear_on(std::iter::once(release), marks).or_else(|| held.then(|| clear(view, &[Mark::Hold])).flatten())
 }
 
 /// Traffic to live, then everything that is neither live nor warm goes.

@@ -40,6 +40,9 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
         let mutation = Mutation::ClearMark { on: template_carrier(other), mark: Mark::Stable };
         return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
     }
+    if let Some(answer) = left().find(|other| other.retired().is_some()).and_then(keep_size) {
+        return Some(answer);
+    }
     if view.live_is_wanted()
         && let Some(answer) = settings::update(view)
     {
@@ -47,6 +50,19 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     }
     let mutation = Mutation::ClearMark { on: group_carrier(live, group), mark: Mark::Retired };
     Some(act(mutation, "it is live again").into())
+}
+
+/// What was left keeps its size as long as it is warm: no autoscaler shrinks it meanwhile.
+fn keep_size(left: &ServerGroup) -> Option<Answer> {
+    let group = left.group.as_ref().filter(|group| group.min < group.desired)?;
+    let mutation = Mutation::SetCapacity {
+        release: left.name.clone(),
+        group: group.name.clone(),
+        min: group.desired,
+        max: group.max.max(group.desired),
+        desired: None,
+    };
+    Some(act(mutation, "it stays warm at the size that it had with traffic").into())
 }
 
 /// Question 7: the candidate is stable, and another group is live.
@@ -82,7 +98,8 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
         return false;
     };
     let wanted = view.live_desired();
-    let live_fails = of_live.healthy < wanted || of_live.unhealthy > 0;
+    // Machines that still boot are no failure: live may just be growing.
+    let live_fails = of_live.healthy == 0 || of_live.unhealthy > 0;
     health.healthy >= 1 && (health.healthy >= wanted || (live_fails && health.healthy >= of_live.healthy))
 }
 
