@@ -14,7 +14,7 @@ use crate::names::{GroupName, ListenerArn, Scope, ServiceName, TargetGroupArn};
 use crate::observed::assemble::{Listings, assemble, forwarded};
 use crate::observed::marks::{self, Identity, Marks};
 use crate::observed::resources::{Activity, Details, Listener, Rule, RuleAction, Tags, Targets};
-use crate::observed::state::{Observation, Place};
+use crate::observed::state::{Observation, Place, Wants};
 
 use super::{CloudError, CloudReader, ErrorKind, Owner};
 
@@ -199,17 +199,6 @@ fn unknown_targets(query: &Query, listings: &Listings) -> BTreeSet<String> {
     let defaults = listings.listeners.values().filter_map(|listener| listener.as_ref().ok()?.as_ref());
     let actions = rules.chain(defaults.map(|listener| &listener.default_action));
     actions.flat_map(forwarded).filter(|arn| !known.contains(arn)).map(ToString::to_string).collect()
-}
-
-/// What more to read of a service: of which server groups.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// The health of their targets.
-    pub health: Vec<GroupName>,
-    /// Their scaling activities.
-    pub activities: Vec<GroupName>,
-    /// Their settings.
-    pub details: Vec<GroupName>,
 }
 
 /// One call of the second stage.

@@ -229,6 +229,18 @@ impl RuleAction {
     }
 }
 
+/// What more must be read of a service, and of which server groups: these readings cost a
+/// call each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The health of their targets.
+    pub health: Vec<GroupName>,
+    /// Their scaling activities.
+    pub activities: Vec<GroupName>,
+    /// Their settings.
+    pub details: Vec<GroupName>,
+}
+
 /// Where a service's rule should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

@@ -3,28 +3,10 @@
 //! Listings cost pages; health, activities and settings cost a call per group. They are
 //! read only where a decision needs them.
 
-use crate::names::GroupName;
+use crate::observed::state::Wants;
 
 use super::settings;
 use super::view::{Input, View};
-
-/// Groups whose details a decision needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// Target health.
-    pub health: Vec<GroupName>,
-    /// Scaling activities.
-    pub activities: Vec<GroupName>,
-    /// Policies and target group attributes.
-    pub details: Vec<GroupName>,
-}
-
-impl Wants {
-    /// Whether nothing more is needed.
-    pub fn is_empty(&self) -> bool {
-        self.health.is_empty() && self.activities.is_empty() && self.details.is_empty()
-    }
-}
 
 /// What the decision about a service needs. Services at rest need nothing: a service is in a
 /// rollout when more than one group stands, or when the wanted release isn't live.

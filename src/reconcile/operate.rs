@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cloud::observe::{Query, TagCache, Wants, complete, observe};
+use crate::cloud::observe::{Query, TagCache, complete, observe};
 use crate::cloud::{Cloud, CloudError};
 use crate::desired::spec::ServiceSpec;
 use crate::execute;
 use crate::names::{Scope, ServiceName};
-use crate::observed::state::{ServiceState, Slot};
+use crate::observed::state::{ServiceState, Slot, Wants};
 use crate::plan::memory::Memory;
 use crate::plan::operator::{self, Word};
 use crate::plan::questions::Next;

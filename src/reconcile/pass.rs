@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 
-use crate::cloud::observe::{Query, TagCache, Wants, complete, observe};
+use crate::cloud::observe::{Query, TagCache, complete, observe};
 use crate::cloud::{Cloud, CloudError, ErrorKind};
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::execute;
 use crate::names::ServiceName;
 use crate::observed::marks::{Mark, Rejected};
-use crate::observed::state::{Observation, ServiceState};
+use crate::observed::state::{Observation, ServiceState, Wants};
 use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
@@ -354,10 +354,8 @@ impl Reading {
     fn wants(&self, target: &Target, memories: &BTreeMap<ServiceName, Memory>) -> BTreeMap<ServiceName, Wants> {
         let input = self.input(target, memories);
         let (empty, none) = (ServiceState::default(), BTreeMap::new());
-        let wanted = self.observed.services.keys().map(|name| {
-            let wants = wants::wants(&input.service(name, &none, &empty));
-            (name.clone(), Wants { health: wants.health, activities: wants.activities, details: wants.details })
-        });
+        let wanted =
+            self.observed.services.keys().map(|name| (name.clone(), wants::wants(&input.service(name, &none, &empty))));
         wanted.collect()
     }
 }
