@@ -54,7 +54,8 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
                 violation("absolute", format!("sizes {min}, {desired:?}, {max} do not fit"));
             }
             let now = group(state, release).and_then(|owner| owner.group.as_ref()).map_or(0, |g| g.desired);
-            if desired.is_some_and(|desired| desired < now) || *max < now {
+            // A file whose maximum is below what runs asks for less itself.
+            if desired.is_some_and(|desired| desired < now) {
                 kept(state, release, "scaled down", &mut violation);
             }
         }
@@ -158,18 +159,17 @@ fn traffic(
 /// Kept: what has traffic, or is the only one that could, is not taken away.
 fn kept(state: &ServiceState, release: &GroupName, how: &str, violation: &mut impl FnMut(&'static str, String)) {
     let Some(owner) = group(state, release) else { return };
-    let arn = owner.target_group.as_ref().map(|target_group| &target_group.arn);
-    let with_weight = state
-        .rules
-        .iter()
-        .filter(|rule| real(&rule.conditions))
-        .any(|rule| arn.and_then(|arn| shares(rule).get(arn).copied()).is_some_and(|percent| percent > 0));
-    if with_weight {
+    // Behind conditions that no client meets nobody is served.
+    let real_weight = |group: &ServerGroup| {
+        let arn = group.target_group.as_ref().map(|target_group| &target_group.arn);
+        let rules = state.rules.iter().filter(|rule| real(&rule.conditions));
+        rules.filter_map(|rule| shares(rule).get(arn?).copied()).any(|percent| percent > 0)
+    };
+    if real_weight(owner) {
         violation("kept", format!("{release} is {how} while it has traffic"));
     }
     let others = state.groups.values().filter(|other| other.name != *release);
-    let serving = others.filter(|other| other.weight.is_some_and(|weight| weight > 0));
-    let mut serving = serving.filter(|other| other.group.is_some()).peekable();
+    let mut serving = others.filter(|other| real_weight(other) && other.group.is_some()).peekable();
     if healthy(owner) > 0 && serving.peek().is_some() && serving.all(|other| healthy(other) == 0) {
         violation("kept", format!("{release} is {how} while it is the only one with healthy machines"));
     }

@@ -16,7 +16,7 @@ pub const TARGET_GROUPS_PER_ACTION: usize = 5;
 /// The weights of our rule with one group at `percent`, live at the rest, all others at 0.
 /// Without a live side the group gets everything.
 pub fn with_share(view: &View<'_>, group: &ServerGroup, percent: u32) -> Vec<Weight> {
-    let rest = view.live.filter(|live| live.name != group.name);
+    let rest = view.live.filter(|live| live.name != group.name && live.target_group.is_some());
     let mut shares: Vec<(TargetGroupArn, u32)> = view.weights().into_iter().map(|(arn, _)| (arn, 0)).collect();
     let mut give = |owner: &ServerGroup, percent: u32| {
         let Some(target_group) = &owner.target_group else { return };

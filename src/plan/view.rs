@@ -227,7 +227,7 @@ impl<'a> View<'a> {
     /// with, so all traffic comes at once.
     pub fn steps(&self) -> Vec<u32> {
         match self.spec {
-            Some(spec) if self.live.is_some() => spec.rollout.steps.clone(),
+            Some(spec) if self.live.is_some_and(|live| live.target_group.is_some()) => spec.rollout.steps.clone(),
             _ => vec![100],
         }
     }
