@@ -350,10 +350,11 @@ impl Model {
         }
     }
 
-    /// Machines of the service, booting ones included.
+    /// Machines of the service, booting ones included, leaving ones not.
     pub fn instances(&self) -> u32 {
         let groups = self.state.groups.values().filter_map(|owner| owner.group.as_ref());
-        groups.map(|group| u32::try_from(group.instances.len()).unwrap_or(u32::MAX)).sum()
+        let staying = groups.flat_map(|group| &group.instances).filter(|i| i.lifecycle != Lifecycle::Leaving);
+        u32::try_from(staying.count()).unwrap_or(u32::MAX)
     }
 
     /// The version of a release.

@@ -188,7 +188,7 @@ fn a_release_from_plan_to_rollback() {
           then        0:00  2 instances of 2026.03.2, as many as live has      4 running
                       3:10  100 %, bake 5 min
                       8:10  settled, 2026.03.1 kept warm
-                   1:08:11  2026.03.1 retired
+                   1:08:11  2026.03.1 retired                                  2 running
           revert   instant (one call), until 1:08:11
 
         1 release, 2 unchanged.
