@@ -47,7 +47,7 @@ pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
 /// With `on_failure = "hold"` the service is held before the verdict: a crash between the
 /// two then leaves more standing, not less.
 fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<Answer> {
-    if view.spec?.rollout.on_failure != OnFailure::Hold || view.hold().is_some() {
+    if view.rollout().on_failure != OnFailure::Hold || view.hold().is_some() {
         return None;
     }
     let holder = view.live.filter(|live| live.template.is_some()).unwrap_or(candidate);
@@ -58,7 +58,7 @@ fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<An
 
 /// Why the candidate has failed, as one word and a sentence.
 fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<(&'static str, String)> {
-    let rollout = &view.spec?.rollout;
+    let rollout = view.rollout();
     let step = group.marks.step?;
     let health = view.health(candidate)?;
     let (now, need, memory) = (view.input.now, view.need(), view.input.memory);
@@ -196,18 +196,15 @@ fn give_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
     Some(act(Mutation::DeleteRule { rule: rule.arn.clone() }, "it failed before it had any traffic").into())
 }
 
-/// Under question 6 a candidate that fails still goes back, and live is un-pinned then; its
-/// machines stay.
+/// What goes on whatever keeps a candidate from its next step: one that fails goes back.
+/// Its machines stay.
 pub fn protect(view: &View<'_>) -> Option<Answer> {
     let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
-    if view.rejected(candidate).is_some() {
-        let back = if view.weight(candidate) > 0 && view.live.is_some() { give_back(view, candidate) } else { None };
-        return back.or_else(|| settings::unpin(view));
+    let has_users = view.weight(candidate) > 0 && view.live.is_some();
+    if view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some() {
+        return if has_users { give_back(view, candidate) } else { None };
     }
     // A hold that `on_failure` has written waits for its verdict, wherever the candidate was.
     let held_for_this = view.hold().is_some_and(|hold| hold.who == OURSELVES);
-    if !held_for_this && (view.weight(candidate) == 0 || view.live.is_none()) {
-        return None;
-    }
-    verdict(view, candidate)
+    if has_users || held_for_this { verdict(view, candidate) } else { None }
 }

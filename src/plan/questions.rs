@@ -59,9 +59,11 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
         .or_else(|| failure::withdraw(view))
         .or_else(|| rollout::create(view))
         .or_else(|| rollout::advance(view));
-    if let Some(Answer::Act(_)) = candidate {
-        return candidate;
-    }
+    let candidate = match candidate {
+        Some(Answer::Act(_)) => return candidate.map(|answer| fenced(view, answer)),
+        // One that fails goes back, whatever keeps it from going on.
+        waits => failure::protect(view).filter(|answer| matches!(answer, Answer::Act(_))).or(waits),
+    };
     // 16, 17: clearing up does not wait for a candidate that waits.
     let clearing = retire::next(view);
     let rest = match clearing {
@@ -70,9 +72,34 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
         waits => settings::update(view).filter(|answer| waits.is_none() || matches!(answer, Answer::Act(_))).or(waits),
     };
     match (candidate, rest) {
-        (Some(waits), Some(Answer::Act(action))) => actions_first(Answer::Act(action), None).or(Some(waits)),
-        (Some(waits), _) => Some(waits),
+        (Some(Answer::Wait(_)), Some(Answer::Act(action))) => Some(Answer::Act(action)),
+        (Some(candidate), _) => Some(candidate),
         (None, rest) => rest,
+    }
+    .map(|answer| fenced(view, answer))
+}
+
+/// Whatever a newer commit asks begins with its fence. A verdict, and a call that brings
+/// traffic back to a release that had it, do not wait for that.
+fn fenced(view: &View<'_>, answer: Answer) -> Answer {
+    match answer {
+        Answer::Act(action) if !goes_before_the_fence(view, &action.mutation) => {
+            fence_first(view, || Answer::Act(action))
+        }
+        answer => answer,
+    }
+}
+
+fn goes_before_the_fence(view: &View<'_>, mutation: &Mutation) -> bool {
+    match mutation {
+        Mutation::SetMark { mark, .. } => matches!(mark, Mark::Fence | Mark::Rejected | Mark::Retry | Mark::Hold),
+        Mutation::SetWeights { weights, .. } | Mutation::SetRule { weights, .. } => weights.iter().any(|weight| {
+            let owner = view.input.state.owner_of(&weight.target_group);
+            owner.is_some_and(|owner| {
+                weight.percent > view.weight(owner) && (view.is_live(owner) || owner.stable().is_some())
+            })
+        }),
+        _ => false,
     }
 }
 
@@ -114,7 +141,8 @@ fn live_without_group(view: &View<'_>) -> Option<Answer> {
 }
 
 /// Question 4: a stable group lost its traffic to a release that settled, and the mark
-/// that says so is missing.
+/// that says so is missing. Where the commit wants it back already, the way back needs the
+/// mark, too: it is known by it when it is cut off.
 fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
     let left = view.input.state.groups.values().find(|group| {
         group.group.is_some()
@@ -122,7 +150,6 @@ fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
             && group.retired().is_none()
             && view.weight(group) == 0
             && !view.is_live(group)
-            && !view.is_candidate(group)
     })?;
     Some(retire::mark_retired(view, left, "a newer release has settled").into())
 }
@@ -136,7 +163,15 @@ fn stray_weight(view: &View<'_>) -> Option<Answer> {
     };
     // A release that never had another beside it keeps its traffic until there is one.
     view.live?;
-    Some(traffic::to_live(view, stray, &because))
+    // The one call of an instant way back takes its weight as well.
+    if rollback::at_once(view) && stopped(view).is_none() {
+        return rollback::go(view);
+    }
+    match traffic::to_live(view, stray, &because) {
+        // A revert brings traffic back before anything else.
+        Answer::Act(action) if !view.live_is_wanted() => Some(fence_first(view, || Answer::Act(action))),
+        answer => Some(answer),
+    }
 }
 
 /// Why nothing that Git asks is done.
@@ -257,7 +292,9 @@ pub fn fence_first(view: &View<'_>, otherwise: impl FnOnce() -> Answer) -> Answe
 
 /// The fence on one group, where it isn't this commit's yet.
 pub fn fence_on(view: &View<'_>, holder: &ServerGroup) -> Option<Answer> {
-    let commit = view.input.commit?;
+    // The file as of the fence counts where the present one says nothing, so a commit
+    // without one writes none.
+    let commit = view.input.commit.filter(|_| view.wanted.is_some())?;
     let group = holder.group.as_ref()?;
     if group.marks.fence.as_deref() == Some(commit.as_str()) {
         return None;

@@ -27,20 +27,19 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     {
         return Some(fence);
     }
-    let left = || {
-        view.input.state.groups.values().filter(|other| {
-            !view.is_live(other) && other.group.is_some() && other.retired().is_none_or(|at| at >= retired)
-        })
-    };
-    let was_live = |other: &&ServerGroup| other.stable().is_some();
-    if let Some(other) = left().filter(was_live).find(|other| other.retired().is_none()) {
+    let others = || view.input.state.groups.values().filter(|other| !view.is_live(other) && other.group.is_some());
+    if let Some(other) = others().find(|other| other.stable().is_some() && other.retired().is_none()) {
         return Some(mark_retired(view, other, "traffic went back from it").into());
     }
-    if let Some(other) = left().find(was_live) {
+    // Releases between the two were left before, and nobody rolled back from them.
+    let left = others()
+        .filter(|other| other.retired().is_some_and(|at| at >= retired))
+        .max_by_key(|other| (other.retired(), other.group.as_ref().map(|group| group.created)));
+    if let Some(other) = left.filter(|other| other.stable().is_some()) {
         let mutation = Mutation::ClearMark { on: template_carrier(other), mark: Mark::Stable };
         return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
     }
-    if let Some(answer) = left().find(|other| other.retired().is_some()).and_then(keep_size) {
+    if let Some(answer) = left.and_then(keep_size) {
         return Some(answer);
     }
     if view.live_is_wanted()
@@ -63,6 +62,12 @@ fn keep_size(left: &ServerGroup) -> Option<Answer> {
         desired: None,
     };
     Some(act(mutation, "it stays warm at the size that it had with traffic").into())
+}
+
+/// Whether the way back is due and takes one weight call.
+pub fn at_once(view: &View<'_>) -> bool {
+    let candidate = view.candidate.filter(|candidate| view.wanted.is_some() && candidate.stable().is_some());
+    candidate.is_some_and(|candidate| instant(view, candidate))
 }
 
 /// Question 7: the candidate is stable, and another group is live.

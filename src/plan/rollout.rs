@@ -213,7 +213,9 @@ pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, be
     };
     let mut tags = resources::user_tags(spec);
     let mut identity = owner.identity.clone();
-    identity.commit = view.input.commit.map_or(identity.commit, ToString::to_string);
+    // A commit that may not act repairs what it must and leaves no trace of itself.
+    let commit = view.input.commit.filter(|_| view.wanted.is_some());
+    identity.commit = commit.map_or(identity.commit, ToString::to_string);
     tags.extend(identity.tags());
     let mut mark = |mark: Mark, value: String| tags.insert(mark.key().to_owned(), value);
     mark(Mark::Step, Step { percent: 0, at: view.input.now }.to_string());
@@ -221,7 +223,7 @@ pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, be
         mark(Mark::Listener, lb.listener.to_string());
     }
     // The fence stands on live; with no live group this one carries it.
-    if let Some(commit) = view.input.commit.filter(|_| view.live_group().is_none()) {
+    if let Some(commit) = commit.filter(|_| view.live_group().is_none()) {
         mark(Mark::Fence, commit.to_string());
     }
     if owner.stable().is_some() && !view.is_live(owner) {
@@ -374,7 +376,7 @@ fn half_within(healthy_for: Span) -> Span {
 
 /// When the candidate's health is given up on.
 fn deadline(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Timestamp> {
-    let deadline = view.spec?.rollout.healthy_deadline;
+    let deadline = view.rollout().healthy_deadline;
     let step = group.marks.step?;
     if candidate.stable().is_some() {
         return None;

@@ -21,6 +21,10 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
     let change = classify(&view, ahead.wait.as_ref());
     let phase = phase(&view, change, &ahead.actions, ahead.wait.as_ref());
     let (rollback, rollback_until) = way_back(&view, change, ahead.retired_at);
+    let said = match input.file {
+        File::Valid(spec) => Some(spec),
+        File::Broken | File::Missing => None,
+    };
     let rejected = view.candidate.and_then(|group| Some((group.identity.digest.clone(), view.rejected(group)?)));
     let settled = is_settled(&view, change, &ahead.actions);
     ServicePlan {
@@ -28,9 +32,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         change,
         phase,
         from: view.live.map(|live| view.release(live)),
-        to: view
-            .wanted
-            .map(|spec| super::types::Release { version: spec.version.clone(), digest: spec.digest.clone() }),
+        to: said.map(|spec| super::types::Release { version: spec.version.clone(), digest: spec.digest.clone() }),
         because: because(&view, change, ahead.wait.as_ref()),
         rollback,
         rollback_until,

@@ -101,13 +101,32 @@ fn capacity(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec, because
 /// Live's sizes as in the file, when no candidate is coming up beside it any more.
 pub fn unpin(view: &View<'_>) -> Option<Answer> {
     let live = view.live?;
-    let (group, spec) = (live.group.as_ref()?, view.spec?);
+    let group = live.group.as_ref()?;
     let coming = view.candidate.filter(|candidate| view.rejected(candidate).is_none());
     let coming = coming.is_some_and(|candidate| candidate.group.is_some() && view.retry_pending(candidate).is_none());
-    if coming || !capacity_differs(group, spec) {
+    // What a commit asks that may not act is not asked.
+    let spec = view.wanted.or(view.input.fallback).filter(|_| !coming)?;
+    if view.hold().is_some() || spec.paused.is_some() {
+        return release(live, group, spec);
+    }
+    let because = "no other release is coming up beside it";
+    capacity_differs(group, spec).then(|| capacity(live, group, spec, because))
+}
+
+/// A service that is held gets no new sizes; a minimum that a rollout has raised is taken
+/// back all the same.
+fn release(live: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option<Answer> {
+    if group.min != group.desired || group.min <= spec.capacity.min {
         return None;
     }
-    Some(capacity(live, group, spec, "no other release is coming up beside it"))
+    let mutation = Mutation::SetCapacity {
+        release: live.name.clone(),
+        group: group.name.clone(),
+        min: spec.capacity.min,
+        max: group.max,
+        desired: None,
+    };
+    Some(act(mutation, "no other release is coming up beside it").into())
 }
 
 /// The settings that a candidate needs before it gets traffic: policies, and its target

@@ -1,7 +1,7 @@
 //! One service's desired and observed state side by side, with the role of each server
 //! group. Computed once for a decision; everything that decides reads from here.
 
-use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use crate::observed::marks::{Hold, Identity, Rejected, Retry};
 use crate::observed::resources::{Conditions, Rule};
@@ -57,9 +57,9 @@ pub struct View<'a> {
     /// The file that capacity, protection and retirement go by: the commit's, else that
     /// of the `fence` commit.
     pub spec: Option<&'a ServiceSpec>,
-    /// The release that the commit wants.
+    /// The release that the commit wants; none where it may not act.
     pub wanted: Option<&'a ServiceSpec>,
-    /// The name of the wanted release.
+    /// The name of the wanted release, else of the one that was coming up.
     pub wanted_name: Option<GroupName>,
     /// Serves.
     pub live: Option<&'a ServerGroup>,
@@ -74,20 +74,24 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Works the roles out.
     pub fn new(input: &'a Input<'a>) -> Self {
-        let wanted = match input.file {
+        let said = match input.file {
             File::Valid(spec) => Some(spec),
             File::Broken | File::Missing => None,
         };
-        let spec = wanted.or(input.fallback);
-        // A broken file takes no step, but what it was about to do is not undone either.
-        let aim = match input.file {
-            File::Broken => input.fallback,
-            File::Valid(_) | File::Missing => wanted,
-        };
+        // What a commit says that may not act is not wanted.
+        let wanted = said.filter(|_| input.fence.is_none());
+        let spec = wanted.or(input.fallback).or(said);
+        // Neither a broken file nor a commit that may not act takes a step, but what was
+        // under way is not undone either.
+        let undecided = input.file == File::Broken || input.fence.is_some();
+        let aim = if undecided { input.fallback } else { wanted };
         let wanted_name = aim.map(|spec| GroupName::of(input.scope, input.service, &spec.digest));
         let mut view =
             Self { input, spec, wanted, wanted_name, live: None, candidate: None, warm: None, leftovers: Vec::new() };
         view.live = view.find_live();
+        if undecided && aim.is_none() {
+            view.wanted_name = view.under_way();
+        }
         view.candidate = view
             .wanted_name
             .as_ref()
@@ -121,6 +125,14 @@ impl<'a> View<'a> {
         standing()
             .filter(|group| self.weight(group) > 0 && Some(&group.name) != self.wanted_name.as_ref())
             .max_by_key(|group| (self.weight(group), group.name.clone()))
+    }
+
+    /// The release that was coming up, where nothing says what is wanted.
+    fn under_way(&self) -> Option<GroupName> {
+        let groups = self.input.state.groups.values().filter(|group| !self.is_live(group));
+        let unsettled = groups.filter(|group| group.stable().is_none() && group.retired().is_none());
+        let newest = unsettled.max_by_key(|group| (self.weight(group), group.group.as_ref().map(|g| g.created)))?;
+        newest.group.is_some().then(|| newest.name.clone())
     }
 
     fn find_warm(&self) -> Option<&'a ServerGroup> {
@@ -221,6 +233,12 @@ impl<'a> View<'a> {
     /// The largest size that a candidate may grow to until it settles.
     pub fn candidate_max(&self) -> u32 {
         self.spec.map_or(0, |spec| spec.capacity.max).max(self.need())
+    }
+
+    /// How a release takes over and when it has failed, by the file that counts, else by
+    /// the defaults.
+    pub fn rollout(&self) -> Rollout {
+        self.spec.map(|spec| spec.rollout.clone()).unwrap_or_default()
     }
 
     /// The steps of this rollout. With no side to go back to there is nothing to compare

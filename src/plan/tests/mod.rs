@@ -4,6 +4,10 @@
 mod story;
 mod verdicts;
 
+mod fence;
+mod files;
 mod interrupted;
+mod preempt;
 mod questions;
 mod release;
+mod rollback;

@@ -96,6 +96,8 @@ fn question_04_a_settle_that_was_cut_off() {
 fn question_05_weight_on_a_group_that_is_neither_live_nor_candidate() {
     let mut story = half_way();
     story.commit(file("1.2"));
+    assert_eq!(acts(&story), Kind::SetMark, "the fence of the newer commit");
+    story.step();
     assert_eq!(acts(&story), Kind::SetWeights);
     story.step();
     assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0));

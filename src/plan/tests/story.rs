@@ -262,6 +262,27 @@ impl Story {
         })
     }
 
+    /// Runs to the end and looks again and again: nothing is left to do, and the plan says so.
+    pub fn converged(&mut self) -> &mut Self {
+        self.run();
+        for _ in 0..20 {
+            self.later(Span::from_secs(5));
+            assert!(self.plan().actions.is_empty(), "{:?}\n{}", self.plan().actions, self.log);
+        }
+        self
+    }
+
+    /// The program dies, and with it all that it remembers.
+    pub fn dies(&mut self) -> &mut Self {
+        self.memory = Memory::empty();
+        self
+    }
+
+    /// The commit that is acted for.
+    pub fn commit_id(&self) -> String {
+        self.commit.to_string()
+    }
+
     /// Runs until a group of this version has this percentage of the traffic.
     pub fn until_weight(&mut self, version: &str, percent: u32) -> &mut Self {
         let version = version.to_owned();
