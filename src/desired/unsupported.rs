@@ -12,13 +12,6 @@ use super::walk::Problem;
 pub(super) fn service(service: &Table) -> Vec<Problem> {
     let mut problems = Vec::new();
     let Some((balancer, place)) = service.table("load_balancer") else {
-        if service.get("load_balancer").is_none() {
-            problems.push(problem(
-                Place::FILE,
-                "a service without [load_balancer]",
-                "add [load_balancer] with a listener and a rule",
-            ));
-        }
         return problems;
     };
     let listener = balancer.get("listener").map(|entry| &entry.node);

@@ -110,6 +110,9 @@ fn real(conditions: &Conditions) -> bool {
 /// Machines that get requests and answer them.
 fn healthy(owner: &ServerGroup) -> usize {
     let Some(members) = &owner.group else { return 0 };
+    if owner.target_group.is_none() {
+        return usize::try_from(members.inline_healthy()).unwrap_or(usize::MAX);
+    }
     let serving = members.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService && i.healthy);
     match &owner.targets {
         Some(targets) => serving.filter(|i| targets.get(&i.id) == Some(&TargetHealth::Healthy)).count(),
@@ -169,6 +172,13 @@ fn kept(state: &ServiceState, release: &GroupName, how: &str, violation: &mut im
         violation("kept", format!("{release} is {how} while it has traffic"));
     }
     let others = state.groups.values().filter(|other| other.name != *release);
+    // Of workers the one that settled last works, unless it was left since.
+    let works = |owner: &ServerGroup| {
+        owner.target_group.is_none() && owner.group.is_some() && owner.retired().is_none() && owner.stable().is_some()
+    };
+    if works(owner) && !others.clone().any(|other| works(other) && healthy(other) > 0) {
+        violation("kept", format!("{release} is {how} while it does the work"));
+    }
     let mut serving = others.filter(|other| real_weight(other) && other.group.is_some()).peekable();
     if healthy(owner) > 0 && serving.peek().is_some() && serving.all(|other| healthy(other) == 0) {
         violation("kept", format!("{release} is {how} while it is the only one with healthy machines"));

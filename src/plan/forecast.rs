@@ -254,10 +254,28 @@ impl<'a> Run<'a> {
                     None => "settled".to_owned(),
                 })
             }
+            Mutation::SetMark { mark: Mark::Step, on: Carrier::Group { release, .. }, .. } if view.is_worker() => {
+                let candidate = view.candidate.filter(|candidate| view.serves(candidate))?;
+                let bake = view.spec.map(|spec| spec.rollout.bake).filter(|bake| *bake > Span::ZERO);
+                let beside = view.live.map(|live| format!(" beside {}", live.identity.version)).unwrap_or_default();
+                let bake = bake.map(|bake| format!(", bake {bake}")).unwrap_or_default();
+                (candidate.name == *release).then(|| format!("{} works{beside}{bake}", version(release)))
+            }
+            Mutation::SetCapacity { release, desired: Some(0), .. }
+                if view.is_worker()
+                    && view.warm.is_some_and(|warm| warm.name == *release)
+                    && super::retire::warm_until(&view).is_some_and(|due| self.now < due) =>
+            {
+                Some(format!("{} has no machines any more", version(release)))
+            }
             Mutation::SetCapacity { release, desired: Some(0), .. } => {
                 if Some(release) == before.warm.as_ref() {
                     self.retired_at = self.retired_at.or(Some(self.now));
                 }
+                Some(format!("{} retired", version(release)))
+            }
+            Mutation::DeleteGroup { release, .. } if view.is_worker() => {
+                self.retired_at = self.retired_at.or(Some(self.now));
                 Some(format!("{} retired", version(release)))
             }
             _ => None,

@@ -128,7 +128,7 @@ fn take_back(view: &View<'_>) -> Option<Answer> {
         return Some(traffic::to_live(view, group, "an operator takes it back"));
     }
     // Without a live side, what people use keeps running.
-    let going = || beside().filter(|group| view.weight(group) == 0);
+    let going = || beside().filter(|group| view.weight(group) == 0 && (view.live.is_some() || !view.serves(group)));
     let retired = going().find_map(|group| retire::retire(view, group, "an operator takes it back"));
     retired.or_else(|| settings::unpin(view))
 }

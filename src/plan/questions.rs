@@ -142,7 +142,7 @@ fn live_without_group(view: &View<'_>) -> Option<Answer> {
 
 /// Question 4: a stable group lost its traffic to a release that settled, and the mark
 /// that says so is missing. Where the commit wants it back already, the way back needs the
-/// mark, too: it is known by it when it is cut off.
+/// mark, too: it is known by it when it is cut off. A worker's way back begins without it.
 fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
     let left = view.input.state.groups.values().find(|group| {
         group.group.is_some()
@@ -150,6 +150,7 @@ fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
             && group.retired().is_none()
             && view.weight(group) == 0
             && !view.is_live(group)
+            && !(view.is_worker() && view.is_candidate(group))
     })?;
     Some(retire::mark_retired(view, left, "a newer release has settled").into())
 }

@@ -69,7 +69,8 @@ pub fn next(view: &View<'_>) -> Option<Answer> {
 fn expired(view: &View<'_>) -> Option<Answer> {
     let warm = view.warm?;
     let due = warm_until(view)?;
-    if view.input.now < due {
+    let early = view.input.now < due;
+    if early && !works_on(warm) {
         return None;
     }
     let live = view.live?;
@@ -85,7 +86,15 @@ fn expired(view: &View<'_>) -> Option<Answer> {
         );
         return Some(wait(Reason::Warm, detail).since(due).into());
     }
+    if early {
+        return empty(view, warm, "its work is done by another; it stays without machines while it is warm");
+    }
     retire(view, warm, "it was kept warm long enough")
+}
+
+/// Whether a worker's group, being warm, still has machines that would take work.
+fn works_on(warm: &ServerGroup) -> bool {
+    warm.target_group.is_none() && warm.group.as_ref().is_some_and(|group| group.min > 0 || group.desired > 0)
 }
 
 /// Takes a release's machines away, in this order: out of the rule, to zero, the group, the
@@ -206,5 +215,6 @@ fn records(view: &View<'_>) -> Option<Answer> {
 /// Whether nothing of the service still has to go; a warm group may stay.
 pub fn is_tidy(view: &View<'_>) -> bool {
     let withdrawn = view.candidate.is_none_or(|candidate| !view.leaves_something(candidate));
-    view.leftovers.is_empty() && (withdrawn || rollout::started(view))
+    let warm_rests = view.warm.is_none_or(|warm| !works_on(warm));
+    view.leftovers.is_empty() && warm_rests && (withdrawn || rollout::started(view))
 }

@@ -19,6 +19,10 @@ use super::{resources, rollout, settings, traffic};
 /// sizes and settings, take `retired` off.
 pub fn finish(view: &View<'_>) -> Option<Answer> {
     let live = view.live?;
+    if let Some(left) = left_by_worker(view) {
+        let mutation = Mutation::ClearMark { on: template_carrier(left), mark: Mark::Stable };
+        return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
+    }
     let group = live.group.as_ref()?;
     let retired = group.marks.retired.filter(|_| view.weight(live) > 0)?;
     if view.live_is_wanted()
@@ -51,6 +55,12 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     Some(act(mutation, "it is live again").into())
 }
 
+/// The release that a worker's rollback has left: it settled after the one that is live.
+pub fn left_by_worker<'a>(view: &View<'a>) -> Option<&'a ServerGroup> {
+    let live = view.live.filter(|live| live.target_group.is_none())?;
+    view.warm.filter(|warm| warm.target_group.is_none() && warm.stable() > live.stable())
+}
+
 /// What was left keeps its size as long as it is warm: no autoscaler shrinks it meanwhile.
 fn keep_size(left: &ServerGroup) -> Option<Answer> {
     let group = left.group.as_ref().filter(|group| group.min < group.desired)?;
@@ -72,9 +82,9 @@ pub fn at_once(view: &View<'_>) -> bool {
 
 /// Question 7: the candidate is stable, and another group is live.
 pub fn go(view: &View<'_>) -> Option<Answer> {
-    let spec = view.wanted?;
+    view.wanted?;
     let candidate = view.candidate.filter(|candidate| candidate.stable().is_some())?;
-    view.live?;
+    let live = view.live?;
     if instant(view, candidate) {
         return Some(shift(view, candidate));
     }
@@ -89,8 +99,9 @@ pub fn go(view: &View<'_>) -> Option<Answer> {
     let answer = raise(view, candidate, group)
         .or_else(|| settings::candidate(view, candidate))
         .or_else(|| rollout::not_ready(view, candidate, group))
-        .unwrap_or_else(|| fence_first(view, || shift(view, candidate)));
-    let _ = spec;
+        .unwrap_or_else(|| {
+            fence_first(view, || if view.is_worker() { swap(view, live, candidate) } else { shift(view, candidate) })
+        });
     Some(answer)
 }
 
@@ -112,7 +123,7 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
 pub fn class(view: &View<'_>, to: &ServerGroup) -> RollbackClass {
     match &to.group {
         None => RollbackClass::Full,
-        Some(group) if group.desired == 0 => RollbackClass::Full,
+        Some(group) if group.desired == 0 && to.target_group.is_some() => RollbackClass::Full,
         Some(_) if view.input.state.incomplete.is_none() && (instant(view, to) || assumed_instant(view, to)) => {
             RollbackClass::Instant
         }
@@ -140,6 +151,19 @@ fn raise(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option
         desired: Some(need.max(group.desired)),
     };
     Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
+}
+
+/// A worker has no weights: the marks say who is live. Both are stable and neither retired
+/// for a moment, and then the one that settled later is still live.
+fn swap(view: &View<'_>, live: &ServerGroup, candidate: &ServerGroup) -> Answer {
+    let because = format!("{} was stable, and the commit wants it again", candidate.identity.version);
+    match candidate.group.as_ref().filter(|group| group.marks.retired.is_some()) {
+        Some(group) => {
+            let mutation = Mutation::ClearMark { on: group_carrier(candidate, group), mark: Mark::Retired };
+            act(mutation, because).into()
+        }
+        None => mark_retired(view, live, &because).into(),
+    }
 }
 
 /// All traffic in one call, with the conditions of the file where they differ.

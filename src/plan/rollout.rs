@@ -52,8 +52,13 @@ pub fn started(view: &View<'_>) -> bool {
 
 /// What forbids this rollout before anything is created.
 fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
-    let lb = spec.load_balancer.as_ref()?;
     let blocked = |detail: String| Some(Answer::from(wait(Reason::Preflight, detail)));
+    let Some(lb) = &spec.load_balancer else {
+        // Its traffic would end with its last release, and nothing could take it back.
+        let has_traffic = !view.input.state.rules.is_empty();
+        let detail = "the service runs behind a load balancer, and its file has none any more: use a second service";
+        return has_traffic.then(|| blocked(detail.to_owned())).flatten();
+    };
     if let Some(rule) =
         view.input.state.rules.iter().find(|rule| rule.listener.load_balancer() != lb.listener.load_balancer())
     {
@@ -226,7 +231,8 @@ pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, be
     if let Some(commit) = commit.filter(|_| view.live_group().is_none()) {
         mark(Mark::Fence, commit.to_string());
     }
-    if owner.stable().is_some() && !view.is_live(owner) {
+    let worker_alone = spec.load_balancer.is_none() && view.live.is_none();
+    if owner.stable().is_some() && !view.is_live(owner) && !worker_alone {
         mark(Mark::Retired, view.input.now.ceil_secs().to_string());
     }
     let group = GroupSpec {
@@ -288,9 +294,12 @@ fn used_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> O
     Some(act(mutation, "it is wanted again").into())
 }
 
-/// Question 12: what the weight says against the step mark.
+/// Question 12: what the weight says against the step mark. A worker has no weight.
 fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
     let weight = view.weight(candidate);
+    if view.is_worker() && group.marks.step.is_some() {
+        return None;
+    }
     let Some(step) = group.marks.step else {
         return Some(if weight > 0 && view.live.is_some() {
             traffic::to_live(view, candidate, "its step mark is missing")
@@ -409,9 +418,18 @@ fn baking(view: &View<'_>, group: &GroupState) -> Option<Answer> {
 fn next_step(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Answer {
     let at = group.marks.step.map_or(0, |step| step.percent);
     match view.step_after(at) {
+        Some(percent) if view.is_worker() => fence_first(view, || begin_work(view, candidate, group, percent)),
         Some(percent) => fence_first(view, || shift(view, candidate, percent)),
         None => settle(view, candidate),
     }
+}
+
+/// A worker takes its work by itself, beside live: from now on it is watched.
+fn begin_work(view: &View<'_>, candidate: &ServerGroup, group: &GroupState, percent: u32) -> Answer {
+    let value = Step { percent, at: view.input.now }.to_string();
+    let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
+    let healthy = view.health(candidate).unwrap_or_default().healthy;
+    act(mutation, format!("{healthy} machines are healthy, so its bake begins")).into()
 }
 
 fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {

@@ -151,7 +151,8 @@ fn start(view: &View<'_>) -> Start {
     let failed = view
         .candidate
         .is_some_and(|candidate| view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some());
-    let rollback = view.live.is_some() && view.candidate.is_some_and(|candidate| candidate.stable().is_some());
+    // What was stable and is wanted again passes every gate, also when nothing runs any more.
+    let rollback = view.candidate.is_some_and(|candidate| candidate.stable().is_some());
     if view.live_is_wanted() || failed || rollback || view.input.state.incomplete.is_some() {
         Start::Nothing
     } else if rollout::started(view) {

@@ -74,7 +74,7 @@ fn classify(view: &View<'_>, wait: Option<&Wait>) -> Change {
 }
 
 fn rollback_unfinished(view: &View<'_>) -> bool {
-    view.live.is_some_and(|live| live.retired().is_some())
+    view.live.is_some_and(|live| live.retired().is_some()) || rollback::left_by_worker(view).is_some()
 }
 
 /// How far it is. Inferred, never stored.
@@ -143,6 +143,7 @@ fn way_back(
     if view.live.is_some() && !view.live_is_wanted() {
         let live = view.live.filter(|live| live.stable().is_some());
         return match live {
+            Some(live) if live.group.is_some() && live.target_group.is_none() => (Some(RollbackClass::ScaleUp), None),
             Some(live) if live.group.is_some() => (Some(RollbackClass::Instant), retired_at),
             Some(_) => (Some(RollbackClass::Full), None),
             None => (None, None),

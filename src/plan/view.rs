@@ -121,9 +121,9 @@ impl<'a> View<'a> {
         if stable().next().is_some() {
             return None;
         }
-        // Nothing ever settled: who has real traffic and isn't wanted stands in.
+        // Nothing ever settled: who has real work and isn't wanted stands in.
         standing()
-            .filter(|group| self.weight(group) > 0 && Some(&group.name) != self.wanted_name.as_ref())
+            .filter(|group| self.serves(group) && Some(&group.name) != self.wanted_name.as_ref())
             .max_by_key(|group| (self.weight(group), group.name.clone()))
     }
 
@@ -190,6 +190,12 @@ impl<'a> View<'a> {
         real.map(|rule| percent_of(rule, &target_group.arn).unwrap_or(0)).max().unwrap_or(0)
     }
 
+    /// Whether it has real work: traffic, or a worker's bake.
+    pub fn serves(&self, group: &ServerGroup) -> bool {
+        let works = group.target_group.is_none() && group.step().is_some_and(|step| step.percent > 0);
+        self.weight(group) > 0 || works
+    }
+
     /// The rule that stands where the file wants it, else any rule of ours.
     pub fn rule(&self) -> Option<&'a Rule> {
         let state = self.input.state;
@@ -205,17 +211,18 @@ impl<'a> View<'a> {
         self.spec?.load_balancer.as_ref()
     }
 
-    /// Whether traffic comes through a load balancer, by the file or by what stands.
-    pub fn behind_load_balancer(&self) -> bool {
+    /// Whether no traffic comes through a load balancer, by the file or by what stands.
+    pub fn is_worker(&self) -> bool {
         match self.spec {
-            Some(spec) => spec.load_balancer.is_some(),
-            None => self.input.state.groups.values().any(|group| group.target_group.is_some()),
+            Some(spec) => spec.load_balancer.is_none(),
+            None => self.input.state.groups.values().all(|group| group.target_group.is_none()),
         }
     }
 
-    /// Machines of a group that are well and failing; none when that was not read.
+    /// Machines of a group that are well and failing; none when that was not read. A group
+    /// without a target group is a worker's: its own word counts.
     pub fn health(&self, group: &ServerGroup) -> Option<Health> {
-        group.health(self.behind_load_balancer())
+        group.health(group.target_group.is_some())
     }
 
     /// How many machines a candidate needs: the file's minimum, and as many as live has now.

@@ -15,7 +15,7 @@ pub fn wants(input: &Input<'_>) -> Wants {
     let standing = || input.state.groups.values().filter(|group| group.group.is_some());
     let rollout = standing().count() > 1 || (view.wanted_name.is_some() && !view.live_is_wanted());
     let mut wants = Wants::default();
-    if rollout && view.behind_load_balancer() {
+    if rollout {
         let checked = standing().filter(|group| group.target_group.is_some());
         wants.health = checked.map(|group| group.name.clone()).collect();
     }

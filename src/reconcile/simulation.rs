@@ -35,8 +35,40 @@ enum Said {
     Nothing,
 }
 
+/// How traffic comes to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Rule,
+    Worker,
+}
+
+impl Way {
+    fn of(seed: u64) -> Self {
+        if seed % 4 == 3 { Self::Worker } else { Self::Rule }
+    }
+
+    fn table(self) -> String {
+        match self {
+            Self::Rule => format!(
+                "[load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\n\
+                 rule = {{ priority = 10, hosts = [\"web.example.com\"] }}\n"
+            ),
+            Self::Worker => String::new(),
+        }
+    }
+
+    /// Target groups and rules of a service at rest.
+    fn standing(self) -> (usize, usize) {
+        match self {
+            Self::Rule => (1, 1),
+            Self::Worker => (0, 0),
+        }
+    }
+}
+
 struct Run {
     seed: u64,
+    way: Way,
     random: fastrand::Rng,
     sim: SimCloud,
     cloud: Arc<FaultyCloud<SimCloud>>,
@@ -49,26 +81,26 @@ struct Run {
     log: Arc<Mutex<String>>,
 }
 
-fn text(said: &Said) -> String {
+fn text(way: Way, said: &Said) -> String {
     match said {
         Said::Nothing | Said::Broken => "version = \n".to_owned(),
         Said::File { version, min, max, steps } => format!(
             "version = \"{version}.0\"\n[machine]\nami = \"ami-0123456789abcdef0\"\ninstance_type = \"t3.small\"\n\
-             [network]\nsubnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n[capacity]\nmin = {min}\nmax = {max}\n\
-             [load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\nrule = {{ priority = 10, hosts = [\"web.example.com\"] }}\n\
-             [rollout]\nsteps = {steps}\nbake = \"2m\"\nhealthy_deadline = \"5m\"\n[retention]\nwarm = \"20m\"\nrecords = 2\n"
+             [network]\nsubnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n[capacity]\nmin = {min}\nmax = {max}\n{}\
+             [rollout]\nsteps = {steps}\nbake = \"2m\"\nhealthy_deadline = \"5m\"\n[retention]\nwarm = \"20m\"\nrecords = 2\n",
+            way.table()
         ),
     }
 }
 
-fn target(commit: u64, said: &Said) -> Target {
+fn target(way: Way, commit: u64, said: &Said) -> Target {
     let mut files = ConfigFiles::default();
     let mut add = |path: &str, text: String| files.files.insert(path.to_owned(), FileContent::Bytes(text.into_bytes()));
     add("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n".to_owned());
     // Another service keeps the scope from being empty; it has nothing to do.
     add("services/other.toml", "version = \n".to_owned());
     if *said != Said::Nothing {
-        add("services/web.toml", text(said));
+        add("services/web.toml", text(way, said));
     }
     let commit = CommitId::parse(&format!("{commit:040x}")).unwrap();
     let desired = crate::desired::load(&files, Some(commit));
@@ -86,9 +118,10 @@ impl Run {
         let said = Said::File { version: 0, min: 2, max: 4, steps: "[100]" };
         Self {
             seed,
+            way: Way::of(seed),
             random: fastrand::Rng::with_seed(seed),
             reconciler: Reconciler::new(cloud.clone(), BTreeSet::new(), CancellationToken::new()),
-            target: target(0, &said),
+            target: target(Way::of(seed), 0, &said),
             sim,
             cloud,
             said,
@@ -162,7 +195,7 @@ impl Run {
     fn commit(&mut self, said: Said) {
         self.commits += 1;
         self.note(&format!("commit {}: {said:?}", self.commits));
-        self.target = target(self.commits, &said);
+        self.target = target(self.way, self.commits, &said);
         self.said = said;
     }
 
@@ -266,7 +299,7 @@ impl Run {
         if (u64::from(group.min), u64::from(group.max)) != (min, max) {
             self.fail(&format!("sizes {} to {}, the file says {min} to {max}", group.min, group.max));
         }
-        if world.groups.len() != 1 || world.target_groups.len() != 1 || world.rules.len() != 1 {
+        if world.groups.len() != 1 || (world.target_groups.len(), world.rules.len()) != self.way.standing() {
             self.fail(&format!(
                 "left over: {} groups, {} target groups, {} rules",
                 world.groups.len(),

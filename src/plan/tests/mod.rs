@@ -3,6 +3,7 @@
 
 mod story;
 mod verdicts;
+mod worker;
 
 mod fence;
 mod files;

@@ -6,7 +6,7 @@ use crate::desired::spec::{
     Ami, Capacity, HealthCheckSpec, LoadBalancer, Machine, Network, Protocol, Retention, Rollout, RuleSpec, ServiceSpec,
 };
 use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
-use crate::observed::resources::TargetHealth;
+use crate::observed::resources::{Lifecycle, TargetHealth};
 use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot};
 use crate::plan::action::{Action, Mutation};
 use crate::plan::check::check;
@@ -162,6 +162,11 @@ impl Story {
                 if *health == TargetHealth::Healthy {
                     *health = TargetHealth::Unhealthy;
                 }
+            }
+            // A worker has only the group's own word.
+            if group.target_group.is_none() {
+                let machines = group.group.iter_mut().flat_map(|members| &mut members.instances);
+                machines.filter(|machine| machine.lifecycle == Lifecycle::InService).for_each(|m| m.healthy = false);
             }
         }
         question(&Input {
