@@ -13,7 +13,7 @@ use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{File, View};
-use super::{failure, retire, rollback, rollout, settings, traffic};
+use super::{failure, removal, retire, rollback, rollout, settings, traffic};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub fn next(view: &View<'_>) -> Next {
 fn first_answer(view: &View<'_>) -> Option<Answer> {
     // 1 to 5: what must be right before anything that Git asks.
     let repair = reading_is_incomplete(view)
+        .or_else(|| removal_under_way(view))
         .or_else(|| live_without_group(view))
         .or_else(|| rollback::finish(view))
         .or_else(|| settle_was_cut_off(view))
@@ -51,6 +52,7 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
             .or_else(|| settings::unpin(view))
             .or_else(|| stop.retires.then(|| retire::next(view)).flatten())
             .and_then(|answer| actions_first(answer, stop.wait.clone()))
+            .or_else(|| stop.wait.is_none().then(|| removal::next(view)).flatten())
             .or_else(|| stop.wait.map(Answer::from));
     }
     // 7 to 15: the candidate.
@@ -115,6 +117,12 @@ fn actions_first(answer: Answer, stop: Option<Wait>) -> Option<Answer> {
 fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
     let what = view.input.state.incomplete.as_ref()?;
     Some(wait(Reason::Unknown, format!("the reading is incomplete: {what}")).into())
+}
+
+/// What a removal has taken away is no damage to be mended.
+fn removal_under_way(view: &View<'_>) -> Option<Answer> {
+    let allowed = view.hold().is_none() && view.input.fence.is_none();
+    (allowed && removal::started(view)).then(|| removal::next(view)).flatten()
 }
 
 /// Question 2: live has weight but no Auto Scaling group.

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 use super::forecast::Reach;
 use super::memory::Memory;
+use super::removal::Orphan;
 use super::types::{Change, Plan, Reason, ServicePlan, WaitingOn};
 use super::view::{File, Input, View};
 use super::{rollout, service};
@@ -61,6 +62,7 @@ impl<'a> ScopeInput<'a> {
             fence: self.fences.get(name).cloned(),
             rewound: self.rewound.get(name).map_or(&[], Vec::as_slice),
             gate: gates.get(name).cloned(),
+            orphan: self.orphan(name),
             state: self.observed.services.get(name).unwrap_or(empty),
             memory: self.memories.get(name).unwrap_or(&NOTHING),
             now: self.now,
@@ -73,6 +75,34 @@ impl<'a> ScopeInput<'a> {
             Some(ServiceFile::Broken) => File::Broken,
             None => File::Missing,
         }
+    }
+
+    /// Services that have something running and no file.
+    fn orphans(&self) -> usize {
+        let stands = |state: &ServiceState| {
+            let mut groups = state.groups.values();
+            !state.rules.is_empty() || groups.any(|group| group.group.is_some() || group.target_group.is_some())
+        };
+        let observed = self.observed.services.iter();
+        observed.filter(|(name, state)| !self.desired.services.contains_key(*name) && stands(state)).count()
+    }
+
+    /// What becomes of a service if it has no file.
+    fn orphan(&self, name: &ServiceName) -> Orphan {
+        let prune = self.scope.prune;
+        if !prune.enabled || self.desired.services.contains_key(name) {
+            return Orphan::Kept;
+        }
+        let orphans = self.orphans();
+        if orphans > usize::try_from(prune.max_services).unwrap_or(usize::MAX) {
+            let detail = format!(
+                "{orphans} services have no file, and prune.max_services is {}, so none is removed; \
+                 put files back, or raise the limit",
+                prune.max_services
+            );
+            return Orphan::Waits(WaitingOn { reason: Reason::Limit, detail, since: None, until: None });
+        }
+        self.frozen(name).map_or(Orphan::Removed, Orphan::Waits)
     }
 
     /// Why services may not start, by service: freezes, the limit on releases at once, and
@@ -201,10 +231,12 @@ fn remarks(input: &ScopeInput<'_>, plan: &ServicePlan) -> Option<Diagnostic> {
     if plan.to.is_none() && !input.desired.services.contains_key(&plan.name) {
         let state = input.observed.services.get(&plan.name)?;
         let stands = state.groups.values().any(|group| group.group.is_some() || group.target_group.is_some());
-        return stands.then(|| {
+        let kept = stands && input.orphan(&plan.name) == Orphan::Kept;
+        if kept {
             let message = format!("service {} is orphaned: it runs, and its file is gone", plan.name);
-            say(Severity::Warning, message).help("put the file back, or take the service away by hand")
-        });
+            let help = "put the file back, take the service away by hand, or set prune.enabled";
+            return Some(say(Severity::Warning, message).help(help));
+        }
     }
     let wait = plan.waiting_on.as_ref()?;
     let message = format!("service {}: {}", plan.name, wait.detail);

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use super::action::{Action, Mutation};
 use super::answer::Wait;
 use super::forecast::Reach;
+use super::removal::{self, Orphan};
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
 use super::{forecast, retire, rollback, rollout, settings};
@@ -59,6 +60,7 @@ fn classify(view: &View<'_>, wait: Option<&Wait>) -> Change {
     }
     match view.input.file {
         File::Broken => return Change::Blocked,
+        File::Missing if view.input.orphan != Orphan::Kept && removal::stands(view) => return Change::Remove,
         File::Missing => return Change::None,
         File::Valid(_) => {}
     }
@@ -84,6 +86,14 @@ fn phase(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait
     }
     if change == Change::Rollback {
         return Phase::RollingBack;
+    }
+    if change == Change::Remove && (actions.is_empty() && wait.is_none_or(|wait| wait.on.reason != Reason::Drain)) {
+        return Phase::Steady;
+    }
+    if change == Change::Remove {
+        let machines = view.input.state.groups.values().filter_map(|group| group.group.as_ref());
+        let draining = machines.into_iter().any(|group| group.desired > 0 || !group.instances.is_empty());
+        return if draining { Phase::Draining } else { Phase::Retiring };
     }
     let candidate = view.candidate.filter(|candidate| candidate.stable().is_none());
     let failed =
@@ -175,7 +185,7 @@ fn because(view: &View<'_>, change: Change, wait: Option<&Wait>) -> String {
         }
         Change::Rollback => format!("{wanted} was stable before, and the commit wants it again"),
         Change::Update => "settings changed that need no new machines".to_owned(),
-        Change::Remove => "its file is gone".to_owned(),
+        Change::Remove => "its file is gone, and prune.enabled says that it goes".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState};
 use crate::time::{Span, Timestamp};
 
 use super::memory::Memory;
+use super::removal::Orphan;
 use super::types::{Release, Role, WaitingOn};
 
 /// What the commit says about a service.
@@ -42,6 +43,8 @@ pub struct Input<'a> {
     pub rewound: &'a [String],
     /// Why nothing new may start, if so.
     pub gate: Option<WaitingOn>,
+    /// What becomes of it if it has no file.
+    pub orphan: Orphan,
     /// What AWS showed.
     pub state: &'a ServiceState,
     /// What earlier readings showed.

@@ -13,6 +13,7 @@ use crate::observed::state::{ServiceState, Slot, Wants};
 use crate::plan::memory::Memory;
 use crate::plan::operator::{self, Word};
 use crate::plan::questions::Next;
+use crate::plan::removal::Orphan;
 use crate::plan::types::WaitingOn;
 use crate::plan::view::{File, Input, View};
 use crate::time::Span;
@@ -106,6 +107,7 @@ fn input<'a>(order: &'a Order<'_>, state: &'a ServiceState, memory: &'a Memory, 
         fence: None,
         rewound: &[],
         gate: None,
+        orphan: Orphan::Kept,
         state,
         memory,
         now: cloud.now(),

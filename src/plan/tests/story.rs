@@ -14,6 +14,7 @@ use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
 use crate::plan::model::Model;
 use crate::plan::questions::{Next, next};
+use crate::plan::removal::Orphan;
 use crate::plan::service;
 use crate::plan::types::{Reason, Role, ServicePlan, WaitingOn};
 use crate::plan::view::{File, Input, View};
@@ -38,6 +39,7 @@ pub struct Story {
     pub fallback: Option<ServiceSpec>,
     pub fence: Option<WaitingOn>,
     pub gate: Option<WaitingOn>,
+    pub orphan: Orphan,
     pub rewound: Vec<String>,
     /// The machines of these versions are unhealthy.
     pub sick: Vec<String>,
@@ -107,6 +109,7 @@ impl Story {
             fallback: None,
             fence: None,
             gate: None,
+            orphan: Orphan::Kept,
             rewound: Vec::new(),
             sick: Vec::new(),
             scope: Scope::parse("prod").unwrap(),
@@ -182,6 +185,7 @@ impl Story {
             fence: self.fence.clone(),
             rewound: &self.rewound,
             gate: self.gate.clone(),
+            orphan: self.orphan.clone(),
             state: &state,
             memory: &self.memory,
             now: self.now,
