@@ -195,7 +195,14 @@ fn unknown_targets(query: &Query, listings: &Listings) -> BTreeSet<String> {
         text(marks::SCOPE) == Some(query.scope.as_str())
             && query.service.as_ref().is_none_or(|only| text(marks::SERVICE) == Some(only.as_str()))
     };
-    let rules = proper_rules(listings).filter(ours).map(|rule| &rule.action);
+    // What stands where a file wants its rule, and what forwards to a release of ours, may
+    // be taken over or have been: whose its other target groups are must be known.
+    let places: BTreeSet<(&ListenerArn, Option<u32>)> =
+        query.places.values().map(|place| (&place.listener, place.priority)).collect();
+    let at_a_place = |rule: &&Rule| places.contains(&(&rule.listener, rule.priority));
+    let forwards_to_us = |rule: &&Rule| forwarded(&rule.action).any(|arn| known.contains(arn));
+    let rules = proper_rules(listings).filter(|rule| ours(rule) || at_a_place(rule) || forwards_to_us(rule));
+    let rules = rules.map(|rule| &rule.action);
     let defaults = listings.listeners.values().filter_map(|listener| listener.as_ref().ok()?.as_ref());
     let actions = rules.chain(defaults.map(|listener| &listener.default_action));
     actions.flat_map(forwarded).filter(|arn| !known.contains(arn)).map(ToString::to_string).collect()
@@ -204,18 +211,21 @@ fn unknown_targets(query: &Query, listings: &Listings) -> BTreeSet<String> {
 /// One call of the second stage.
 struct Ask {
     service: ServiceName,
-    group: GroupName,
+    /// None for what isn't ours.
+    group: Option<GroupName>,
     what: What,
 }
 
 enum What {
     Health(TargetGroupArn),
+    Foreign(TargetGroupArn),
     Activities(String),
     Details(String, Option<TargetGroupArn>),
 }
 
 enum Answer {
     Health(Targets),
+    Foreign(TargetGroupArn, Targets),
     Activities(Vec<Activity>),
     Details(Details),
 }
@@ -223,8 +233,9 @@ enum Answer {
 /// Reads what costs calls per group, into an observation. A call that fails voids its
 /// service: unknown is not absent.
 pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wants: &BTreeMap<ServiceName, Wants>) {
-    let asks = wants.iter().flat_map(|(service, wants)| asks(observation, service, wants));
+    let asks: Vec<Ask> = wants.iter().flat_map(|(service, wants)| asks(observation, service, wants)).collect();
     let calls: Vec<_> = asks
+        .into_iter()
         .map(|ask| async move {
             let answer = answer(cloud, &ask.what).await;
             (ask, answer)
@@ -235,7 +246,11 @@ pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wa
         let Some(state) = observation.services.get_mut(&ask.service) else {
             continue;
         };
-        match (answer, state.groups.get_mut(&ask.group)) {
+        let group = ask.group.and_then(|name| state.groups.get_mut(&name));
+        match (answer, group) {
+            (Ok(Answer::Foreign(arn, targets)), _) => {
+                state.foreign.insert(arn, targets);
+            }
             (Ok(Answer::Health(targets)), Some(group)) => group.targets = Some(targets),
             (Ok(Answer::Activities(activities)), Some(group)) => group.activities = Some(activities),
             (Ok(Answer::Details(details)), Some(group)) => group.details = Some(details),
@@ -251,7 +266,7 @@ fn asks(observation: &Observation, service: &ServiceName, wants: &Wants) -> Vec<
     let Some(state) = observation.services.get(service) else {
         return Vec::new();
     };
-    let ask = |group: &GroupName, what: What| Ask { service: service.clone(), group: group.clone(), what };
+    let ask = |group: &GroupName, what: What| Ask { service: service.clone(), group: Some(group.clone()), what };
     let found = |name: &GroupName| {
         let group = state.groups.get(name);
         let target_group = group.and_then(|group| group.target_group.as_ref()).map(|found| found.arn.clone());
@@ -263,12 +278,15 @@ fn asks(observation: &Observation, service: &ServiceName, wants: &Wants) -> Vec<
         let (group, target_group) = found(name);
         Some(ask(name, What::Details(group?, target_group)))
     });
-    health.chain(activities).chain(details).collect()
+    let foreign =
+        wants.foreign.iter().map(|arn| Ask { service: service.clone(), group: None, what: What::Foreign(arn.clone()) });
+    health.chain(activities).chain(details).chain(foreign).collect()
 }
 
 async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudError> {
     Ok(match what {
         What::Health(arn) => Answer::Health(cloud.target_health(arn).await?),
+        What::Foreign(arn) => Answer::Foreign(arn.clone(), cloud.target_health(arn).await?),
         What::Activities(group) => Answer::Activities(cloud.activities(group).await?),
         What::Details(group, target_group) => Answer::Details(cloud.details(group, target_group.as_ref()).await?),
     })

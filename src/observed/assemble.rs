@@ -53,7 +53,7 @@ pub fn assemble(
     work.add_target_groups();
     work.add_tagged_rules();
     work.add_target_groups_of_rules();
-    work.add_default_actions();
+    work.add_borrowed_rules();
     work.add_weights();
     work.add_slots(places);
     work.add_gaps(places);
@@ -242,16 +242,24 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Default actions carry no tags of ours: one is a service's when it forwards to it.
-    fn add_default_actions(&mut self) {
+    /// Default actions carry no tags, and rules that were taken over carry none of ours: one
+    /// is a service's when it forwards to it.
+    fn add_borrowed_rules(&mut self) {
         let owners: BTreeMap<TargetGroupArn, ServiceName> =
             self.known_target_groups().map(|(arn, service)| (arn.clone(), service.clone())).collect();
-        for listener in self.readable_listeners() {
-            let services: BTreeSet<&ServiceName> =
-                forwarded(&listener.default_action).filter_map(|arn| owners.get(arn)).collect();
+        let listings = self.listings;
+        let unowned = |rule: &&Rule| {
+            let tags = listings.elb_tags.get(rule.arn.as_str());
+            rule.priority.is_some() && tags.is_some_and(|tags| !tags.contains_key(marks::SCOPE))
+        };
+        let rules = self.readable_rules().filter(unowned).cloned();
+        let candidates: Vec<Rule> = rules.chain(self.readable_listeners().map(default_action)).collect();
+        for rule in candidates {
+            let services: BTreeSet<&ServiceName> = forwarded(&rule.action).filter_map(|arn| owners.get(arn)).collect();
             for service in services {
                 let state = self.observation.services.entry(service.clone()).or_default();
-                state.rules.push(default_action(listener));
+                state.borrowed.insert(rule.arn.clone());
+                state.rules.push(rule.clone());
             }
         }
         for state in self.observation.services.values_mut() {
@@ -276,10 +284,22 @@ impl<'a> Work<'a> {
         for (service, place) in places {
             let standing = self.standing(place);
             let slot = self.slot(service, place, standing.as_ref());
+            let spare = self.spare_priority(place);
             if let Some(state) = self.observation.services.get_mut(service) {
-                (state.slot, state.standing) = (slot, standing);
+                (state.slot, state.standing, state.spare_priority) = (slot, standing, spare);
             }
         }
+    }
+
+    /// A place for a rule that lives only as long as a first release behind a default action
+    /// is checked. From the end, where users rarely have theirs.
+    fn spare_priority(&self, place: &Place) -> Option<u32> {
+        if place.priority.is_some() || place.listener.is_network() {
+            return None;
+        }
+        let rules = self.listings.rules.get(&place.listener)?.as_ref().ok()?;
+        let taken: BTreeSet<u32> = rules.iter().filter_map(|rule| rule.priority).collect();
+        (1..=PRIORITY_MAX).rev().find(|priority| !taken.contains(priority))
     }
 
     /// Whatever is at a place; none also when that could not be read.
@@ -300,28 +320,59 @@ impl<'a> Work<'a> {
         if self.observation.services.get(service)?.rule_at(&place.listener, place.priority).is_some() {
             return Some(Slot::Ours);
         }
-        let Some(priority) = place.priority else {
-            return Some(self.default_slot(&standing?.action));
-        };
+        if place.priority.is_none() {
+            return self.default_slot(&standing?.action);
+        }
         self.listings.rules.get(&place.listener)?.as_ref().ok()?;
         let Some(rule) = standing else {
             return Some(Slot::Free);
         };
         let tags = self.listings.elb_tags.get(rule.arn.as_str())?;
         let text = |key: &str| tags.get(key).map_or("?", String::as_str);
-        Some(Slot::Foreign(if tags.contains_key(marks::SCOPE) {
-            format!("a rule of scope {}, service {}", text(marks::SCOPE), text(marks::SERVICE))
-        } else {
-            format!("a rule without our tags (priority {priority}, {})", self.describe(&rule.action))
-        }))
+        if tags.contains_key(marks::SCOPE) {
+            let owner = format!("a rule of scope {}, service {}", text(marks::SCOPE), text(marks::SERVICE));
+            return Some(Slot::Foreign(owner));
+        }
+        let what = format!(
+            "a rule without our tags (priority {}, {})",
+            place.priority.unwrap_or_default(),
+            self.describe(&rule.action)
+        );
+        self.unowned_slot(&rule.action, what)
     }
 
     /// A fixed response is what a listener that waits for its first service has.
-    fn default_slot(&self, action: &RuleAction) -> Slot {
+    fn default_slot(&self, action: &RuleAction) -> Option<Slot> {
         match action {
-            RuleAction::Other(text) if text.starts_with("fixed-response") => Slot::Free,
-            action => Slot::Foreign(format!("the listener's default action ({})", self.describe(action))),
+            RuleAction::Other(text) if text.starts_with("fixed-response") => Some(Slot::Free),
+            action => {
+                let what = format!("the listener's default action ({})", self.describe(action));
+                self.unowned_slot(action, what)
+            }
         }
+    }
+
+    /// Whether what nobody has tagged may be taken over: it is a plain forward, one target
+    /// group has all its traffic, and none belongs to another scope. None when the tags of a
+    /// target group could not be read.
+    fn unowned_slot(&self, action: &RuleAction, what: String) -> Option<Slot> {
+        let weighted = action.percents().into_iter().filter(|(_, percent)| *percent > 0).count();
+        for arn in forwarded(action) {
+            let Some(tags) = self.listings.elb_tags.get(arn.as_str()) else {
+                // One that is ours is known by its name; whose else's must be read.
+                let known = self.known_target_groups().any(|(known, _)| known == arn);
+                let listed = self.listings.target_groups.iter().any(|group| &group.arn == arn);
+                if known || !listed {
+                    return Some(Slot::Foreign(what));
+                }
+                return None;
+            };
+            if let Some(scope) = tags.get(marks::SCOPE) {
+                let service = tags.get(marks::SERVICE).map_or("?", String::as_str);
+                return Some(Slot::Foreign(format!("{what}, of scope {scope}, service {service}")));
+            }
+        }
+        Some(if weighted == 1 { Slot::Adoptable(what) } else { Slot::Foreign(what) })
     }
 
     fn describe(&self, action: &RuleAction) -> String {
@@ -379,6 +430,10 @@ fn stranger(listings: &Listings, state: &ServiceState) -> Option<String> {
     let arn = named.filter(|arn| state.owner_of(arn).is_none()).find(unknown)?;
     Some(format!("target group {arn} is in an action, but what it is could not be read"))
 }
+
+/// The last priority of a listener.
+/// Source: the API reference of CreateRule.
+const PRIORITY_MAX: u32 = 50_000;
 
 /// NAME or NAME-n.
 fn is_name_of(name: &str, derived: &GroupName) -> bool {

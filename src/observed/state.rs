@@ -1,8 +1,8 @@
 //! One service as AWS shows it, put together from single resources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::{GroupName, ListenerArn, ServiceName, TargetGroupArn};
+use crate::names::{GroupName, ListenerArn, RuleArn, ServiceName, TargetGroupArn};
 use crate::time::{Span, Timestamp};
 
 use super::marks::{Identity, Marks};
@@ -29,13 +29,21 @@ pub struct ServiceState {
     pub incomplete: Option<String>,
     /// Its releases that have left anything in AWS, by name.
     pub groups: BTreeMap<GroupName, ServerGroup>,
-    /// The rules that carry its tags, by ARN. More than one only while it moves to
-    /// another listener or priority.
+    /// The rules that carry its tags, and those without any owner's tags that forward to
+    /// it, by ARN. More than one only while it moves to another listener or priority.
     pub rules: Vec<Rule>,
+    /// Of its rules, those that are the user's: default actions, and rules that it has
+    /// taken over. Their action is ours to change, and they are never deleted.
+    pub borrowed: BTreeSet<RuleArn>,
     /// Who stands where the file wants the rule; none when the file wants none.
     pub slot: Option<Slot>,
     /// The rule or default action that stands there, whoever's it is.
     pub standing: Option<Rule>,
+    /// The highest priority that nobody has on the listener where the file wants the default
+    /// action; none when there is none, or the file wants a rule.
+    pub spare_priority: Option<u32>,
+    /// The health of targets behind target groups that aren't ours, where it was read.
+    pub foreign: BTreeMap<TargetGroupArn, Targets>,
 }
 
 /// Who stands at a listener and priority.
@@ -45,6 +53,9 @@ pub enum Slot {
     Free,
     /// Our rule.
     Ours,
+    /// A rule or default action of nobody who has tagged it, which forwards all its traffic
+    /// to one target group: what it is, for people. A file may ask to take it over.
+    Adoptable(String),
     /// Somebody else's rule: what it is, for people.
     Foreign(String),
     /// The listener does not exist.
@@ -125,6 +136,14 @@ pub struct Health {
     pub healthy: u32,
     /// In service and failing.
     pub unhealthy: u32,
+}
+
+impl Health {
+    /// Of targets of which nothing else is known.
+    pub fn of_targets(targets: &Targets) -> Self {
+        let those = |wanted| count(targets.values().filter(|health| **health == wanted));
+        Self { healthy: those(TargetHealth::Healthy), unhealthy: those(TargetHealth::Unhealthy) }
+    }
 }
 
 impl GroupState {
@@ -239,6 +258,8 @@ pub struct Wants {
     pub activities: Vec<GroupName>,
     /// Their settings.
     pub details: Vec<GroupName>,
+    /// The health of targets that aren't ours.
+    pub foreign: Vec<TargetGroupArn>,
 }
 
 /// Where a service's rule should be.

@@ -58,7 +58,7 @@ fn a_running_service_is_read_whole() {
 
 fn all(release: &Release) -> Wants {
     let group = vec![release.name.clone()];
-    Wants { health: group.clone(), activities: group.clone(), details: group }
+    Wants { health: group.clone(), activities: group.clone(), details: group, foreign: Vec::new() }
 }
 
 /// Operations and how often they were called.

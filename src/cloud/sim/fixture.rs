@@ -3,12 +3,14 @@
 use crate::cloud::{CloudWriter, RuleSpec};
 use crate::names::{Digest, GroupName, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn, Version};
 use crate::observed::marks::{self, Identity, Mark};
-use crate::observed::resources::{AmiSpec, Conditions, GroupSpec, HealthCheck, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{
+    AmiSpec, Conditions, GroupSpec, HealthCheck, Tags, TargetGroupSpec, TargetHealth, TemplateSpec,
+};
 use crate::observed::state::Place;
 use crate::time::Span;
 
 use super::SimCloud;
-use super::world::World;
+use super::world::{SimTarget, SimTargetGroup, World};
 
 /// A listener of load balancer `n`.
 pub(crate) fn listener(n: usize) -> ListenerArn {
@@ -140,6 +142,44 @@ impl Release {
         let rule = cloud.create_rule(&self.rule(vec![(arn.clone(), 100)])).await.unwrap();
         (arn, rule)
     }
+}
+
+/// Adds a target group of somebody else's with so many healthy targets, and returns it.
+pub(crate) fn add_foreign_target_group(
+    world: &mut World,
+    name: &str,
+    listener: &ListenerArn,
+    healthy: usize,
+) -> TargetGroupArn {
+    let id = world.id("");
+    let text =
+        format!("arn:aws:elasticloadbalancing:{}:{}:targetgroup/{name}/{}", world.region, world.account, &id[1..]);
+    let arn = TargetGroupArn::parse(&text).unwrap();
+    let protocol = if listener.is_network() { "TCP" } else { "HTTP" }.to_owned();
+    let http = !listener.is_network();
+    let health_check = HealthCheck {
+        protocol: protocol.clone(),
+        port: "traffic-port".to_owned(),
+        path: http.then(|| "/".to_owned()),
+        matcher: http.then(|| "200".to_owned()),
+        interval_secs: 30,
+        timeout_secs: 5,
+        healthy: 2,
+        unhealthy: 2,
+    };
+    let target = SimTarget { health: TargetHealth::Healthy, flips_at: None };
+    let group = SimTargetGroup {
+        name: name.to_owned(),
+        port: 80,
+        protocol,
+        health_check,
+        deregistration_delay: Span::from_secs(300),
+        tags: Tags::new(),
+        targets: (1..=healthy).map(|n| (format!("i-{name}-{n}"), target.clone())).collect(),
+        created: world.now,
+    };
+    world.target_groups.insert(arn.clone(), group);
+    arn
 }
 
 /// What our rules carry.

@@ -221,6 +221,7 @@ fn a_place_is_free_ours_foreign_or_nowhere() {
         (rule("3", 3, &[("blue", 1)]), owned()),
     ]);
     listings.target_groups = vec![target_group("blue")];
+    listings.elb_tags.insert(arn("blue").to_string(), Tags::new());
     let slot = |listings: &Listings, priority| state(listings, priority).slot.unwrap();
     let text = format!("a rule without our tags (priority 1, forwards to blue, {})", arn("unlisted"));
     assert_eq!(slot(&listings, Some(1)), Slot::Foreign(text));
@@ -229,16 +230,56 @@ fn a_place_is_free_ours_foreign_or_nowhere() {
     assert_eq!(slot(&listings, Some(4)), Slot::Free);
     assert_eq!(slot(&listings, None), Slot::Free);
     assert_eq!(state(&listings, None).standing.unwrap().arn, app().default_rule());
-    for (action, words) in
-        [(forward(&[("blue", 1)]), "forwards to blue"), (RuleAction::Other("redirect".to_owned()), "redirect")]
-    {
-        listings.listeners.insert(app(), with_default(app(), action));
-        assert_eq!(slot(&listings, None), Slot::Foreign(format!("the listener's default action ({words})")));
-    }
+    listings.listeners.insert(app(), with_default(app(), RuleAction::Other("redirect".to_owned())));
+    assert_eq!(slot(&listings, None), Slot::Foreign("the listener's default action (redirect)".to_owned()));
     listings.listeners.insert(app(), Ok(None));
     listings.rules.insert(app(), Err("ListenerNotFound".to_owned()));
     let gone = state(&listings, Some(1));
     assert_eq!((gone.slot, gone.incomplete, gone.standing), (Some(Slot::NoListener), None, None));
+}
+
+#[test]
+fn what_nobody_has_tagged_and_forwards_to_one_may_be_taken_over() {
+    let mut listings = listings(&[(rule("1", 1, &[("blue", 1), ("green", 0)]), Tags::new())]);
+    listings.target_groups = vec![target_group("blue"), target_group("green")];
+    for name in ["blue", "green"] {
+        listings.elb_tags.insert(arn(name).to_string(), Tags::new());
+    }
+    let slot = |listings: &Listings, priority| state(listings, priority).slot;
+    let words = "a rule without our tags (priority 1, forwards to blue, green)";
+    assert_eq!(slot(&listings, Some(1)), Some(Slot::Adoptable(words.to_owned())));
+    listings.listeners.insert(app(), with_default(app(), forward(&[("blue", 1)])));
+    let words = "the listener's default action (forwards to blue)";
+    assert_eq!(slot(&listings, None), Some(Slot::Adoptable(words.to_owned())));
+    listings.listeners.insert(app(), with_default(app(), forward(&[("blue", 1), ("green", 1)])));
+    assert!(matches!(slot(&listings, None), Some(Slot::Foreign(_))), "two have traffic");
+    // Another scope's, and one of which nobody knows whose it is.
+    let other = tags(&[(marks::SCOPE, "test"), (marks::SERVICE, "cart")]);
+    listings.elb_tags.insert(arn("blue").to_string(), other);
+    let text = "a rule without our tags (priority 1, forwards to blue, green), of scope test, service cart";
+    assert_eq!(slot(&listings, Some(1)), Some(Slot::Foreign(text.to_owned())));
+    listings.elb_tags.remove(arn("blue").as_str());
+    assert_eq!(slot(&listings, Some(1)), None);
+}
+
+#[test]
+fn a_rule_that_was_taken_over_is_known_by_what_it_forwards_to() {
+    let ours = name("1.0.0").to_string();
+    let mut listings = listings(&[(rule("1", 1, &[("blue", 90), (&ours, 10)]), Tags::new())]);
+    listings.templates = vec![template("1.0.0")];
+    listings.target_groups = vec![target_group(&ours), target_group("blue")];
+    listings.elb_tags.insert(arn("blue").to_string(), Tags::new());
+    let state = state(&listings, Some(1));
+    assert_eq!((state.slot, state.rules.len()), (Some(Slot::Ours), 1));
+    assert!(state.borrowed.contains(&state.rules[0].arn), "it is never deleted");
+    assert_eq!(state.groups[&name("1.0.0")].weight, Some(10));
+}
+
+#[test]
+fn the_last_free_priority_is_for_a_rule_before_the_default_action() {
+    let listings = listings(&[(rule("1", 50_000, &[]), owned()), (rule("2", 49_999, &[]), owned())]);
+    assert_eq!(state(&listings, None).spare_priority, Some(49_998));
+    assert_eq!(state(&listings, Some(3)).spare_priority, None);
 }
 
 #[test]
@@ -256,6 +297,7 @@ fn a_default_action_is_whose_release_it_forwards_to() {
     let state = &seen(&listings, &places).services[&checkout()];
     assert_eq!((&state.slot, &state.incomplete), (&Some(Slot::Ours), &None));
     assert_eq!(state.rules[0].arn, net.default_rule());
+    assert!(state.borrowed.contains(&state.rules[0].arn));
     assert_eq!(state.groups[&name("1.0.0")].weight, Some(25));
     assert_eq!(state.foreign_targets(), [(arn("blue"), 75)]);
 }
