@@ -13,7 +13,6 @@ use super::service;
 use super::source::{self, Origin, Place, Table};
 use super::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use super::traffic::Claim;
-use super::unsupported;
 use super::walk::{self, Problem, Sources, Walk};
 
 const SCOPE_FILE: &str = "ionroller.toml";
@@ -115,7 +114,6 @@ impl<'f> ScopeRead<'f> {
         let (table, syntax) = source::parse(text);
         let mut walk = Walk::new(files, None, None, !syntax.is_empty());
         let read = scope::read(&table, &mut walk);
-        walk.add(unsupported::scope(&table));
         let mut scope = Self {
             text,
             config: read.config,

@@ -231,7 +231,9 @@ impl Mutation {
             }
             Self::DeleteTargetGroup { release, .. } => format!("target-group/{release}"),
             Self::CreateRule { listener, .. } => listener.to_string(),
-            Self::SetRule { rule, .. } | Self::SetWeights { rule, .. } | Self::DeleteRule { rule } => rule.to_string(),
+            Self::SetRule { rule, .. } | Self::SetWeights { rule, .. } | Self::DeleteRule { rule } => {
+                rule.default_of().map_or_else(|| rule.to_string(), |listener| listener.to_string())
+            }
             Self::CreateGroup { spec, .. } => format!("group/{}", spec.name),
             Self::SetCapacity { group, .. } | Self::SetPolicies { group, .. } | Self::DeleteGroup { group, .. } => {
                 format!("group/{group}")

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::names::{GroupName, TargetGroupArn};
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Conditions, Lifecycle, Rule, TargetHealth};
-use crate::observed::state::{ServerGroup, ServiceState};
+use crate::observed::state::{ServerGroup, ServiceState, Slot};
 
 use super::action::{Action, Carrier, Kind, Mutation, Weight};
 use super::view::{File, Input};
@@ -43,7 +43,8 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
     owned(input, &action.mutation, &mut violation);
     match &action.mutation {
         Mutation::SetWeights { rule, weights } => {
-            let conditions = state.rules.iter().find(|known| known.arn == *rule).map(|known| &known.conditions);
+            let known = state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule);
+            let conditions = known.map(|known| &known.conditions);
             traffic(state, conditions, weights, &mut violation);
         }
         Mutation::SetRule { conditions, weights, .. } | Mutation::CreateRule { conditions, weights, .. } => {
@@ -143,7 +144,12 @@ fn traffic(
     }
     let before: BTreeMap<TargetGroupArn, u32> =
         state.rules.iter().filter(|rule| real(&rule.conditions)).map(shares).next().unwrap_or_default();
-    let someone_is_well = state.groups.values().any(|owner| healthy(owner) > 0);
+    let foreign_health = |arn: &TargetGroupArn| {
+        let targets = state.foreign.get(arn)?;
+        Some(targets.values().filter(|health| **health == TargetHealth::Healthy).count())
+    };
+    let someone_is_well = state.groups.values().any(|owner| healthy(owner) > 0)
+        || before.iter().any(|(arn, percent)| *percent > 0 && foreign_health(arn).is_some_and(|well| well > 0));
     for weight in weights {
         let had = before.get(&weight.target_group).copied().unwrap_or(0);
         let owner = state.owner_of(&weight.target_group);
@@ -152,6 +158,13 @@ fn traffic(
             && owner.is_some_and(|owner| owner.targets.is_some() && healthy(owner) == 0)
         {
             violation("served", format!("{} % for a group without healthy machines", weight.percent));
+        }
+        if weight.percent > had
+            && owner.is_none()
+            && !before.is_empty()
+            && foreign_health(&weight.target_group) == Some(0)
+        {
+            violation("served", format!("{} % for a foreign side without healthy targets", weight.percent));
         }
         if weight.percent > had && !before.is_empty() && owner.is_some_and(|owner| owner.targets.is_none()) {
             violation("served", format!("{} % for a group whose health was not read", weight.percent));
@@ -201,7 +214,13 @@ fn owned(input: &Input<'_>, mutation: &Mutation, violation: &mut impl FnMut(&'st
         },
         Mutation::SetTargetGroup { spec, .. } => known(&spec.name),
         Mutation::SetRule { rule, .. } | Mutation::SetWeights { rule, .. } | Mutation::DeleteRule { rule } => {
-            state.rules.iter().any(|known| known.arn == *rule)
+            let named = |known: &Rule| known.arn == *rule;
+            // The rule or default action that the file names, aside.
+            let may_take = matches!(state.slot, Some(Slot::Free | Slot::Adoptable(_)))
+                && !matches!(mutation, Mutation::DeleteRule { .. })
+                && state.standing.as_ref().is_some_and(named);
+            let is_mine = state.rules.iter().any(named);
+            (is_mine || may_take) && !(matches!(mutation, Mutation::DeleteRule { .. }) && state.borrowed.contains(rule))
         }
         Mutation::CreateTemplate(_) | Mutation::CreateTargetGroup(_) | Mutation::CreateRule { .. } => true,
     };

@@ -191,11 +191,11 @@ fn give_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
         let because = format!("{} failed", candidate.identity.version);
         return Some(traffic::to_live(view, candidate, &because));
     }
-    if view.live.is_none() && view.serves(candidate) {
+    if !view.has_side() && view.serves(candidate) {
         let detail = format!("no other release could take over the work of {}", candidate.identity.version);
         return Some(traffic::halted(view, detail));
     }
-    let rule = view.rule().filter(|rule| is_temporary(&rule.conditions) && view.live.is_none())?;
+    let rule = view.rule().filter(|rule| is_temporary(&rule.conditions) && !view.has_side())?;
     candidate.weight?;
     Some(act(Mutation::DeleteRule { rule: rule.arn.clone() }, "it failed before it had any traffic").into())
 }
@@ -204,7 +204,7 @@ fn give_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
 /// Its machines stay.
 pub fn protect(view: &View<'_>) -> Option<Answer> {
     let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
-    let has_users = view.serves(candidate) && view.live.is_some();
+    let has_users = view.serves(candidate) && view.has_side();
     if view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some() {
         return if has_users { give_back(view, candidate) } else { None };
     }

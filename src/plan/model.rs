@@ -166,7 +166,10 @@ impl Model {
                     conditions: conditions.clone(),
                     action: forward(weights),
                 });
-                self.state.slot = Some(Slot::Ours);
+                // A rule before a listener's default action is not yet where the file wants to be.
+                if self.state.spare_priority.is_none() {
+                    self.state.slot = Some(Slot::Ours);
+                }
             }
             Mutation::SetRule { rule, conditions, weights } => {
                 if let Some(rule) = self.state.rules.iter_mut().find(|known| known.arn == *rule) {
@@ -174,11 +177,7 @@ impl Model {
                     rule.action = forward(weights);
                 }
             }
-            Mutation::SetWeights { rule, weights } => {
-                if let Some(rule) = self.state.rules.iter_mut().find(|known| known.arn == *rule) {
-                    rule.action = forward(weights);
-                }
-            }
+            Mutation::SetWeights { rule, weights } => self.set_weights(rule, weights),
             Mutation::DeleteRule { rule } => {
                 self.state.rules.retain(|known| known.arn != *rule);
                 if self.state.rules.is_empty() && self.state.slot == Some(Slot::Ours) {
@@ -212,6 +211,40 @@ impl Model {
         }
         self.weigh();
         self.settle_health();
+    }
+
+    /// A rule that isn't ours yet, and that the file names, becomes so.
+    fn set_weights(&mut self, arn: &RuleArn, weights: &[Weight]) {
+        let state = &mut self.state;
+        if state.rules.iter().all(|known| known.arn != *arn) {
+            let Some(standing) = state.standing.clone().filter(|standing| standing.arn == *arn) else { return };
+            state.rules.push(standing);
+            state.borrowed.insert(arn.clone());
+            state.slot = Some(Slot::Ours);
+        }
+        if let Some(rule) = state.rules.iter_mut().find(|known| known.arn == *arn) {
+            rule.action = forward(weights);
+            if state.standing.as_ref().is_some_and(|standing| standing.arn == *arn) {
+                state.standing = Some(rule.clone());
+            }
+        }
+        self.disown();
+    }
+
+    /// What was taken over and names no release of ours any more is the user's again.
+    fn disown(&mut self) {
+        let ours: Vec<TargetGroupArn> =
+            self.state.groups.values().filter_map(|owner| Some(owner.target_group.as_ref()?.arn.clone())).collect();
+        let borrowed = self.state.borrowed.clone();
+        let names_us = |rule: &Rule| rule.action.percents().iter().any(|(arn, _)| ours.contains(arn));
+        self.state.rules.retain(|rule| !borrowed.contains(&rule.arn) || names_us(rule));
+        let (rules, borrowed) = (&self.state.rules, &mut self.state.borrowed);
+        borrowed.retain(|arn| rules.iter().any(|rule| rule.arn == *arn));
+        let standing = self.state.standing.as_ref().map(|rule| &rule.arn);
+        let is_left = standing.is_some_and(|arn| rules.iter().all(|rule| rule.arn != *arn));
+        if self.state.slot == Some(Slot::Ours) && is_left {
+            self.state.slot = Some(Slot::Adoptable("what served before".to_owned()));
+        }
     }
 
     fn create_template(&mut self, spec: &TemplateSpec, now: Timestamp) {

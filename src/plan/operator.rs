@@ -122,13 +122,13 @@ fn take_back(view: &View<'_>) -> Option<Answer> {
             .into_iter()
             .chain(view.leftovers.iter().copied())
     };
-    if view.live.is_some()
+    if view.has_side()
         && let Some(group) = beside().find(|group| view.weight(group) > 0)
     {
         return Some(traffic::to_live(view, group, "an operator takes it back"));
     }
     // Without a live side, what people use keeps running.
-    let going = || beside().filter(|group| view.weight(group) == 0 && (view.live.is_some() || !view.serves(group)));
+    let going = || beside().filter(|group| view.weight(group) == 0 && (view.has_side() || !view.serves(group)));
     let retired = going().find_map(|group| retire::retire(view, group, "an operator takes it back"));
     retired.or_else(|| settings::unpin(view))
 }

@@ -95,12 +95,12 @@ fn fenced(view: &View<'_>, answer: Answer) -> Answer {
 fn goes_before_the_fence(view: &View<'_>, mutation: &Mutation) -> bool {
     match mutation {
         Mutation::SetMark { mark, .. } => matches!(mark, Mark::Fence | Mark::Rejected | Mark::Retry | Mark::Hold),
-        Mutation::SetWeights { weights, .. } | Mutation::SetRule { weights, .. } => weights.iter().any(|weight| {
-            let owner = view.input.state.owner_of(&weight.target_group);
-            owner.is_some_and(|owner| {
-                weight.percent > view.weight(owner) && (view.is_live(owner) || owner.stable().is_some())
+        Mutation::SetWeights { weights, .. } | Mutation::SetRule { weights, .. } => {
+            weights.iter().any(|weight| match view.input.state.owner_of(&weight.target_group) {
+                Some(owner) => weight.percent > view.weight(owner) && (view.is_live(owner) || owner.stable().is_some()),
+                None => view.weights().iter().any(|(arn, had)| *arn == weight.target_group && weight.percent > *had),
             })
-        }),
+        }
         _ => false,
     }
 }
@@ -121,7 +121,8 @@ fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
 
 /// What a removal has taken away is no damage to be mended.
 fn removal_under_way(view: &View<'_>) -> Option<Answer> {
-    let allowed = view.hold().is_none() && view.input.fence.is_none();
+    // Traffic goes back to whom it was taken from first.
+    let allowed = view.hold().is_none() && view.input.fence.is_none() && view.foreign.is_none();
     (allowed && removal::started(view)).then(|| removal::next(view)).flatten()
 }
 
@@ -171,7 +172,9 @@ fn stray_weight(view: &View<'_>) -> Option<Answer> {
         _ => format!("{} is no longer what the commit wants", stray.identity.version),
     };
     // A release that never had another beside it keeps its traffic until there is one.
-    view.live?;
+    if !view.has_side() {
+        return None;
+    }
     // The one call of an instant way back takes its weight as well.
     if rollback::at_once(view) && stopped(view).is_none() {
         return rollback::go(view);

@@ -2,13 +2,13 @@
 //! newest launch template, whose fence keeps an older commit from bringing it back.
 
 use crate::observed::marks::Mark;
-use crate::observed::resources::Rule;
 use crate::observed::state::ServerGroup;
 
 use super::action::{Carrier, Mutation};
-use super::answer::{Answer, act, wait};
+use super::answer::{Answer, act};
 use super::retire::{self, group_carrier, mark_retired, template_carrier};
-use super::types::{Reason, WaitingOn};
+use super::traffic;
+use super::types::WaitingOn;
 use super::view::{File, View};
 
 /// What becomes of a service without a file.
@@ -60,17 +60,9 @@ pub fn started(view: &View<'_>) -> bool {
 
 /// What is not ours to delete keeps the service.
 fn blocked(view: &View<'_>) -> Option<Answer> {
-    let rule = view.input.state.rules.iter().find(|rule| !deletable(rule))?;
-    let what = match rule.priority {
-        Some(priority) => format!("the rule of priority {priority}, which was taken over,"),
-        None => "the listener's default action".to_owned(),
-    };
-    let detail = format!("{what} forwards to it, and is never deleted: point it elsewhere");
-    Some(wait(Reason::Preflight, detail).into())
-}
-
-fn deletable(rule: &Rule) -> bool {
-    rule.priority.is_some()
+    let state = view.input.state;
+    let rule = state.rules.iter().find(|rule| state.borrowed.contains(&rule.arn))?;
+    Some(traffic::never_deleted(rule).into())
 }
 
 /// The record's template and what serves, so that no older commit undoes the removal.

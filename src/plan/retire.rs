@@ -49,6 +49,9 @@ pub fn retention(view: &View<'_>) -> Retention {
 
 /// The next thing to clear up.
 pub fn next(view: &View<'_>) -> Option<Answer> {
+    if let Some(rule) = superseded_rule(view) {
+        return Some(rule);
+    }
     let mut waits = None;
     for leftover in &view.leftovers {
         match retire(view, leftover, "it has no part any more") {
@@ -63,6 +66,15 @@ pub fn next(view: &View<'_>) -> Option<Answer> {
         None => {}
     }
     records(view).or(waits)
+}
+
+/// The rule that a first release was checked behind, once the default action has taken over.
+fn superseded_rule(view: &View<'_>) -> Option<Answer> {
+    let rules = &view.input.state.rules;
+    let real = rules.iter().find(|rule| !is_temporary(&rule.conditions))?;
+    let temporary = rules.iter().find(|rule| is_temporary(&rule.conditions))?;
+    let mutation = Mutation::DeleteRule { rule: temporary.arn.clone() };
+    Some(act(mutation, "no traffic passes it").expect(format!("{} has the traffic", real.arn)).into())
 }
 
 /// The warm group, once its time is over and live can do without it.

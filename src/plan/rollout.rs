@@ -7,7 +7,7 @@ use crate::observed::resources::{GroupSpec, Tags};
 use crate::observed::state::{GroupState, ServerGroup, Slot};
 use crate::time::{Span, Timestamp};
 
-use super::action::{Action, Carrier, Mutation};
+use super::action::{Action, Carrier, Mutation, Weight};
 use super::answer::{Answer, act, wait};
 use super::questions::{fence_first, fence_on};
 use super::retire::{group_carrier, template_carrier};
@@ -68,13 +68,20 @@ fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
             lb.listener.load_balancer()
         ));
     }
-    if let Some((foreign, _)) = view.input.state.foreign_targets().first() {
-        return blocked(format!("the rule forwards to {foreign}, which is not ours"));
+    match (&view.foreign, view.input.state.foreign_targets().first()) {
+        (Some(foreign), _) if foreign.health.is_none() => {
+            return Some(wait(Reason::Unknown, format!("the health of {} was not read", foreign.target_group)).into());
+        }
+        (None, Some((foreign, _))) => return blocked(format!("the rule forwards to {foreign}, which is not ours")),
+        (Some(_) | None, _) => {}
     }
     match &view.input.state.slot {
-        Some(Slot::Foreign(what)) => blocked(format!("its place on the listener is taken: {what}")),
-        Some(Slot::NoListener) => blocked(format!("the listener {} does not exist", lb.listener)),
-        Some(Slot::Free | Slot::Ours) | None => None,
+        // Being taken over.
+        Some(Slot::Adoptable(_)) if view.foreign.is_some() => None,
+        Some(Slot::Adoptable(what)) if view.live.is_none() && view.input.state.rules.is_empty() => {
+            blocked(format!("its place on the listener is taken: {what}; load_balancer.adopt = true takes it over"))
+        }
+        taken => traffic::taken(taken.as_ref(), lb).map(Answer::from),
     }
 }
 
@@ -93,15 +100,16 @@ fn create_target_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceS
 
 /// The candidate's entry in the action, at weight 0: what no rule names is not checked.
 fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Option<Answer> {
-    let wanted = lb.rule.as_ref()?;
     let target_group = candidate.target_group.as_ref()?;
     let Some(rule) = view.rule() else {
         return Some(fence_first(view, || new_rule(view, candidate, lb)));
     };
     let named = rule.action.percents().iter().any(|(arn, _)| *arn == target_group.arn);
     let temporary = is_temporary(&rule.conditions);
-    if temporary && view.live.is_none() {
-        let in_place = rule.listener == lb.listener && rule.priority == Some(wanted.priority);
+    if temporary && !view.has_side() {
+        // Before a default action the rule may have any priority.
+        let wanted = lb.rule.as_ref().map_or(rule.priority, |wanted| Some(wanted.priority));
+        let in_place = rule.listener == lb.listener && rule.priority == wanted;
         if !in_place {
             let because = "no traffic passes it yet, and its place has changed";
             return Some(fence_first(view, || act(Mutation::DeleteRule { rule: rule.arn.clone() }, because).into()));
@@ -114,7 +122,7 @@ fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Op
             conditions: traffic::temporary_conditions(&candidate.name),
             weights: traffic::named(view, vec![(target_group.arn.clone(), 100)]),
         };
-        return Some(fence_first(view, || act(mutation, "so that its health is checked before any traffic").into()));
+        return Some(fence_first(view, || act(mutation, TO_BE_CHECKED).into()));
     }
     if named {
         return None;
@@ -122,9 +130,8 @@ fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Op
     if let Some(full) = make_room(view, rule) {
         return Some(full);
     }
-    let mut shares = rule.action.percents();
-    shares.push((target_group.arn.clone(), 0));
-    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::named(view, shares) };
+    let weights = traffic::with_entry(view, &target_group.arn);
+    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights };
     Some(fence_first(view, || act(mutation, "so that its health is checked").into()))
 }
 
@@ -149,25 +156,34 @@ fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option
 /// A rule for a service that has none: with a live side under its real conditions, without
 /// one under a condition that no client meets. No action ever has only zero weights.
 fn new_rule(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Answer {
-    let Some(wanted) = &lb.rule else {
-        return wait(Reason::Preflight, "a service without a rule of its own is not supported by this version").into();
-    };
     let live = view.live.and_then(|live| live.target_group.as_ref());
-    let (conditions, share, because) = match (live, &candidate.target_group) {
-        (Some(live), _) => (resources::conditions(wanted), live, "its rule is gone"),
-        (None, Some(own)) => {
-            (traffic::temporary_conditions(&candidate.name), own, "so that its health is checked before any traffic")
-        }
-        (None, None) => return wait(Reason::Unknown, "its target group was not read").into(),
+    let Some(share) = live.or(candidate.target_group.as_ref()) else {
+        return wait(Reason::Unknown, "its target group was not read").into();
     };
-    let mutation = Mutation::CreateRule {
-        listener: lb.listener.clone(),
-        priority: wanted.priority,
-        conditions,
-        weights: traffic::named(view, vec![(share.arn.clone(), 100)]),
-        tags: rule_tags(view),
+    let weights = traffic::named(view, vec![(share.arn.clone(), 100)]);
+    let temporary = || (traffic::temporary_conditions(&candidate.name), TO_BE_CHECKED);
+    let (priority, (conditions, because)) = match (&lb.rule, live) {
+        (Some(rule), Some(_)) => (rule.priority, (resources::conditions(rule), "its rule is gone")),
+        (Some(rule), None) => (rule.priority, temporary()),
+        (None, Some(_)) => return default_action(lb, weights, "its listener's default action was taken from it"),
+        // Without rules there is no other way to be checked, and nobody is served before.
+        (None, None) if lb.listener.is_network() => return default_action(lb, weights, TO_BE_CHECKED),
+        (None, None) => match view.input.state.spare_priority {
+            Some(priority) => (priority, temporary()),
+            None => return wait(Reason::Preflight, "the listener has no free priority for a rule").into(),
+        },
     };
+    let mutation =
+        Mutation::CreateRule { listener: lb.listener.clone(), priority, conditions, weights, tags: rule_tags(view) };
     act(mutation, because).expect("its place on the listener is free").into()
+}
+
+const TO_BE_CHECKED: &str = "so that its health is checked before any traffic";
+
+/// The whole traffic of a listener that nobody has.
+pub fn default_action(lb: &LoadBalancer, weights: Vec<Weight>, because: &str) -> Answer {
+    let mutation = Mutation::SetWeights { rule: lb.listener.default_rule(), weights };
+    act(mutation, because).expect("its listener's default action is free").into()
 }
 
 /// The tags of our rule: the owner alone, since releases come and go in it.
@@ -191,7 +207,7 @@ pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
 
 /// Question 10: no group. Weights first, then live is pinned, then the group is made.
 fn start_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceSpec) -> Answer {
-    if view.weight(candidate) > 0 && view.live.is_some() {
+    if view.weight(candidate) > 0 && view.has_side() {
         return traffic::to_live(view, candidate, "its group is gone");
     }
     fence_first(view, || pin_live(view).unwrap_or_else(|| create_group(view, candidate, spec, "its machines")))
@@ -301,7 +317,7 @@ fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Op
         return None;
     }
     let Some(step) = group.marks.step else {
-        return Some(if weight > 0 && view.live.is_some() {
+        return Some(if weight > 0 && view.has_side() {
             traffic::to_live(view, candidate, "its step mark is missing")
         } else {
             begin_again(view, candidate, group, "its step mark is missing")
@@ -315,7 +331,7 @@ fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Op
         let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
         return Some(act(mutation, format!("{weight} % was read back, so its bake begins")).into());
     }
-    if weight > 0 && view.live.is_some() {
+    if weight > 0 && view.has_side() {
         let because = format!("it has {weight} %, and its last step was {} %", step.percent);
         return Some(traffic::to_live(view, candidate, &because));
     }
@@ -438,11 +454,13 @@ fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {
     };
     let healthy = view.health(candidate).unwrap_or_default().healthy;
     let weights = traffic::with_share(view, candidate, percent);
-    let wanted = view.wanted.and_then(|spec| spec.load_balancer.as_ref()?.rule.as_ref());
-    let mutation = match wanted.filter(|_| is_temporary(&rule.conditions)) {
-        Some(wanted) => {
+    let lb = view.wanted.and_then(|spec| spec.load_balancer.as_ref());
+    let mutation = match lb.filter(|_| is_temporary(&rule.conditions)).map(|lb| (lb, &lb.rule)) {
+        Some((_, Some(wanted))) => {
             Mutation::SetRule { rule: rule.arn.clone(), conditions: resources::conditions(wanted), weights }
         }
+        // The rule that it was checked behind has no more to say.
+        Some((lb, None)) => Mutation::SetWeights { rule: lb.listener.default_rule(), weights },
         None => Mutation::SetWeights { rule: rule.arn.clone(), weights },
     };
     act(mutation, format!("{healthy} machines are healthy, the next step is {percent} %"))

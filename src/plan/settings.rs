@@ -4,7 +4,7 @@ use crate::desired::spec::{LoadBalancer, ServiceSpec};
 use crate::names::Digest;
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Rule, Tags};
-use crate::observed::state::{GroupState, ServerGroup, Slot};
+use crate::observed::state::{GroupState, ServerGroup};
 
 use super::action::{Carrier, Mutation};
 use super::answer::{Answer, act, wait};
@@ -66,7 +66,7 @@ pub fn update(view: &View<'_>) -> Option<Answer> {
     if capacity_differs(group, spec) {
         return Some(fence_first(view, || capacity(live, group, spec, "as its file says")));
     }
-    if let Some(rule) = misplaced(view) {
+    if let Some(rule) = misplaced(view).or_else(|| foreign_leaves(view)) {
         return Some(fence_first(view, || rule));
     }
     let hash = hash(spec);
@@ -201,9 +201,10 @@ fn conditions(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
 /// one goes.
 fn misplaced(view: &View<'_>) -> Option<Answer> {
     let lb: &LoadBalancer = view.wanted?.load_balancer.as_ref()?;
-    let wanted = lb.rule.as_ref()?;
-    let in_place = |rule: &&Rule| rule.listener == lb.listener && rule.priority == Some(wanted.priority);
-    let old = view.input.state.rules.iter().find(|rule| !in_place(rule))?;
+    let priority = lb.rule.as_ref().map(|rule| rule.priority);
+    let in_place = |rule: &&Rule| rule.listener == lb.listener && rule.priority == priority;
+    let real = || view.input.state.rules.iter().filter(|rule| !is_temporary(&rule.conditions));
+    let old = real().find(|rule| !in_place(rule))?;
     if old.listener.load_balancer() != lb.listener.load_balancer() {
         let detail = format!(
             "the service runs behind the load balancer {}, and its file now names {}: use a second service",
@@ -212,33 +213,47 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
         );
         return Some(wait(Reason::Preflight, detail).into());
     }
+    if view.input.state.borrowed.contains(&old.arn) {
+        return Some(traffic::never_deleted(old).into());
+    }
+    let weights = traffic::named(view, old.action.percents());
     if let Some(new) = view.input.state.rules.iter().find(in_place) {
         let complete = !is_temporary(&new.conditions) && new.action.percents() == old.action.percents();
-        let mutation = if complete {
-            Mutation::DeleteRule { rule: old.arn.clone() }
-        } else {
-            let weights = traffic::named(view, old.action.percents());
-            Mutation::SetRule { rule: new.arn.clone(), conditions: resources::conditions(wanted), weights }
+        let mutation = match &lb.rule {
+            _ if complete => Mutation::DeleteRule { rule: old.arn.clone() },
+            Some(wanted) => {
+                Mutation::SetRule { rule: new.arn.clone(), conditions: resources::conditions(wanted), weights }
+            }
+            None => Mutation::SetWeights { rule: new.arn.clone(), weights },
         };
         return Some(act(mutation, "the rule has moved to another place").into());
     }
-    match &view.input.state.slot {
-        Some(Slot::Foreign(what)) => {
-            return Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")).into());
-        }
-        Some(Slot::NoListener) => {
-            return Some(wait(Reason::Preflight, format!("the listener {} does not exist", lb.listener)).into());
-        }
-        Some(Slot::Free | Slot::Ours) | None => {}
+    if let Some(taken) = traffic::taken(view.input.state.slot.as_ref(), lb) {
+        return Some(taken.into());
     }
+    let because = "the file names another place";
+    let Some(wanted) = &lb.rule else {
+        return Some(rollout::default_action(lb, weights, because));
+    };
     let mutation = Mutation::CreateRule {
         listener: lb.listener.clone(),
         priority: wanted.priority,
         conditions: resources::conditions(wanted),
-        weights: traffic::named(view, old.action.percents()),
+        weights,
         tags: rollout::rule_tags(view),
     };
-    Some(act(mutation, "the file names another place").into())
+    Some(act(mutation, because).into())
+}
+
+/// What served before the first release leaves the action once that has settled.
+fn foreign_leaves(view: &View<'_>) -> Option<Answer> {
+    let rule = view.rule()?;
+    let state = view.input.state;
+    let is_spare = |(arn, percent): &(_, u32)| *percent == 0 && state.owner_of(arn).is_none();
+    let (spare, stay): (Vec<_>, Vec<_>) = rule.action.percents().into_iter().partition(is_spare);
+    let (gone, _) = spare.first()?;
+    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::named(view, stay) };
+    Some(act(mutation, format!("{gone} is not ours, and the first release has settled")).into())
 }
 
 /// Where the rule is, for a reading that has no file to say so.

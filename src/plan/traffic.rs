@@ -1,11 +1,12 @@
 //! Weights: what they shall be, and when they may move.
 
+use crate::desired::spec::LoadBalancer;
 use crate::names::TargetGroupArn;
 use crate::observed::resources::{Conditions, Rule};
-use crate::observed::state::ServerGroup;
+use crate::observed::state::{ServerGroup, Slot};
 
 use super::action::{Mutation, Weight};
-use super::answer::{Answer, act, wait};
+use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::View;
 
@@ -16,21 +17,60 @@ pub const TARGET_GROUPS_PER_ACTION: usize = 5;
 /// The weights of our rule with one group at `percent`, live at the rest, all others at 0.
 /// Without a live side the group gets everything.
 pub fn with_share(view: &View<'_>, group: &ServerGroup, percent: u32) -> Vec<Weight> {
-    let rest = view.live.filter(|live| live.name != group.name && live.target_group.is_some());
-    let mut shares: Vec<(TargetGroupArn, u32)> = view.weights().into_iter().map(|(arn, _)| (arn, 0)).collect();
-    let mut give = |owner: &ServerGroup, percent: u32| {
-        let Some(target_group) = &owner.target_group else { return };
-        match shares.iter_mut().find(|(arn, _)| *arn == target_group.arn) {
-            Some(share) => share.1 = percent,
-            None => shares.push((target_group.arn.clone(), percent)),
-        }
+    let Some(own) = group.target_group.as_ref().map(|target_group| &target_group.arn) else {
+        return named(view, view.weights());
     };
-    match rest {
-        Some(live) => {
-            give(live, 100 - percent);
-            give(group, percent);
+    match view.side_beside(group) {
+        Some(side) => split(view, &[(side, 100 - percent), (own, percent)]),
+        None => split(view, &[(own, 100)]),
+    }
+}
+
+/// The weights of our rule with one more target group, at 0.
+pub fn with_entry(view: &View<'_>, target_group: &TargetGroupArn) -> Vec<Weight> {
+    let serving: Vec<_> = view.weights().into_iter().filter(|(_, percent)| *percent > 0).collect();
+    let mut given: Vec<(&TargetGroupArn, u32)> = serving.iter().map(|(arn, percent)| (arn, *percent)).collect();
+    given.push((target_group, 0));
+    split(view, &given)
+}
+
+/// Why a rule that is the user's stays.
+pub fn never_deleted(rule: &Rule) -> Wait {
+    let what = match rule.priority {
+        Some(priority) => format!("the rule of priority {priority}, which was taken over,"),
+        None => "the listener's default action".to_owned(),
+    };
+    wait(Reason::Preflight, format!("{what} forwards to it, and is never deleted: point it elsewhere"))
+}
+
+/// Why nothing of ours may stand where a file wants its rule, if so.
+pub fn taken(slot: Option<&Slot>, lb: &LoadBalancer) -> Option<Wait> {
+    match slot {
+        Some(Slot::Foreign(what) | Slot::Adoptable(what)) => {
+            Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")))
         }
-        None => give(group, 100),
+        Some(Slot::NoListener) => Some(wait(Reason::Preflight, format!("the listener {} does not exist", lb.listener))),
+        Some(Slot::Free | Slot::Ours) | None => None,
+    }
+}
+
+/// The weights of our rule with all traffic on the side that serves beside a release.
+fn with_side(view: &View<'_>, group: &ServerGroup) -> Option<Vec<Weight>> {
+    Some(split(view, &[(view.side_beside(group)?, 100)]))
+}
+
+/// These shares, and 0 for whoever else is in our rule. What isn't ours and has no part in
+/// this leaves it.
+fn split(view: &View<'_>, given: &[(&TargetGroupArn, u32)]) -> Vec<Weight> {
+    let serves = view.foreign.as_ref().map(|foreign| &foreign.target_group);
+    let stays = |arn: &TargetGroupArn| view.input.state.owner_of(arn).is_some() || Some(arn) == serves;
+    let present = view.weights().into_iter().map(|(arn, _)| (arn, 0)).filter(|(arn, _)| stays(arn));
+    let mut shares: Vec<(TargetGroupArn, u32)> = present.collect();
+    for (target_group, percent) in given {
+        match shares.iter_mut().find(|(arn, _)| arn == *target_group) {
+            Some(share) => share.1 = *percent,
+            None => shares.push(((*target_group).clone(), *percent)),
+        }
     }
     named(view, shares)
 }
@@ -58,37 +98,43 @@ pub fn named(view: &View<'_>, shares: Vec<(TargetGroupArn, u32)>) -> Vec<Weight>
     weights
 }
 
-/// All traffic to live, if that helps: it has a healthy machine, and half of what is
-/// needed or as many as the group that has the traffic now.
+/// All traffic to live, or to the foreign side before a first release has settled, if that
+/// helps: it has a healthy machine, and half of what is needed or as many as the group that
+/// has the traffic now.
 pub fn to_live(view: &View<'_>, from: &ServerGroup, because: &str) -> Answer {
-    let (Some(live), Some(rule)) = (view.live, view.rule()) else {
+    let (Some(rule), Some(weights)) = (view.rule(), with_side(view, from)) else {
         return halted(
             view,
             format!("there is no other release that could take the traffic of {}", from.identity.version),
         );
     };
-    let (Some(health), Some(other)) = (view.health(live), view.health(from)) else {
-        return wait(Reason::Unknown, "the health of the live release was not read").into();
+    let (side, health) = match view.live {
+        Some(live) => (live.identity.version.to_string(), view.health(live)),
+        None => (FOREIGN_SIDE.to_owned(), view.foreign.as_ref().and_then(|foreign| foreign.health)),
+    };
+    let (Some(health), Some(other)) = (health, view.health(from)) else {
+        return wait(Reason::Unknown, format!("the health of {side} was not read")).into();
     };
     let enough = health.healthy * 2 >= view.need() || health.healthy >= other.healthy;
     if health.healthy == 0 || !enough {
         let detail = format!(
-            "no weight may move: {} of {} needed machines of {} are healthy, and {} of {}",
+            "no weight may move: {} of {} needed machines of {side} are healthy, and {} of {}",
             health.healthy,
             view.need(),
-            live.identity.version,
             other.healthy,
             from.identity.version
         );
         return halted(view, detail);
     }
-    let weights = with_share(view, live, 100);
     let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights };
     act(mutation, because)
-        .expect(format!("{} has {} healthy machines", live.identity.version, health.healthy))
+        .expect(format!("{side} has {} healthy machines", health.healthy))
         .expect(format!("{} has {} %", from.identity.version, view.weight(from)))
         .into()
 }
+
+/// How what served before the first release is called.
+const FOREIGN_SIDE: &str = "what served before";
 
 /// Nothing that may be done helps; looked at again every pass.
 pub fn halted(view: &View<'_>, detail: String) -> Answer {

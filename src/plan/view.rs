@@ -5,7 +5,7 @@ use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use crate::observed::marks::{Hold, Identity, Rejected, Retry};
 use crate::observed::resources::{Conditions, Rule};
-use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState};
+use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState, Slot};
 use crate::time::{Span, Timestamp};
 
 use super::memory::Memory;
@@ -53,6 +53,16 @@ pub struct Input<'a> {
     pub now: Timestamp,
 }
 
+/// A target group that isn't ours and has the traffic, or had it until a first release that
+/// has not settled took it. It is never changed; going back means back to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Which one.
+    pub target_group: TargetGroupArn,
+    /// How its targets are; none when that was not read.
+    pub health: Option<Health>,
+}
+
 /// The roles and numbers that follow from an [`Input`].
 pub struct View<'a> {
     /// What it was made from.
@@ -64,6 +74,8 @@ pub struct View<'a> {
     pub wanted: Option<&'a ServiceSpec>,
     /// The name of the wanted release, else of the one that was coming up.
     pub wanted_name: Option<GroupName>,
+    /// What serves and isn't ours, until the first release settles.
+    pub foreign: Option<Foreign>,
     /// Serves.
     pub live: Option<&'a ServerGroup>,
     /// The wanted release's group when it isn't live; none when it left nothing in AWS.
@@ -89,8 +101,18 @@ impl<'a> View<'a> {
         let undecided = input.file == File::Broken || input.fence.is_some();
         let aim = if undecided { input.fallback } else { wanted };
         let wanted_name = aim.map(|spec| GroupName::of(input.scope, input.service, &spec.digest));
-        let mut view =
-            Self { input, spec, wanted, wanted_name, live: None, candidate: None, warm: None, leftovers: Vec::new() };
+        let mut view = Self {
+            input,
+            spec,
+            wanted,
+            wanted_name,
+            foreign: None,
+            live: None,
+            candidate: None,
+            warm: None,
+            leftovers: Vec::new(),
+        };
+        view.foreign = view.find_foreign();
         view.live = view.find_live();
         if undecided && aim.is_none() {
             view.wanted_name = view.under_way();
@@ -121,13 +143,46 @@ impl<'a> View<'a> {
         if let Some(live) = stable().filter(|g| g.retired().is_none()).max_by_key(latest) {
             return Some(live);
         }
-        if stable().next().is_some() {
+        if stable().next().is_some() || self.foreign.is_some() {
             return None;
         }
         // Nothing ever settled: who has real work and isn't wanted stands in.
         standing()
             .filter(|group| self.serves(group) && Some(&group.name) != self.wanted_name.as_ref())
             .max_by_key(|group| (self.weight(group), group.name.clone()))
+    }
+
+    /// Whether some release of ours has settled and stands, so that nothing else can be live.
+    fn has_settled(&self) -> bool {
+        self.input.state.groups.values().any(|group| group.stable().is_some() && self.stands(group))
+    }
+
+    /// The one target group in our action that isn't ours and has the traffic. Where the
+    /// first release has all of it, the one that has none any more.
+    fn find_foreign(&self) -> Option<Foreign> {
+        let rule = self.rule().filter(|rule| !is_temporary(&rule.conditions) && !self.has_settled())?;
+        let state = self.input.state;
+        let others: Vec<_> =
+            rule.action.percents().into_iter().filter(|(arn, _)| state.owner_of(arn).is_none()).collect();
+        let mut weighted = others.iter().filter(|(_, percent)| *percent > 0);
+        let (arn, _) = match (weighted.next(), weighted.next(), others.as_slice()) {
+            (Some(only), None, _) | (None, None, [only]) => only,
+            _ => return None,
+        };
+        let health = state.foreign.get(arn).map(Health::of_targets);
+        Some(Foreign { target_group: arn.clone(), health })
+    }
+
+    /// Whether somebody serves who could take the traffic back: live, or what isn't ours.
+    pub fn has_side(&self) -> bool {
+        self.live.is_some() || self.foreign.is_some()
+    }
+
+    /// The target group of whoever serves beside a release: live's, else the foreign one.
+    pub fn side_beside(&self, group: &ServerGroup) -> Option<&TargetGroupArn> {
+        let live = self.live.filter(|live| live.name != group.name).and_then(|live| live.target_group.as_ref());
+        live.map(|target_group| &target_group.arn)
+            .or_else(|| self.foreign.as_ref().map(|foreign| &foreign.target_group))
     }
 
     /// The release that was coming up, where nothing says what is wanted.
@@ -199,14 +254,22 @@ impl<'a> View<'a> {
         self.weight(group) > 0 || works
     }
 
-    /// The rule that stands where the file wants it, else any rule of ours.
+    /// The rule that stands where the file wants it, else any rule of ours, else one that
+    /// the file asks to take over.
     pub fn rule(&self) -> Option<&'a Rule> {
         let state = self.input.state;
         let place = self.load_balancer().and_then(|lb| {
             let priority = lb.rule.as_ref().map(|rule| rule.priority);
             state.rule_at(&lb.listener, priority)
         });
-        place.or_else(|| state.rules.first())
+        place.or_else(|| state.rules.first()).or_else(|| self.to_take_over())
+    }
+
+    /// What stands where the file wants its rule, isn't ours, and may be taken over.
+    fn to_take_over(&self) -> Option<&'a Rule> {
+        let asked = self.load_balancer().is_some_and(|lb| lb.adopt) && !self.has_settled();
+        let adoptable = matches!(self.input.state.slot, Some(Slot::Adoptable(_)));
+        self.input.state.standing.as_ref().filter(|_| asked && adoptable)
     }
 
     /// How traffic comes, by the file that counts.
@@ -229,10 +292,12 @@ impl<'a> View<'a> {
     }
 
     /// How many machines a candidate needs: the file's minimum, and as many as live has now.
+    /// How large a foreign side is, only its healthy targets tell.
     pub fn need(&self) -> u32 {
         let file = self.spec.map_or(0, |spec| spec.capacity.min);
         let live = self.live_desired();
-        file.max(live).max(1)
+        let foreign = self.foreign.as_ref().and_then(|foreign| foreign.health).map_or(0, |health| health.healthy);
+        file.max(live).max(foreign).max(1)
     }
 
     /// What live aims at now; 0 when there is none.
@@ -254,8 +319,9 @@ impl<'a> View<'a> {
     /// The steps of this rollout. With no side to go back to there is nothing to compare
     /// with, so all traffic comes at once.
     pub fn steps(&self) -> Vec<u32> {
+        let beside = self.foreign.is_some() || self.live.is_some_and(|live| live.target_group.is_some());
         match self.spec {
-            Some(spec) if self.live.is_some_and(|live| live.target_group.is_some()) => spec.rollout.steps.clone(),
+            Some(spec) if beside => spec.rollout.steps.clone(),
             _ => vec![100],
         }
     }

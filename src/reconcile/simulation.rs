@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::faulty::{Failure, FaultyCloud, Odds, Trigger};
+use crate::cloud::sim::fixture::add_foreign_target_group;
 use crate::cloud::sim::world::World;
 use crate::cloud::sim::{Share, SimCloud};
 use crate::cloud::{CloudReader as _, ErrorKind};
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::names::{CommitId, ListenerArn, RuleArn};
+use crate::observed::resources::RuleAction;
 use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::ServicePlan;
 use crate::time::{Span, Timestamp};
@@ -23,6 +25,8 @@ use crate::time::{Span, Timestamp};
 use super::{Event, Reconciler, Target};
 
 const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
+
+const NETWORK_LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/web/50dc/f2f7";
 
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 100;
@@ -40,11 +44,38 @@ enum Said {
 enum Way {
     Rule,
     Worker,
+    /// The listener's default action, a fixed response at first.
+    Default,
+    /// The default action of a network load balancer.
+    Network,
+    /// The listener's default action, which forwards to machines of somebody else at first.
+    TakenOver,
 }
 
 impl Way {
     fn of(seed: u64) -> Self {
-        if seed % 4 == 3 { Self::Worker } else { Self::Rule }
+        match seed % 8 {
+            3 => Self::Worker,
+            4 => Self::Default,
+            5 => Self::Network,
+            6 => Self::TakenOver,
+            _ => Self::Rule,
+        }
+    }
+
+    fn listener(self) -> ListenerArn {
+        let text = if self == Self::Network { NETWORK_LISTENER } else { LISTENER };
+        ListenerArn::parse(text).unwrap()
+    }
+
+    fn world(self) -> World {
+        let mut world = World::for_places([self.listener()]);
+        if self == Self::TakenOver {
+            let arn = add_foreign_target_group(&mut world, "old", &self.listener(), 2);
+            let listener = world.listeners.get_mut(&self.listener()).unwrap();
+            listener.default_action = RuleAction::Forward(vec![(arn, 1)]);
+        }
+        world
     }
 
     fn table(self) -> String {
@@ -54,6 +85,11 @@ impl Way {
                  rule = {{ priority = 10, hosts = [\"web.example.com\"] }}\n"
             ),
             Self::Worker => String::new(),
+            Self::Default => format!("[load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\n"),
+            Self::Network => {
+                format!("[load_balancer]\nlistener = \"{NETWORK_LISTENER}\"\nport = 80\nprotocol = \"TCP\"\n")
+            }
+            Self::TakenOver => format!("[load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\nadopt = true\n"),
         }
     }
 
@@ -62,6 +98,9 @@ impl Way {
         match self {
             Self::Rule => (1, 1),
             Self::Worker => (0, 0),
+            Self::Default | Self::Network => (1, 0),
+            // What isn't ours stays.
+            Self::TakenOver => (2, 0),
         }
     }
 }
@@ -93,10 +132,13 @@ fn text(way: Way, said: &Said) -> String {
     }
 }
 
-fn target(way: Way, commit: u64, said: &Said) -> Target {
+fn target(seed: u64, commit: u64, said: &Said) -> Target {
+    let way = Way::of(seed);
+    let prune = if prunes(seed) { "[prune]\nenabled = true\n" } else { "" };
     let mut files = ConfigFiles::default();
     let mut add = |path: &str, text: String| files.files.insert(path.to_owned(), FileContent::Bytes(text.into_bytes()));
-    add("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n".to_owned());
+    let scope = format!("scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n{prune}");
+    add("ionroller.toml", scope);
     // Another service keeps the scope from being empty; it has nothing to do.
     add("services/other.toml", "version = \n".to_owned());
     if *said != Said::Nothing {
@@ -111,9 +153,14 @@ fn target(way: Way, commit: u64, said: &Said) -> Target {
     Target::new(Arc::new(desired), None).unwrap()
 }
 
+/// Whether a service whose file is gone is taken away.
+fn prunes(seed: u64) -> bool {
+    seed % 16 < 8
+}
+
 impl Run {
     fn new(seed: u64) -> Self {
-        let sim = SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]));
+        let sim = SimCloud::new(Way::of(seed).world());
         let cloud = Arc::new(FaultyCloud::new(sim.clone()));
         let said = Said::File { version: 0, min: 2, max: 4, steps: "[100]" };
         Self {
@@ -121,7 +168,7 @@ impl Run {
             way: Way::of(seed),
             random: fastrand::Rng::with_seed(seed),
             reconciler: Reconciler::new(cloud.clone(), BTreeSet::new(), CancellationToken::new()),
-            target: target(Way::of(seed), 0, &said),
+            target: target(seed, 0, &said),
             sim,
             cloud,
             said,
@@ -195,7 +242,7 @@ impl Run {
     fn commit(&mut self, said: Said) {
         self.commits += 1;
         self.note(&format!("commit {}: {said:?}", self.commits));
-        self.target = target(self.way, self.commits, &said);
+        self.target = target(self.seed, self.commits, &said);
         self.said = said;
     }
 
@@ -268,7 +315,9 @@ impl Run {
     fn is_at_rest(&self, plan: &ServicePlan) -> bool {
         let sick = |version: String| self.sick.iter().any(|sick| version == format!("{sick}.0"));
         let named = plan.from.iter().chain(&plan.to).any(|release| sick(release.version.to_string()));
-        named || (outcome::of(plan) != Outcome::OnItsWay && !outcome::keeps_warm(plan))
+        // A broken file in the midst of a removal leaves what stands, with nothing live.
+        let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some();
+        named || (outcome::of(plan) != Outcome::OnItsWay && !keeps_warm)
     }
 
     fn live_is_sick(&self, plan: &ServicePlan) -> bool {
@@ -277,6 +326,12 @@ impl Run {
     }
 
     fn look(&self, plan: Option<&ServicePlan>) {
+        if self.said == Said::Nothing && prunes(self.seed) && matches!(self.way, Way::Rule | Way::Worker) {
+            let world = self.sim.world();
+            if !world.groups.is_empty() || !world.target_groups.is_empty() || !world.rules.is_empty() {
+                self.fail(&format!("the service was not taken away: {plan:#?}"));
+            }
+        }
         let Said::File { version, min, max, .. } = self.said else { return };
         let Some(plan) = plan else { self.fail("the service is not in the plan") };
         let wanted = format!("{version}.0");

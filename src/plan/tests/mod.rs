@@ -2,6 +2,7 @@
 //! word. Every action passes the checker, and every story ends at rest.
 
 mod story;
+mod takeover;
 mod verdicts;
 mod worker;
 
