@@ -11,4 +11,5 @@ mod interrupted;
 mod preempt;
 mod questions;
 mod release;
+mod removal;
 mod rollback;
