@@ -13,3 +13,4 @@ mod questions;
 mod release;
 mod removal;
 mod rollback;
+mod scope;
