@@ -300,6 +300,11 @@ fn begin_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState, bec
 /// Question 11: a release that was left by a rollback, wanted again, on its warm machines.
 fn used_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
     let retired = group.marks.retired?;
+    // A stable one with nobody beside it gets its traffic first: without `retired` it would
+    // be live before that.
+    if candidate.stable().is_some() && view.live.is_none() && !view.is_worker() {
+        return None;
+    }
     let begun = group.marks.step.is_some_and(|step| step.percent == 0 && step.at >= retired);
     if !begun {
         return Some(fence_first(view, || {

@@ -251,12 +251,13 @@ fn remarks(input: &ScopeInput<'_>, plan: &ServicePlan) -> Option<Diagnostic> {
     }
 }
 
-/// What names a plan: the releases and settings that are wanted, and of what stands the
-/// groups, weights, marks and sizes. Not health, desired capacity, times or the commit: a
+/// What names a plan: the releases and settings that are wanted, the scope's own, and of
+/// what stands the groups, weights, marks and sizes. Not health, desired capacity, times or the commit: a
 /// plan that was approved still holds when only those have moved.
 fn id(input: &ScopeInput<'_>) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("{}\n", input.scope.scope);
+    let ScopeConfig { scope, limits, prune, freezes, .. } = input.scope;
+    let mut text = format!("{scope} {limits:?} {prune:?} {freezes:?} {}\n", input.limit_overridden);
     for (name, file) in &input.desired.services {
         let _ = match file {
             ServiceFile::Valid(spec) => writeln!(
@@ -292,7 +293,7 @@ fn marks_without_times(group: &crate::observed::state::ServerGroup) -> String {
     let all = [group.group_marks(), group.template_marks()];
     let words = all.iter().map(|marks| {
         format!(
-            "{:?} {} {} {:?} {:?} {} {:?}",
+            "{:?} {} {} {:?} {:?} {} {:?} {:?}",
             marks.step.map(|step| step.percent),
             marks.stable.is_some(),
             marks.retired.is_some(),
@@ -300,6 +301,7 @@ fn marks_without_times(group: &crate::observed::state::ServerGroup) -> String {
             marks.retry.map(|retry| retry.tries),
             marks.hold.is_some(),
             marks.settings,
+            marks.listener,
         )
     });
     words.collect::<Vec<_>>().join(" ")

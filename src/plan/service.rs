@@ -107,7 +107,9 @@ fn phase(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait
         let begins = actions.iter().any(|action| begins_rollout(&action.mutation)) || rollout::started(view);
         return if begins && !view.live_is_wanted() { Phase::Provisioning } else { clearing(view) };
     };
-    let baking = wait.is_some_and(|wait| wait.on.reason == Reason::Bake);
+    // What stops it keeps it where it is: no weight call is due.
+    let stays = [Reason::Bake, Reason::Hold, Reason::Paused, Reason::Fence, Reason::Invalid];
+    let baking = wait.is_some_and(|wait| stays.contains(&wait.on.reason));
     let shifts = actions.iter().any(|a| matches!(a.mutation, Mutation::SetWeights { .. } | Mutation::SetRule { .. }));
     match step.percent {
         _ if shifts => Phase::Shifting,

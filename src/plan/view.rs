@@ -250,8 +250,8 @@ impl<'a> View<'a> {
 
     /// Whether it has real work: traffic, or a worker's bake.
     pub fn serves(&self, group: &ServerGroup) -> bool {
-        let works = group.target_group.is_none() && group.step().is_some_and(|step| step.percent > 0);
-        self.weight(group) > 0 || works
+        let bakes = group.step().is_some_and(|step| step.percent > 0) && group.retired().is_none();
+        self.weight(group) > 0 || (group.target_group.is_none() && bakes)
     }
 
     /// The rule that stands where the file wants it, else any rule of ours, else one that

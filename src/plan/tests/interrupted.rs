@@ -1,7 +1,6 @@
 //! Death after every single change, with all memory lost: the end is always the same.
 
 use super::story::{Story, file};
-use crate::plan::memory::Memory;
 
 /// What a story ends with, without times.
 fn end(story: &Story) -> Vec<String> {
@@ -31,20 +30,7 @@ fn dies_anywhere(begin: &dyn Fn() -> Story) {
     assert!(changes > 2, "nothing happens in this story");
     for death in 1..changes {
         let mut story = begin();
-        let mut made = 0;
-        story.until(|story| {
-            let _ = &story;
-            true
-        });
-        made += story.log().lines().count();
-        while made < death {
-            if story.step().is_some() {
-                made += 1;
-            } else {
-                story.later(crate::time::Span::from_secs(5));
-            }
-        }
-        story.memory = Memory::empty();
+        story.changes(death).dies();
         story.run();
         assert_eq!(end(&story), wanted, "after {death} of {changes} changes");
     }

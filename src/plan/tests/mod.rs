@@ -12,4 +12,6 @@ mod interrupted;
 mod preempt;
 mod questions;
 mod release;
+mod removal;
 mod rollback;
+mod scope;

@@ -1,6 +1,6 @@
 //! The order of the questions: each of them once, on the least that makes it apply.
 
-use super::story::{Story, file};
+use super::story::{Story, file, hold};
 use crate::names::{Digest, GroupName, Scope, ServiceName};
 use crate::observed::marks::Mark;
 use crate::plan::action::{Carrier, Kind, Mutation};
@@ -37,12 +37,6 @@ fn mark_on_group(story: &Story, version: &str, mark: Mark, value: &str) -> Mutat
     let name = story.name(version);
     let on = Carrier::Group { release: name.clone(), name: name.to_string() };
     Mutation::SetMark { on, mark, value: value.to_owned() }
-}
-
-fn hold(story: &mut Story, version: &str) {
-    let on = Carrier::Template { release: story.name(version), id: String::new() };
-    let value = "2027-01-15T08:00:00Z ann incident".to_owned();
-    story.meanwhile(&Mutation::SetMark { on, mark: Mark::Hold, value });
 }
 
 #[test]

@@ -6,15 +6,17 @@ use crate::desired::spec::{
     Ami, Capacity, HealthCheckSpec, LoadBalancer, Machine, Network, Protocol, Retention, Rollout, RuleSpec, ServiceSpec,
 };
 use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
+use crate::observed::marks::Mark;
 use crate::observed::resources::{Lifecycle, TargetHealth};
 use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot};
-use crate::plan::action::{Action, Mutation};
+use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::check::check;
 use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
 use crate::plan::model::Model;
 use crate::plan::questions::{Next, next};
 use crate::plan::removal::Orphan;
+use crate::plan::retire::{group_carrier, template_carrier, warm_until};
 use crate::plan::service;
 use crate::plan::types::{Reason, Role, ServicePlan, WaitingOn};
 use crate::plan::view::{File, Input, View};
@@ -22,7 +24,7 @@ use crate::time::{Span, Timestamp};
 
 pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-/// What the story's commit says of its one service, `web`.
+/// What the story's commit says of its one service, `web` where it doesn't matter.
 #[derive(Clone)]
 pub enum Said {
     File(Box<ServiceSpec>),
@@ -96,6 +98,21 @@ pub fn file(version: &str) -> ServiceSpec {
     }
 }
 
+/// Somebody holds the service, by a mark on this release.
+pub fn hold(story: &mut Story, version: &str) {
+    let value = "2027-01-15T08:00:00Z ann incident".to_owned();
+    let on = story.template(version);
+    story.meanwhile(&Mutation::SetMark { on, mark: Mark::Hold, value });
+}
+
+/// A service at rest with what this file says.
+pub fn settle(spec: ServiceSpec) -> Story {
+    let mut story = Story::new(spec);
+    story.run();
+    story.log.clear();
+    story
+}
+
 impl Story {
     /// An empty account whose file says this.
     pub fn new(spec: ServiceSpec) -> Self {
@@ -113,7 +130,7 @@ impl Story {
             rewound: Vec::new(),
             sick: Vec::new(),
             scope: Scope::parse("prod").unwrap(),
-            service: ServiceName::parse("web").unwrap(),
+            service: spec.name.clone(),
             commit: CommitId::parse(&"0".repeat(40)).unwrap(),
             log: String::new(),
         };
@@ -123,10 +140,7 @@ impl Story {
 
     /// A service at rest: this release settled, and nothing else stands.
     pub fn settled(version: &str) -> Self {
-        let mut story = Self::new(file(version));
-        story.run();
-        story.log.clear();
-        story
+        settle(file(version))
     }
 
     /// A new commit with this file.
@@ -224,6 +238,22 @@ impl Story {
         panic!("no end of actions:\n{}", self.log);
     }
 
+    /// So many changes, with whatever must be waited for between them.
+    pub fn changes(&mut self, count: usize) -> &mut Self {
+        let mut made = 0;
+        for _ in 0..20_000 {
+            if made == count {
+                return self;
+            }
+            if self.step().is_some() {
+                made += 1;
+            } else {
+                self.later(Span::from_secs(5));
+            }
+        }
+        panic!("only {made} of {count} changes:\n{}", self.log);
+    }
+
     fn say(&mut self, line: &str) {
         let secs = self.now.since(START).as_secs_ceil();
         let _ = writeln!(self.log, "{:02}:{:02}:{:02} {line}", secs / 3600, secs / 60 % 60, secs % 60);
@@ -244,16 +274,40 @@ impl Story {
         self
     }
 
-    /// Passes every five seconds until this holds; fails after a day.
+    /// Passes until this holds, each when something is due, at whole five seconds; fails
+    /// when it never comes.
     pub fn until(&mut self, holds: impl Fn(&Self) -> bool) -> &mut Self {
-        for _ in 0..20_000 {
+        for _ in 0..2_000 {
             self.pass();
             if holds(self) {
                 return self;
             }
-            self.later(Span::from_secs(5));
+            let ahead = self.due().map_or(0, |due| due.since(self.now).as_millis());
+            self.later(Span::from_secs(5 * ahead.div_ceil(5_000).max(1)));
         }
         panic!("it never came:\n{}", self.log);
+    }
+
+    /// When anything can be different next; none when nothing is foreseen.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.ask(|input| {
+            let view = View::new(input);
+            let wait = match next(&view) {
+                Next::Act(_) => return Some(self.now),
+                Next::Wait(wait) => Some(wait),
+                Next::Rest => None,
+            };
+            let mut moments: Vec<Timestamp> =
+                [warm_until(&view), self.model.next_event()].into_iter().flatten().collect();
+            for group in input.state.groups.keys() {
+                moments.extend(self.memory.unhealthy_since(group).map(|since| since + view.rollout().unhealthy_for));
+                moments.extend(self.memory.short_since(group).map(|since| since + view.rollout().healthy_deadline));
+            }
+            let wait = wait.as_ref();
+            moments.extend(wait.into_iter().flat_map(|wait| [wait.on.until, wait.brief_until]).flatten());
+            moments.extend(wait.and_then(|wait| wait.look_again).filter(|_| !self.sick.is_empty()));
+            moments.into_iter().filter(|moment| *moment > self.now).min()
+        })
     }
 
     /// Runs until the service is settled, or until nothing more comes by itself.
@@ -335,6 +389,16 @@ impl Story {
     pub fn group_mut(&mut self, version: &str) -> &mut ServerGroup {
         let name = self.name(version);
         self.model.state.groups.get_mut(&name).unwrap()
+    }
+
+    /// The group of this version, as a carrier of marks.
+    pub fn carrier(&self, version: &str) -> Carrier {
+        group_carrier(self.group(version), self.members(version))
+    }
+
+    /// The template of this version, as a carrier of marks.
+    pub fn template(&self, version: &str) -> Carrier {
+        template_carrier(self.group(version))
     }
 
     pub fn members(&self, version: &str) -> &GroupState {
