@@ -29,6 +29,24 @@ pub struct Settings {
     /// How the log is written.
     #[serde(default)]
     pub log: LogFormat,
+    /// How to be let in by a remote repository.
+    #[serde(default)]
+    pub git: GitSettings,
+}
+
+/// `[git]`. What is not said here comes from the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitSettings {
+    /// The private key for ssh, without a passphrase. With it, no agent and no other key
+    /// is tried.
+    pub ssh_key_file: Option<PathBuf>,
+    /// The keys of ssh servers, instead of those of the user and the machine.
+    pub known_hosts_file: Option<PathBuf>,
+    /// The token for https, in a file. It is read anew at each poll.
+    pub token_file: Option<PathBuf>,
+    /// The user name, where the URL has none.
+    pub username: Option<String>,
 }
 
 /// `log`.
@@ -98,9 +116,44 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            repo = "ssh://git@git.example.com/config.git"
+            branch = "deploy"
+            path = "aws"
+            poll_interval = "1m30s"
+            state_dir = "/var/lib/ionroller"
+            listen = "0.0.0.0:80"
+            log = "json"
+            [git]
+            ssh_key_file = "/key"
+            known_hosts_file = "/known"
+            token_file = "/token"
+            username = "bot"
+        "#;
+        let expected = Settings {
+            repo: "ssh://git@git.example.com/config.git".to_owned(),
+            branch: "deploy".to_owned(),
+            path: "aws".to_owned(),
+            poll_interval: Span::from_secs(90),
+            state_dir: PathBuf::from("/var/lib/ionroller"),
+            listen: "0.0.0.0:80".to_owned(),
+            log: LogFormat::Json,
+            git: GitSettings {
+                ssh_key_file: Some(PathBuf::from("/key")),
+                known_hosts_file: Some(PathBuf::from("/known")),
+                token_file: Some(PathBuf::from("/token")),
+                username: Some("bot".to_owned()),
+            },
+        };
+        assert_eq!(Settings::parse(text).unwrap(), expected);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let error = |text: &str| Settings::parse(text).unwrap_err().to_string();
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nbranhc = \"z\"\n").contains("branhc"));
+        assert!(error("repo = \"x\"\nstate_dir = \"y\"\n[git]\ntoken = \"z\"\n").contains("unknown field `token`"));
         assert!(error("state_dir = \"y\"\n").contains("repo"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").contains("soon"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nlisten = \"nowhere\"\n").contains("listen"));

@@ -7,10 +7,11 @@ use crate::cloud::Cloud;
 use crate::cloud::sim::world::World;
 use crate::cloud::sim::{SimCloud, file as sim_file};
 use crate::desired::spec::{Desired, ScopeConfig};
-use crate::git::{Repository, Source};
+use crate::git::{Access, Repository, Source, Token};
 use crate::names::ListenerArn;
 use crate::reconcile::pace::{Pace, RealTime};
 use crate::reconcile::{ConfigRepository, Target};
+use crate::settings::GitSettings;
 
 use super::args::{CloudChoice, Common};
 use super::error::CliError;
@@ -54,11 +55,24 @@ fn open(repo: &str, path: &str) -> Result<(Repository, String), CliError> {
             Ok((repository, folder))
         }
         Source::Remote(url) => {
-            let mut repository = Repository::open_mirror(&url, &mirror_dir(url.to_string().as_str()))?;
+            let dir = mirror_dir(url.to_string().as_str());
+            let mut repository = Repository::open_mirror(&url, &dir, &access(&GitSettings::default())?)?;
             repository.fetch_all()?;
             Ok((repository, path.to_owned()))
         }
     }
+}
+
+/// How to be let in by a remote: the daemon's file first, then the environment.
+pub fn access(settings: &GitSettings) -> Result<Access, CliError> {
+    let mut access = Access::from_environment(|name| std::env::var_os(name))?;
+    if let Some(file) = &settings.token_file {
+        access.token = Some(Token::File(file.clone()));
+    }
+    access.username = settings.username.clone().or(access.username);
+    access.ssh_key_file = settings.ssh_key_file.clone().or(access.ssh_key_file);
+    access.known_hosts_file = settings.known_hosts_file.clone().or(access.known_hosts_file);
+    Ok(access)
 }
 
 fn join(inside: &str, path: &str) -> String {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::names::CommitId;
+use crate::time::Span;
 
 /// What libgit2 or the file watcher said, without secrets.
 ///
@@ -47,16 +48,19 @@ pub enum GitError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A transport that is recognised and not built in.
-    #[error(
-        "cannot fetch {url}: this build reads local paths and file:// only, not {transport}; \
-         clone it and give the path"
-    )]
-    TransportMissing {
-        /// As given, without secrets.
+    /// `git://`.
+    #[error("cannot fetch {url}: git:// is neither encrypted nor does it say who answers; use https:// or ssh://")]
+    OpenProtocol {
+        /// Without secrets.
         url: String,
-        /// `https`, `ssh`, …
-        transport: String,
+    },
+    /// An environment variable whose value makes no sense.
+    #[error("the environment variable {name}: {reason}")]
+    BadVariable {
+        /// Its name; never its value.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The path does not exist.
     #[error("there is no folder `{}`", path.display())]
@@ -193,6 +197,141 @@ pub enum GitError {
         /// What libgit2 said.
         source: Cause,
     },
+    /// The remote wants to know who asks, and nothing that was shown was enough.
+    #[error("cannot fetch {url}: {}", denial(*.ssh, .offered, .passed_over))]
+    Denied {
+        /// Without secrets.
+        url: String,
+        /// By ssh, not https.
+        ssh: bool,
+        /// What it was shown, in order, or nothing.
+        offered: String,
+        /// What could not be shown and why, or nothing.
+        passed_over: String,
+    },
+    /// There is no such repository, or none that we may see.
+    #[error(
+        "cannot fetch {url}: there is no such repository, or it does not say so to strangers; check the URL, \
+             and whether the token or user may read it"
+    )]
+    NoSuchRemote {
+        /// Without secrets.
+        url: String,
+        /// What libgit2 said.
+        source: Cause,
+    },
+    /// The certificate of an https server is not trusted.
+    #[error(
+        "cannot fetch {url}: the server's certificate is not trusted; if it is signed by an authority of your own, \
+         add that one to the machine's, or name its file in SSL_CERT_FILE"
+    )]
+    Certificate {
+        /// Without secrets.
+        url: String,
+        /// What libgit2 said.
+        source: Cause,
+    },
+    /// The server leads to another one, which is not to see our login.
+    #[error("cannot fetch {url}: it leads to another host; if that is right, use the new URL")]
+    Redirected {
+        /// Without secrets.
+        url: String,
+        /// Where to.
+        source: Cause,
+    },
+    /// A login over a connection that everybody on the way can read.
+    #[error("cannot fetch {url}: it asks for a login, which is not sent over plain http; use https://")]
+    PlainHttp {
+        /// Without secrets.
+        url: String,
+    },
+    /// Nothing came for too long.
+    #[error(
+        "cannot fetch {url}: it said nothing for {timeout}; IONROLLER_GIT_TIMEOUT sets how long a remote may be silent"
+    )]
+    Silent {
+        /// Without secrets.
+        url: String,
+        /// How long it was waited for.
+        timeout: Span,
+    },
+    /// A private key that cannot be used.
+    #[error("cannot use the ssh key `{}`: {reason}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A token that cannot be used.
+    #[error("cannot use the token in `{}`: {reason}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file of known hosts cannot be read.
+    #[error("cannot read the known hosts `{}`: {reason}", path.display())]
+    KnownHostsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// An ssh server that nobody has vouched for.
+    #[error(
+        "cannot fetch {url}: the host {host} is not known; it shows {shown}{}; compare that with what its owner \
+         publishes, then add it: {add}",
+        known_otherwise(.other_types)
+    )]
+    UnknownHost {
+        /// Without secrets.
+        url: String,
+        /// As it stands in a file of known hosts.
+        host: String,
+        /// Type and fingerprint of its key.
+        shown: String,
+        /// The types of keys by which it is known, or nothing.
+        other_types: String,
+        /// The command that adds it.
+        add: String,
+    },
+    /// An ssh server with another key than before.
+    #[error(
+        "cannot fetch {url}: the key of {host} has changed: it shows {shown}, but line {line} of {} says otherwise; \
+         somebody may be answering in its place. Ask its owner; if the new key is right, replace that line",
+        file.display()
+    )]
+    ChangedHost {
+        /// Without secrets.
+        url: String,
+        /// As it stands in the file.
+        host: String,
+        /// Type and fingerprint of its key.
+        shown: String,
+        /// The file of known hosts.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An ssh server with a key that must not be trusted.
+    #[error(
+        "cannot fetch {url}: {host} shows {shown}, which line {line} of {} revokes; do not trust it, ask its owner",
+        file.display()
+    )]
+    RevokedHost {
+        /// Without secrets.
+        url: String,
+        /// As it stands in the file.
+        host: String,
+        /// Type and fingerprint of its key.
+        shown: String,
+        /// The file of known hosts.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// A mirror of a shallow clone would silently lack history.
     #[error(
         "cannot mirror {url}: it is a shallow clone; run `git fetch --unshallow` there, \
@@ -259,11 +398,23 @@ impl GitError {
     /// for a commit or a person.
     pub fn is_transient(&self) -> bool {
         match self {
-            GitError::Fetch { .. } => true,
+            GitError::Fetch { .. } | GitError::Silent { .. } => true,
             GitError::Damaged { mirror, .. } => *mirror,
             GitError::MirrorFolder { .. } | GitError::MirrorInit { .. } => true,
             GitError::BadSource { .. }
-            | GitError::TransportMissing { .. }
+            | GitError::OpenProtocol { .. }
+            | GitError::BadVariable { .. }
+            | GitError::Denied { .. }
+            | GitError::NoSuchRemote { .. }
+            | GitError::Certificate { .. }
+            | GitError::Redirected { .. }
+            | GitError::PlainHttp { .. }
+            | GitError::KeyFile { .. }
+            | GitError::TokenFile { .. }
+            | GitError::KnownHostsFile { .. }
+            | GitError::UnknownHost { .. }
+            | GitError::ChangedHost { .. }
+            | GitError::RevokedHost { .. }
             | GitError::NoSuchPath { .. }
             | GitError::NotARepository { .. }
             | GitError::ForeignOwner { .. }
@@ -291,4 +442,23 @@ fn default_branch(head: Option<&str>) -> String {
 
 fn mend(mirror: bool) -> &'static str {
     if mirror { "; the mirror is made anew at the next fetch" } else { "; run `git fsck`, or clone it again" }
+}
+
+fn denial(ssh: bool, offered: &str, passed_over: &str) -> String {
+    let passed_over = if passed_over.is_empty() { String::new() } else { format!(" ({passed_over})") };
+    match (offered.is_empty(), ssh) {
+        (false, _) => format!("it does not let us in with {offered}{passed_over}"),
+        (true, true) => format!(
+            "it asks for a key, and there is none{passed_over}; start an ssh-agent, name a key in \
+             IONROLLER_GIT_SSH_KEY_FILE, or for the daemon in `ssh_key_file` of its file"
+        ),
+        (true, false) => format!(
+            "it asks for a login, and there is none{passed_over}; put a token into IONROLLER_GIT_TOKEN, set up a \
+             credential helper of git, or for the daemon name a `token_file` in its file"
+        ),
+    }
+}
+
+fn known_otherwise(types: &str) -> String {
+    if types.is_empty() { String::new() } else { format!(", and is known only by {types}") }
 }

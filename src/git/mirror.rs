@@ -16,10 +16,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, RemoteUpdateFlags};
+use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, RemoteUpdateFlags};
 use sha2::{Digest, Sha256};
 
+use super::access::Access;
 use super::error::{Cause, GitError};
+use super::login::Login;
 use super::repository::{Origin, Repository, owned_path};
 use super::source::RemoteUrl;
 
@@ -35,6 +37,7 @@ const REBUILD_PAUSE_EXCHANGES: u32 = 240;
 /// What is known about a mirror beside its content.
 pub(super) struct Mirror {
     url: RemoteUrl,
+    access: Access,
     dir: PathBuf,
     /// Exchanges until damage may be answered with a new mirror again. Not zero
     /// after one was tried and before it was read from: when that does not help,
@@ -54,7 +57,7 @@ pub(super) struct RemoteState {
 
 /// Why an exchange failed.
 struct FetchFailure {
-    error: git2::Error,
+    error: GitError,
     /// It is about stored objects and references, ours most likely, and not
     /// about reaching the remote.
     damage: bool,
@@ -62,9 +65,10 @@ struct FetchFailure {
 
 impl Mirror {
     /// Opens the mirror in `dir`, or makes an empty one.
-    pub fn open(url: &RemoteUrl, dir: &Path) -> Result<(Mirror, git2::Repository), GitError> {
+    pub fn open(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<(Mirror, git2::Repository), GitError> {
         let mirror = Mirror {
             url: url.clone(),
+            access: access.clone(),
             dir: dir.to_owned(),
             rebuild_pause: Cell::new(0),
             remote: RemoteState::default(),
@@ -92,9 +96,9 @@ impl Mirror {
         self.rebuild_pause.set(0);
     }
 
-    /// The marker's text. A digest, because the URL may hold a password.
+    /// The marker's text. A digest, because the URL may hold a token.
     fn marker(&self) -> String {
-        let digest = Sha256::digest(self.url.with_secrets());
+        let digest = Sha256::digest(self.url.plain());
         format!("1 {}\n", data_encoding::HEXLOWER.encode(&digest))
     }
 
@@ -127,8 +131,8 @@ impl Mirror {
         options.bare(true).mkpath(true).external_template(false);
         let handle = git2::Repository::init_opts(&dir, &options).map_err(failed)?;
         // A machine that loses power must not come back to half a pack.
-        let synced = handle.config().and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
-        synced.map_err(failed)?;
+        let set = handle.config().and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
+        set.map_err(failed)?;
         let written = fs::write(dir.join(MARKER), self.marker());
         written.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
         Ok(handle)
@@ -178,11 +182,6 @@ impl Mirror {
             _ => Ok(()),
         }
     }
-
-    fn fetch_error(&self, error: &git2::Error) -> GitError {
-        let source = Cause::new(self.url.redact_in(error.message()));
-        GitError::Fetch { url: self.url.to_string(), source }
-    }
 }
 
 impl Repository {
@@ -196,25 +195,25 @@ impl Repository {
         mirror.rebuild_pause.set(pause.saturating_sub(1));
         let damaged = self.damaged.get() && pause == 0;
         if mirror.is_ready() && !mirror.is_crowded() && !damaged {
-            match exchange(&self.handle, &mirror.url, refspecs) {
+            match exchange(&self.handle, mirror, refspecs) {
                 Ok(remote) => {
                     mirror.remote = remote;
                     return Ok(());
                 }
                 Err(failure) if pause > 0 || !failure.damage => {
-                    return Err(mirror.fetch_error(&failure.error));
+                    return Err(failure.error);
                 }
                 Err(_) => {}
             }
         }
         let fresh = mirror.create()?;
-        match exchange(&fresh, &mirror.url, refspecs) {
+        match exchange(&fresh, mirror, refspecs) {
             Ok(remote) => mirror.remote = remote,
             Err(failure) => {
                 if failure.damage {
                     mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
                 }
-                return Err(mirror.fetch_error(&failure.error));
+                return Err(failure.error);
             }
         }
         mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
@@ -225,13 +224,33 @@ impl Repository {
 }
 
 /// One exchange with the remote, and a check of what it promised.
-fn exchange(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
-    let remote = fetch(handle, url, refspecs).map_err(|error| {
-        let damage = suggests_damage(&error);
-        FetchFailure { error, damage }
-    })?;
-    check_tips(handle, refspecs).map_err(|error| FetchFailure { error, damage: true })?;
-    Ok(remote)
+fn exchange(handle: &git2::Repository, mirror: &Mirror, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
+    let url = &mirror.url;
+    let unexplained = |error: git2::Error| FetchFailure {
+        damage: suggests_damage(&error),
+        error: GitError::Fetch { url: url.to_string(), source: Cause::new(url.redact_in(error.message())) },
+    };
+    stay_on_host(handle).map_err(unexplained)?;
+    let mut remote = handle.remote_anonymous(url.plain()).map_err(unexplained)?;
+    let effective = remote.url().unwrap_or(url.plain()).to_owned();
+    let login = Login::new(url, &effective, &mirror.access, handle.config().map_err(unexplained)?);
+    let fetched = fetch(handle, &mut remote, &login, refspecs);
+    let state =
+        fetched.map_err(|error| FetchFailure { damage: suggests_damage(&error), error: login.explain(&error) })?;
+    let checked = check_tips(handle, refspecs);
+    checked.map_err(|error| FetchFailure { damage: true, error: login.explain(&error) })?;
+    Ok(state)
+}
+
+/// A redirect to another host would take the login along, and libgit2 follows the
+/// first one unless the configuration says otherwise.
+fn stay_on_host(handle: &git2::Repository) -> Result<(), git2::Error> {
+    const KEY: &str = "http.followRedirects";
+    let mut config = handle.config()?.open_level(git2::ConfigLevel::Local)?;
+    match config.get_bool(KEY) {
+        Ok(false) => Ok(()),
+        _ => config.set_bool(KEY, false),
+    }
 }
 
 /// Lists the remote's references, downloads what is missing, deletes what is
@@ -239,14 +258,18 @@ fn exchange(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> 
 ///
 /// The names in libgit2's own list are not asked for: the binding panics on a
 /// reference whose name is not UTF-8, which anybody who can push can make.
-fn fetch(handle: &git2::Repository, url: &RemoteUrl, refspecs: &[String]) -> Result<RemoteState, git2::Error> {
-    let mut remote = handle.remote_anonymous(url.with_secrets())?;
-    // Credentials, known hosts and the proxy have their place here, when there
-    // is a transport that asks for them.
-    let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
+fn fetch(
+    handle: &git2::Repository,
+    remote: &mut git2::Remote<'_>,
+    login: &Login<'_>,
+    refspecs: &[String],
+) -> Result<RemoteState, git2::Error> {
+    let mut proxy = ProxyOptions::new();
+    proxy.auto();
+    let mut connection = remote.connect_auth(Direction::Fetch, Some(login.callbacks()), Some(proxy))?;
     let remote = connection.remote();
     let mut options = FetchOptions::new();
-    options.download_tags(AutotagOption::None);
+    options.download_tags(AutotagOption::None).remote_callbacks(login.callbacks());
     remote.download(refspecs, Some(&mut options))?;
     // Before the tips: a branch `a` that is gone would stand in the way of `a/b`.
     remote.prune(None)?;

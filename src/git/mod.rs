@@ -15,12 +15,16 @@
 //!
 //! [`ConfigFiles`]: crate::desired::files::ConfigFiles
 
+mod access;
 mod collect;
 mod error;
 mod folder;
 mod history;
+mod known_hosts;
+mod login;
 mod mirror;
 mod repository;
+mod secret;
 mod source;
 mod tree;
 mod watch;
@@ -28,11 +32,13 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, Token};
 pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
 pub use error::{Cause, GitError};
 pub use folder::read_folder;
 pub use history::{Ancestry, Trailer};
 pub use repository::Repository;
+pub use secret::Secret;
 pub use source::{RemoteUrl, Source};
 pub use tree::ConfigVersion;
 pub use watch::Watch;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, RepositoryOpenFlags, StatusOptions};
 
+use super::access::Access;
 use super::error::{Cause, GitError};
 use super::mirror::Mirror;
 use super::source::RemoteUrl;
@@ -40,8 +41,8 @@ impl Repository {
 
     /// Opens the bare mirror of `url` in the folder `dir`, or makes an empty
     /// one there. Nothing is fetched yet, so this works offline.
-    pub fn open_mirror(url: &RemoteUrl, dir: &Path) -> Result<Repository, GitError> {
-        let (mirror, handle) = Mirror::open(url, dir)?;
+    pub fn open_mirror(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<Repository, GitError> {
+        let (mirror, handle) = Mirror::open(url, dir, access)?;
         Ok(Repository { handle, origin: Origin::Mirror(mirror), damaged: Cell::new(false) })
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{CloudChoice, Run};
 use crate::cli::error::CliError;
-use crate::cli::session::connect;
+use crate::cli::session::{access, connect};
 use crate::cli::ui::Ui;
 use crate::cloud::sim::SimCloud;
 use crate::daemon::{Connect, Daemon};
@@ -28,7 +28,9 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
     crate::cli::log::start(settings.log, ui.verbose, ui.quiet);
     let repository = match Source::parse(&settings.repo)? {
         Source::Local(path) => Repository::open_local(&path)?,
-        Source::Remote(url) => Repository::open_mirror(&url, &settings.state_dir.join("mirror"))?,
+        Source::Remote(url) => {
+            Repository::open_mirror(&url, &settings.state_dir.join("mirror"), &access(&settings.git)?)?
+        }
     };
     if repository.is_shallow() {
         return Err(CliError::user(

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::desired::files::{ConfigFiles, FileContent};
-use crate::git::{GitError, RemoteUrl, Repository, Source};
+use crate::git::{Access, GitError, RemoteUrl, Repository, Source};
 use crate::names::CommitId;
 
 pub struct Sandbox {
@@ -106,7 +106,7 @@ impl Sandbox {
     }
 
     pub fn try_mirror(&self, folder: &str) -> Result<Repository, GitError> {
-        Repository::open_mirror(&self.url(folder), &self.path("state/mirror"))
+        Repository::open_mirror(&self.url(folder), &self.path("state/mirror"), &Access::default())
     }
 }
 
