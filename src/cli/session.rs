@@ -61,7 +61,8 @@ fn open(repo: &str, path: &str) -> Result<(Repository, String), CliError> {
     }
 }
 
-fn join(inside: &str, path: &str) -> String {
+/// A folder inside another one, both relative to the root.
+pub fn join(inside: &str, path: &str) -> String {
     match (inside.trim_end_matches('/'), path) {
         ("" | ".", path) => path.to_owned(),
         (inside, "." | "") => inside.to_owned(),

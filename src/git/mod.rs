@@ -16,6 +16,7 @@
 //! [`ConfigFiles`]: crate::desired::files::ConfigFiles
 
 mod collect;
+mod commit;
 mod error;
 mod folder;
 mod history;
@@ -29,6 +30,7 @@ mod watch;
 mod tests;
 
 pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
+pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};
 pub use folder::read_folder;
 pub use history::{Ancestry, Trailer};
