@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::names::{Region, Scope, ServiceName};
+use crate::names::{Region, Scope, ServiceName, Version};
 use crate::time::Span;
 
 /// Release what Git says, on AWS Auto Scaling groups
@@ -41,6 +41,8 @@ pub enum Command {
     Run(Run),
     /// Show what is live, how far each rollout is, and why it waits
     Status(Status),
+    /// Change the version line of a service's file, and commit
+    Release(Release),
     /// Keep a service as it is until it is resumed
     Hold(Operate),
     /// Let a held service go on
@@ -206,6 +208,46 @@ pub struct Status {
     pub common: Common,
 }
 
+/// Where a commit is made.
+#[derive(Debug, Clone, Args)]
+pub struct Commit {
+    /// The config repository: a clone of yours
+    #[arg(long, default_value = ".", value_name = "PATH")]
+    pub repo: String,
+    /// The config folder inside the repository
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub path: String,
+    /// Commit on this branch, made at HEAD if it is new; the working folder stays
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// Push the branch afterwards
+    #[arg(long)]
+    pub push: bool,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub output: Output,
+    /// AWS, or a simulated world kept in a file
+    #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
+    pub cloud: CloudChoice,
+}
+
+/// `release`.
+#[derive(Debug, Clone, Args)]
+pub struct Release {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// The version that should run
+    #[arg(id = "release_version", value_name = "VERSION")]
+    pub version: Version,
+    /// The image's digest, needed where the file names one
+    #[arg(long, value_name = "sha256:HEX")]
+    pub digest: Option<String>,
+    /// Where the commit is made
+    #[command(flatten)]
+    pub commit: Commit,
+}
+
 /// `hold`, `resume`, `retry` and `abort`.
 #[derive(Debug, Clone, Args)]
 pub struct Operate {
@@ -253,6 +295,7 @@ mod tests {
             "ionroller status web --color never -q",
             "ionroller hold web --reason incident --scope prod --region eu-west-1",
             "ionroller retry web -vv",
+            "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
         ];
         for line in good {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -264,6 +307,8 @@ mod tests {
             "ionroller diff",
             "ionroller run",
             "ionroller hold Web",
+            "ionroller release web",
+            "ionroller release web /1",
         ];
         for line in bad {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

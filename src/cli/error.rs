@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cloud::{CloudError, ErrorKind};
 use crate::daemon::DaemonError;
-use crate::git::GitError;
+use crate::git::{CommitError, GitError};
 use crate::settings::SettingsError;
 
 /// Exit status of wrong usage, as in `sysexits.h`.
@@ -86,6 +86,17 @@ fn from_error(error: &dyn Error) -> CliError {
 impl From<GitError> for CliError {
     fn from(error: GitError) -> Self {
         from_error(&error)
+    }
+}
+
+impl From<CommitError> for CliError {
+    fn from(error: CommitError) -> Self {
+        let made = from_error(&error);
+        match error {
+            CommitError::Detached => made.hint("git switch BRANCH, or --branch NAME"),
+            CommitError::WorkingFile { path, .. } => made.hint(format!("git checkout HEAD -- {path}")),
+            _ => made,
+        }
     }
 }
 

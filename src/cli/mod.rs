@@ -2,6 +2,7 @@
 
 pub mod args;
 mod commands;
+mod commit;
 pub mod error;
 mod log;
 mod session;
@@ -37,8 +38,10 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
-    if let Command::Validate(args) = &command {
-        return commands::validate::run(args, ui);
+    match &command {
+        Command::Validate(args) => return commands::validate::run(args, ui),
+        Command::Release(args) => return commands::release::run(args, ui),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -49,6 +52,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Apply(args) => commands::apply::run(&args, ui).await,
             Command::Run(args) => commands::run::run(&args, ui).await,
             Command::Status(args) => commands::status::run(&args, ui).await,
+            Command::Release(args) => commands::release::run(&args, ui),
             Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,
             Command::Resume(args) => commands::operate::run(commands::operate::Verb::Resume, &args, ui).await,
             Command::Retry(args) => commands::operate::run(commands::operate::Verb::Retry, &args, ui).await,

@@ -75,7 +75,8 @@ pub fn access(settings: &GitSettings) -> Result<Access, CliError> {
     Ok(access)
 }
 
-fn join(inside: &str, path: &str) -> String {
+/// A folder inside another one, both relative to the root.
+pub fn join(inside: &str, path: &str) -> String {
     match (inside.trim_end_matches('/'), path) {
         ("" | ".", path) => path.to_owned(),
         (inside, "." | "") => inside.to_owned(),

@@ -17,6 +17,7 @@
 
 mod access;
 mod collect;
+mod commit;
 mod error;
 mod folder;
 mod history;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use access::{Access, Token};
 pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
+pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};
 pub use folder::read_folder;
 pub use history::{Ancestry, Trailer};

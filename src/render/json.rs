@@ -253,7 +253,7 @@ pub fn summary(plan: &Plan) -> BTreeMap<&'static str, usize> {
 }
 
 /// Values of our own types always serialise: their keys are text.
-fn text(value: &impl Serialize) -> String {
+pub fn text(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text

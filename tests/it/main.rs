@@ -7,6 +7,7 @@ mod boot;
 mod commands;
 mod configs;
 mod harness;
+mod releasing;
 mod tidy;
 #[cfg(feature = "aws")]
 mod wire;

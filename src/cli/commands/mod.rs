@@ -4,6 +4,7 @@ pub mod apply;
 pub mod diff;
 pub mod operate;
 pub mod plan;
+pub mod release;
 pub mod run;
 pub mod status;
 pub mod validate;
@@ -41,7 +42,12 @@ fn check_selection(common: &Common, plan: &Plan) -> Result<(), CliError> {
 
 fn unknown_service<'a>(name: &ServiceName, known: impl Iterator<Item = &'a ServiceName>) -> CliError {
     let error = CliError::user(format!("there is no service `{name}`, neither in the files nor in AWS"));
-    let near = known.map(|known| (strsim::damerau_levenshtein(name.as_str(), known.as_str()), known)).min();
+    did_you_mean(error, name.as_str(), known.map(ServiceName::as_str))
+}
+
+/// Adds the nearest known name, if one is near.
+pub fn did_you_mean<'a>(error: CliError, name: &str, known: impl Iterator<Item = &'a str>) -> CliError {
+    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match near.filter(|(distance, _)| *distance <= 3) {
         Some((_, near)) => error.hint(format!("did you mean `{near}`?")),
         None => error,
@@ -74,7 +80,8 @@ fn plan_of_files(desired: &Desired) -> Plan {
     }
 }
 
-fn tell_diagnostics(diagnostics: &[Diagnostic], ui: &Ui) {
+/// Says problems on stderr, even when quiet.
+pub fn tell_diagnostics(diagnostics: &[Diagnostic], ui: &Ui) {
     let text = crate::render::text::diagnostics(diagnostics, style_story(ui));
     if !text.is_empty() {
         ui.insist(text.trim_end());

@@ -1,0 +1,173 @@
+//! `release` and `rollback`: what they commit, and what they refuse.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::harness::place::{Place, Ran};
+
+const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+
+impl Place {
+    /// What git prints.
+    fn git_says(&self, args: &[&str]) -> String {
+        let output = self.command("git").args(args).output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn head(&self) -> String {
+        self.git_says(&["rev-parse", "HEAD"])
+    }
+
+    fn file(&self, path: &str) -> String {
+        std::fs::read_to_string(self.repo().join(path)).unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.repo().join(path), text).unwrap();
+    }
+
+    /// The lines that the last commit took away and added.
+    fn changed(&self) -> Vec<String> {
+        let diff = self.git_says(&["show", "--format=", "-U0", "HEAD"]);
+        let changed = diff.lines().filter(|line| line.starts_with(['+', '-']) && !line.contains("/services/"));
+        changed.map(str::to_owned).collect()
+    }
+
+    /// Fails, and commits nothing.
+    fn refuses(&self, args: &[&str]) -> Ran {
+        let before = (self.head(), self.git_says(&["status", "--porcelain"]));
+        let ran = self.run(args).ended(1);
+        assert_eq!(before, (self.head(), self.git_says(&["status", "--porcelain"])), "{args:?}");
+        ran
+    }
+}
+
+#[test]
+fn a_release_changes_one_line_and_commits_it() {
+    let place = Place::new();
+    let ran = place.run(&["release", "search", "1.5.0"]).ended(0);
+    assert!(ran.stdout.starts_with("search  1.4.0 → 1.5.0   committed on main as "), "{}", ran.stdout);
+    assert!(ran.stderr.contains("not pushed"), "{}", ran.stderr);
+    expect![[r#"
+        t <t@example.com>
+        search: release 1.5.0
+
+        It follows 1.4.0.
+
+        Ionroller-Release: search 1.5.0
+
+    "#]]
+    .assert_eq(&place.git_says(&["show", "--format=%an <%ae>%n%B", "--no-patch", "HEAD"]));
+    assert_eq!(place.changed(), ["-version = \"1.4.0\"", "+version = \"1.5.0\""]);
+    assert_eq!(place.git_says(&["status", "--porcelain"]), "");
+    let trailers = place.git_says(&["log", "-1", "--format=%(trailers:key=Ionroller-Release)"]);
+    assert_eq!(trailers.trim(), "Ionroller-Release: search 1.5.0");
+}
+
+#[test]
+fn a_release_leaves_other_work_alone() {
+    let place = Place::new();
+    place.write("services/website.toml", &(place.file("services/website.toml") + "# mine\n"));
+    place.git(&["add", "services/website.toml"]);
+    place.write("notes", "mine");
+    place.run(&["release", "search", "1.5.0"]).ended(0);
+    assert_eq!(place.git_says(&["show", "--name-only", "--format=", "HEAD"]), "services/search.toml\n");
+    assert_eq!(place.git_says(&["status", "--porcelain"]), "M  services/website.toml\n?? notes\n");
+}
+
+#[test]
+fn a_pinned_image_needs_its_digest() {
+    let place = Place::new();
+    let refused = place.refuses(&["release", "checkout", "2.8.0"]);
+    assert!(refused.stderr.contains("--digest"), "{}", refused.stderr);
+    let wrong = place.refuses(&["release", "checkout", "2.8.0", "--digest", "sha256:12"]);
+    assert!(wrong.stderr.contains("services/checkout.toml:"), "{}", wrong.stderr);
+    let ran = place.run(&["release", "checkout", "2.8.0", "--digest", DIGEST, "-o", "json"]).ended(0).json();
+    let fields = ["format_version", "service", "from", "to", "commit", "branch", "pushed_to"];
+    assert_eq!(ran.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().len(), fields.len());
+    assert_eq!((&ran["from"], &ran["to"], &ran["pushed_to"]), (&"2.7.1".into(), &"2.8.0".into(), &Value::Null));
+    let changed = place.changed();
+    assert_eq!(changed[0..2], ["-version = \"2.7.1\"", "+version = \"2.8.0\""]);
+    assert_eq!(changed[3..], [format!("+digest = \"{DIGEST}\"")]);
+    place.refuses(&["release", "checkout", "2.9.0", "--digest", DIGEST]);
+}
+
+#[test]
+fn what_release_refuses() {
+    let place = Place::new();
+    let unknown = place.refuses(&["release", "serach", "1.5.0"]);
+    assert!(unknown.stderr.contains("did you mean `search`?"), "{}", unknown.stderr);
+    let same = place.refuses(&["release", "search", "1.4.0"]);
+    assert!(same.stderr.contains("says 1.4.0 already"), "{}", same.stderr);
+    place.write("services/search.toml", &(place.file("services/search.toml") + "# half done\n"));
+    let dirty = place.refuses(&["release", "search", "1.5.0"]);
+    assert!(dirty.stderr.contains("not committed"), "{}", dirty.stderr);
+    place.git(&["stash", "--quiet"]);
+    place.write("services/search.toml", "version = \"1\"\nnonsense = 1\n");
+    place.commit("a typo");
+    let broken = place.refuses(&["release", "search", "1.5.0"]);
+    assert!(broken.stderr.contains("nonsense"), "{}", broken.stderr);
+    place.git(&["checkout", "--quiet", "--detach", "HEAD~1"]);
+    let detached = place.refuses(&["release", "search", "1.5.0"]);
+    assert!(detached.stderr.contains("--branch"), "{}", detached.stderr);
+    place.run(&["release", "search", "1.5.0", "--branch", "no..good"]).ended(1);
+    place.run(&["release", "search", "one two"]).ended(64);
+    let remote = format!("file://{}", place.repo().display());
+    place.run(&["release", "search", "1.5.0", "--repo", &remote]).ended(64);
+}
+
+#[test]
+fn nobody_to_commit_as_is_said_before_anything_is_done() {
+    let place = Place::new();
+    let before = place.head();
+    let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env_remove(format!("GIT_{role}_NAME")).env_remove(format!("GIT_{role}_EMAIL"));
+    }
+    let output = command.args(["release", "search", "1.5.0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("git config --global user.name"), "{said}");
+    assert_eq!((place.head(), place.git_says(&["status", "--porcelain"])), (before, String::new()));
+}
+
+#[test]
+fn a_release_on_a_branch_of_its_own_is_pushed() {
+    let place = Place::new();
+    let main = place.head();
+    let none = place.run(&["release", "search", "1.5.0", "--push"]).ended(1);
+    assert!(none.stderr.contains("git remote add"), "{}", none.stderr);
+    place.git(&["init", "--quiet", "--bare", "../origin.git"]);
+    place.git(&["remote", "add", "origin", "../origin.git"]);
+    place.git(&["push", "--quiet", "origin", "main"]);
+    place.run(&["release", "search", "1.5.0", "--branch", "release/search", "--push"]).ended(0);
+    assert_eq!((place.head(), place.git_says(&["status", "--porcelain"])), (main.clone(), String::new()));
+    let pushed = place.git_says(&["--git-dir", "../origin.git", "log", "--format=%s", "release/search"]);
+    assert_eq!(pushed, "search: release 1.5.0\nfirst releases\n");
+    // Once more: the branch is there, and goes on.
+    place.run(&["release", "search", "1.5.1", "--branch", "release/search", "--push"]).ended(0);
+    assert_eq!(place.git_says(&["rev-parse", "release/search~2"]), main);
+    // A remote that has moved on takes nothing, and the commit stays here.
+    place.git(&["update-ref", "refs/heads/elsewhere", "release/search"]);
+    place.git(&["push", "--quiet", "origin", "elsewhere:main"]);
+    let refused = place.run(&["release", "website", "2026.04.1", "--digest", DIGEST, "--push"]).ended(1);
+    assert!(refused.stderr.contains("git pull --rebase"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("and not pushed"), "{}", refused.stderr);
+    place.git(&["worktree", "add", "--quiet", "../other", "release/search"]);
+    let shown = place.run(&["release", "search", "1.6.0", "--branch", "release/search"]).ended(1);
+    assert!(shown.stderr.contains("another worktree"), "{}", shown.stderr);
+}
+
+#[test]
+fn a_freeze_is_no_reason_not_to_commit() {
+    let place = Place::new();
+    let scope =
+        place.file("ionroller.toml").replace("2026-11-27", "2025-12-31").replace("[\"checkout\"]", "[\"search\"]");
+    place.write("ionroller.toml", &scope);
+    place.commit("freeze");
+    // The simulated clock counts, once there is a world.
+    place.run(&["apply", "--once", "--service", "website"]).ended(0);
+    let ran = place.run(&["release", "search", "1.5.0"]).ended(0);
+    assert!(ran.stderr.contains("search is frozen (black friday)"), "{}", ran.stderr);
+}
