@@ -34,8 +34,23 @@ pub struct ScopeInput<'a> {
     pub fallbacks: &'a BTreeMap<ServiceName, ServiceSpec>,
     /// Some commit said that more releases at once than the limit are meant.
     pub limit_overridden: bool,
+    /// How many services of the whole scope stand without a file, see [`orphans`]; what was
+    /// read may be only a part of it.
+    pub orphans: usize,
+    /// Only these services are planned; empty: all. The others count where services share.
+    pub only: &'a BTreeSet<ServiceName>,
     /// The time of the reading.
     pub now: Timestamp,
+}
+
+/// How many services have something running and no file, in a reading of a whole scope.
+pub fn orphans(desired: &Desired, observed: &Observation) -> usize {
+    let stands = |state: &ServiceState| {
+        let mut groups = state.groups.values();
+        !state.rules.is_empty() || groups.any(|group| group.group.is_some() || group.target_group.is_some())
+    };
+    let services = observed.services.iter();
+    services.filter(|(name, state)| !desired.services.contains_key(*name) && stands(state)).count()
 }
 
 static NOTHING: Memory = Memory::empty();
@@ -44,6 +59,10 @@ impl<'a> ScopeInput<'a> {
     /// The services that have a file or resources.
     pub fn services(&self) -> BTreeSet<&'a ServiceName> {
         self.desired.services.keys().chain(self.observed.services.keys()).collect()
+    }
+
+    fn selects(&self, name: &ServiceName) -> bool {
+        self.only.is_empty() || self.only.contains(name)
     }
 
     /// The input of one service, gates included.
@@ -77,23 +96,13 @@ impl<'a> ScopeInput<'a> {
         }
     }
 
-    /// Services that have something running and no file.
-    fn orphans(&self) -> usize {
-        let stands = |state: &ServiceState| {
-            let mut groups = state.groups.values();
-            !state.rules.is_empty() || groups.any(|group| group.group.is_some() || group.target_group.is_some())
-        };
-        let observed = self.observed.services.iter();
-        observed.filter(|(name, state)| !self.desired.services.contains_key(*name) && stands(state)).count()
-    }
-
     /// What becomes of a service if it has no file.
     fn orphan(&self, name: &ServiceName) -> Orphan {
         let prune = self.scope.prune;
         if !prune.enabled || self.desired.services.contains_key(name) {
             return Orphan::Kept;
         }
-        let orphans = self.orphans();
+        let orphans = self.orphans;
         if orphans > usize::try_from(prune.max_services).unwrap_or(usize::MAX) {
             let detail = format!(
                 "{orphans} services have no file, and prune.max_services is {}, so none is removed; \
@@ -117,7 +126,9 @@ impl<'a> ScopeInput<'a> {
             let view = View::new(&input);
             match start(&view) {
                 Start::Running => running += 1,
-                Start::Waiting { release } => starting.push((name, release)),
+                // Only who is asked for starts; whose rollout runs takes its slot all the same.
+                Start::Waiting { release } if self.selects(name) => starting.push((name, release)),
+                Start::Waiting { .. } => {}
                 Start::Nothing => {}
             }
         }
@@ -198,8 +209,9 @@ fn start(view: &View<'_>) -> Start {
 pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
     let gates = input.gates();
     let empty = ServiceState::default();
+    let selected = input.services().into_iter().filter(|name| input.selects(name));
     let services: Vec<ServicePlan> =
-        input.services().into_iter().map(|name| service::plan(&input.service(name, &gates, &empty), reach)).collect();
+        selected.map(|name| service::plan(&input.service(name, &gates, &empty), reach)).collect();
     let mut diagnostics = input.desired.diagnostics.clone();
     for plan in &services {
         diagnostics.extend(remarks(input, plan));

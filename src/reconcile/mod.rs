@@ -15,3 +15,5 @@ pub use target::{ConfigRepository, Target};
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;

@@ -130,7 +130,9 @@ async fn read(cloud: &dyn Cloud, tags: &TagCache, order: &Order<'_>) -> Result<S
     let groups = observed.services.get(order.service).map(|state| state.groups.values().collect::<Vec<_>>());
     let standing = groups.unwrap_or_default().into_iter().filter(|group| group.group.is_some());
     let health = standing.filter(|group| group.target_group.is_some()).map(|group| group.name.clone()).collect();
-    let wants = Wants { health, ..Wants::default() };
+    let foreign = observed.services.get(order.service).map(ServiceState::foreign_targets).unwrap_or_default();
+    let foreign = foreign.into_iter().map(|(target_group, _)| target_group).collect();
+    let wants = Wants { health, foreign, ..Wants::default() };
     complete(cloud, &mut observed, &BTreeMap::from([(order.service.clone(), wants)])).await;
     Ok(observed.services.remove(order.service).unwrap_or_default())
 }

@@ -130,7 +130,7 @@ impl Reconciler {
     pub async fn pass(&self, target: &Target, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Pass, CloudError> {
         let reading = self.read(target, None).await?;
         let mut plan = self.plan_of(target, &reading, Reach::Now);
-        let gates = reading.input(target, &self.memories()).gates();
+        let gates = self.input(&reading, target, &self.memories()).gates();
         let now = self.cloud.now();
         let turns: Vec<ServiceName> = plan
             .services
@@ -138,7 +138,8 @@ impl Reconciler {
             .filter(|service| !service.actions.is_empty() && !self.is_backing_off(&service.name, now))
             .map(|service| service.name.clone())
             .collect();
-        let turns = turns.into_iter().map(|name| self.turn(target, name, &gates, tell));
+        let orphans = reading.orphans;
+        let turns = turns.into_iter().map(|name| self.turn(target, name, (&gates, orphans), tell));
         let ends: Vec<Turn> = futures_util::stream::iter(turns).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut failed = BTreeMap::new();
         let mut acted = 0;
@@ -164,7 +165,7 @@ impl Reconciler {
         &self,
         target: &Target,
         name: ServiceName,
-        gates: &BTreeMap<ServiceName, WaitingOn>,
+        (gates, orphans): (&BTreeMap<ServiceName, WaitingOn>, usize),
         tell: &(dyn Fn(Event<'_>) + Sync),
     ) -> Turn {
         let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None };
@@ -172,7 +173,7 @@ impl Reconciler {
             if self.stop.is_cancelled() {
                 break;
             }
-            let reading = match self.read(target, Some(&name)).await {
+            let reading = match self.read(target, Some((&name, orphans))).await {
                 Ok(reading) => reading,
                 Err(error) => {
                     tell(Event::Unread { service: &name, error: &error });
@@ -181,7 +182,7 @@ impl Reconciler {
                 }
             };
             let memories = self.memories();
-            let input = reading.input(target, &memories);
+            let input = self.input(&reading, target, &memories);
             let empty = ServiceState::default();
             let input = input.service(&name, gates, &empty);
             let Next::Act(action) = next(&View::new(&input)) else {
@@ -232,7 +233,11 @@ impl Reconciler {
 
     /// Reads the scope, or one service of it, with all that its decisions need, and takes
     /// the reading into memory.
-    async fn read(&self, target: &Target, only: Option<&ServiceName>) -> Result<Reading, CloudError> {
+    ///
+    /// How many services of the scope are orphans, one service's reading can't tell: it is
+    /// handed on.
+    async fn read(&self, target: &Target, one: Option<(&ServiceName, usize)>) -> Result<Reading, CloudError> {
+        let only = one.map(|(name, _)| name);
         let query = Query {
             scope: target.scope.scope.clone(),
             service: only.cloned(),
@@ -242,9 +247,8 @@ impl Reconciler {
         let mut observed = observe(&*self.cloud, &self.tags, &query).await?;
         if let Some(only) = only {
             observed.services.retain(|name, _| name == only);
-        } else {
-            observed.services.retain(|name, _| self.selected(name));
         }
+        let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, orphans)| orphans);
         let lineage = {
             let (target, observed) = (target.clone(), observed.clone());
             let lineage = tokio::task::spawn_blocking(move || target.lineage(&observed)).await;
@@ -257,8 +261,8 @@ impl Reconciler {
                 message: "the repository could not be read".to_owned(),
             })?
         };
-        let mut reading = Reading { observed, lineage };
-        let wanted = reading.wants(target, &self.memories());
+        let mut reading = Reading { observed, lineage, orphans };
+        let wanted = self.wants(&reading, target);
         complete(&*self.cloud, &mut reading.observed, &wanted).await;
         self.note(target, &reading);
         Ok(reading)
@@ -266,9 +270,9 @@ impl Reconciler {
 
     fn note(&self, target: &Target, reading: &Reading) {
         let known = self.memories();
-        let input = reading.input(target, &known);
+        let input = self.input(reading, target, &known);
         let (empty, none) = (ServiceState::default(), BTreeMap::new());
-        for name in reading.observed.services.keys() {
+        for name in reading.observed.services.keys().filter(|name| self.selected(name)) {
             let service = input.service(name, &none, &empty);
             let answer = next(&View::new(&service));
             let mut memory = service.memory.note(&service);
@@ -282,9 +286,36 @@ impl Reconciler {
 
     fn plan_of(&self, target: &Target, reading: &Reading, reach: Reach) -> Plan {
         let memories = self.memories();
-        let mut plan = scope::plan(&reading.input(target, &memories), reach);
-        plan.services.retain(|service| self.selected(&service.name));
-        plan
+        scope::plan(&self.input(reading, target, &memories), reach)
+    }
+
+    fn input<'a>(
+        &'a self,
+        reading: &'a Reading,
+        target: &'a Target,
+        memories: &'a BTreeMap<ServiceName, Memory>,
+    ) -> ScopeInput<'a> {
+        ScopeInput {
+            desired: &target.desired,
+            scope: &target.scope,
+            observed: &reading.observed,
+            memories,
+            fences: &reading.lineage.fences,
+            rewound: &reading.lineage.rewound,
+            fallbacks: &reading.lineage.fallbacks,
+            limit_overridden: reading.lineage.limit_overridden,
+            orphans: reading.orphans,
+            only: &self.only,
+            now: reading.observed.at,
+        }
+    }
+
+    fn wants(&self, reading: &Reading, target: &Target) -> BTreeMap<ServiceName, Wants> {
+        let memories = self.memories();
+        let input = self.input(reading, target, &memories);
+        let (empty, none) = (ServiceState::default(), BTreeMap::new());
+        let selected = reading.observed.services.keys().filter(|name| self.selected(name));
+        selected.map(|name| (name.clone(), wants::wants(&input.service(name, &none, &empty)))).collect()
     }
 
     fn is_backing_off(&self, service: &ServiceName, now: Timestamp) -> bool {
@@ -334,30 +365,8 @@ struct Turn {
 struct Reading {
     observed: Observation,
     lineage: Lineage,
-}
-
-impl Reading {
-    fn input<'a>(&'a self, target: &'a Target, memories: &'a BTreeMap<ServiceName, Memory>) -> ScopeInput<'a> {
-        ScopeInput {
-            desired: &target.desired,
-            scope: &target.scope,
-            observed: &self.observed,
-            memories,
-            fences: &self.lineage.fences,
-            rewound: &self.lineage.rewound,
-            fallbacks: &self.lineage.fallbacks,
-            limit_overridden: self.lineage.limit_overridden,
-            now: self.observed.at,
-        }
-    }
-
-    fn wants(&self, target: &Target, memories: &BTreeMap<ServiceName, Memory>) -> BTreeMap<ServiceName, Wants> {
-        let input = self.input(target, memories);
-        let (empty, none) = (ServiceState::default(), BTreeMap::new());
-        let wanted =
-            self.observed.services.keys().map(|name| (name.clone(), wants::wants(&input.service(name, &none, &empty))));
-        wanted.collect()
-    }
+    /// Of the whole scope.
+    orphans: usize,
 }
 
 /// A failed call as a diagnostic, with what to do about it.

@@ -1,7 +1,7 @@
 //! Several services of one scope: the gates between them, what is said beside their plans,
 //! and what names a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::story::{START, Said, Story, file, hold, settle};
 use crate::desired::diagnostic::Severity;
@@ -22,6 +22,7 @@ struct Many {
     stories: BTreeMap<ServiceName, Story>,
     fences: BTreeMap<ServiceName, WaitingOn>,
     overridden: bool,
+    only: BTreeSet<ServiceName>,
     commit: u32,
     now: Timestamp,
 }
@@ -56,6 +57,7 @@ impl Many {
             stories: BTreeMap::new(),
             fences: BTreeMap::new(),
             overridden: false,
+            only: BTreeSet::new(),
             commit: 1,
             now,
         };
@@ -105,11 +107,14 @@ impl Many {
             services,
             diagnostics: Vec::new(),
         };
+        let observed = Observation { at: self.now, services: observed, unreadable: Vec::new() };
         scope::plan(
             &ScopeInput {
+                orphans: scope::orphans(&desired, &observed),
+                only: &self.only,
                 desired: &desired,
                 scope: &self.config,
-                observed: &Observation { at: self.now, services: observed, unreadable: Vec::new() },
+                observed: &observed,
                 memories: &memories,
                 fences: &self.fences,
                 rewound: &BTreeMap::new(),
@@ -209,6 +214,19 @@ fn rollouts_beyond_the_slots_wait_for_one() {
 }
 
 /// A service that stands still takes no slot from others.
+#[test]
+fn who_is_not_selected_takes_a_slot_only_while_its_rollout_runs() {
+    let mut many = Many::settled(&["a", "b", "c"]);
+    many.config.limits.max_concurrent_rollouts = 1;
+    many.wants("a", "2.0").wants("b", "2.0").wants("c", "2.0");
+    many.only = BTreeSet::from([service("c")]);
+    let plan = many.plan();
+    assert_eq!(plan.services.len(), 1, "only who was asked for is planned");
+    assert!(!plan.services[0].actions.is_empty(), "{:?}", plan.services[0].waiting_on);
+    many.story("a").until_weight("2.0", 10);
+    assert_eq!(many.plan().services[0].waiting_on.as_ref().unwrap().reason, Reason::Slot);
+}
+
 #[test]
 fn who_may_not_start_takes_no_slot() {
     let mut many = Many::settled(&["held", "paused", "rejected", "stale", "z"]);
