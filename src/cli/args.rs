@@ -43,6 +43,10 @@ pub enum Command {
     Status(Status),
     /// Change the version line of a service's file, and commit
     Release(Release),
+    /// Commit a service's file as it was for the last stable release
+    Rollback(Rollback),
+    /// Show the releases of a service, what became of them, and their commits
+    History(History),
     /// Keep a service as it is until it is resumed
     Hold(Operate),
     /// Let a held service go on
@@ -248,6 +252,31 @@ pub struct Release {
     pub commit: Commit,
 }
 
+/// `rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct Rollback {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// Back to this version; without it, to the last stable release
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<Version>,
+    /// Where the commit is made
+    #[command(flatten)]
+    pub commit: Commit,
+}
+
+/// `history`.
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub service: ServiceName,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// `hold`, `resume`, `retry` and `abort`.
 #[derive(Debug, Clone, Args)]
 pub struct Operate {
@@ -295,6 +324,8 @@ mod tests {
             "ionroller status web --color never -q",
             "ionroller hold web --reason incident --scope prod --region eu-west-1",
             "ionroller retry web -vv",
+            "ionroller rollback web --to 2.7.0 --push --branch back -o json",
+            "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
         ];
         for line in good {

@@ -5,6 +5,7 @@ mod commands;
 mod commit;
 pub mod error;
 mod log;
+mod past;
 mod session;
 mod simulated;
 pub mod ui;
@@ -53,6 +54,8 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Run(args) => commands::run::run(&args, ui).await,
             Command::Status(args) => commands::status::run(&args, ui).await,
             Command::Release(args) => commands::release::run(&args, ui),
+            Command::Rollback(args) => commands::rollback::run(&args, ui).await,
+            Command::History(args) => commands::history::run(&args, ui).await,
             Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,
             Command::Resume(args) => commands::operate::run(commands::operate::Verb::Resume, &args, ui).await,
             Command::Retry(args) => commands::operate::run(commands::operate::Verb::Retry, &args, ui).await,

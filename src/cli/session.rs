@@ -47,7 +47,7 @@ impl Commit {
 }
 
 /// Opens the repository. A path inside it that is no root means the folder there.
-fn open(repo: &str, path: &str) -> Result<(Repository, String), CliError> {
+pub fn open(repo: &str, path: &str) -> Result<(Repository, String), CliError> {
     match Source::parse(repo)? {
         Source::Local(place) => {
             let repository = Repository::open_local(&place)?;

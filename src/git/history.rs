@@ -161,7 +161,7 @@ impl Repository {
 
 /// The first parent that has the same at `path`: `Some(None)` if all differ,
 /// `None` if one cannot be read.
-fn parent_that_agrees<'r>(
+pub(super) fn parent_that_agrees<'r>(
     commit: &git2::Commit<'r>,
     path: &str,
     entry: Option<(Oid, i32)>,
@@ -177,7 +177,7 @@ fn parent_that_agrees<'r>(
 
 /// What the commit has at `path`: `Some(None)` for nothing, `None` if its tree
 /// cannot be read.
-fn entry_at(commit: &git2::Commit<'_>, path: &str) -> Option<Option<(Oid, i32)>> {
+pub(super) fn entry_at(commit: &git2::Commit<'_>, path: &str) -> Option<Option<(Oid, i32)>> {
     let tree = commit.tree().ok()?;
     match tree.get_path(path.as_ref()) {
         Ok(entry) => Some(Some((entry.id(), entry.filemode()))),

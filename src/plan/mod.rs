@@ -15,6 +15,7 @@ pub mod offline;
 pub mod operator;
 pub mod outcome;
 pub mod questions;
+pub mod records;
 pub mod removal;
 mod resources;
 pub mod retire;

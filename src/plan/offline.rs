@@ -50,6 +50,7 @@ fn service(name: &ServiceName, file: &ServiceFile) -> ServicePlan {
         forecast: Vec::new(),
         file_diff: None,
         groups: Vec::new(),
+        records: Vec::new(),
         held: None,
         rejected: None,
         live_commit: None,

@@ -13,7 +13,7 @@ use super::forecast::Reach;
 use super::removal::{self, Orphan};
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
-use super::{forecast, retire, rollback, rollout, settings};
+use super::{forecast, records, retire, rollback, rollout, settings};
 
 /// Plans one service.
 pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
@@ -45,6 +45,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         forecast: ahead.forecast,
         file_diff: None,
         groups: groups(&view),
+        records: records::records(&view),
         held: view.hold(),
         rejected,
         live_commit: view.live.map(|live| live.identity.commit.clone()),

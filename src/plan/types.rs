@@ -61,6 +61,8 @@ pub struct ServicePlan {
     pub file_diff: Option<String>,
     /// The server groups that stand, with their roles.
     pub groups: Vec<GroupView>,
+    /// The releases that AWS still knows, the newest first.
+    pub records: Vec<Record>,
     /// Who holds it.
     pub held: Option<Hold>,
     /// Why the desired release is not tried.
@@ -236,4 +238,45 @@ pub struct GroupView {
     pub healthy: u32,
     /// Its marks, from template and group, without the prefix.
     pub marks: BTreeMap<String, String>,
+}
+
+/// What AWS still knows of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Which.
+    pub release: Release,
+    /// The name of its resources.
+    pub group: GroupName,
+    /// The commit that made it, as text.
+    pub commit: String,
+    /// What became of it.
+    pub outcome: RecordOutcome,
+    /// When its template was made.
+    pub created: Option<Timestamp>,
+    /// When it settled, unless it was rolled back from since.
+    pub stable: Option<Timestamp>,
+    /// When traffic left it, as long as its group stands.
+    pub retired: Option<Timestamp>,
+    /// Why it is not tried again.
+    pub rejected: Option<Rejected>,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordOutcome {
+    /// It serves.
+    Live,
+    /// It is coming up.
+    Candidate,
+    /// It settled, another one followed, and its machines stand.
+    Warm,
+    /// It settled, another one followed, and only its template is left.
+    Superseded,
+    /// It failed, and is not tried again.
+    Rejected,
+    /// It served, and was left for an earlier one.
+    RolledBack,
+    /// It was taken back without a verdict, before it settled or after it was left.
+    Withdrawn,
 }

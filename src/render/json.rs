@@ -14,7 +14,7 @@ use crate::plan::types::{
 use crate::time::Timestamp;
 
 /// The form of plan and status.
-const FORMAT_VERSION: &str = "1";
+pub const FORMAT_VERSION: &str = "1";
 
 #[derive(Serialize)]
 struct PlanJson<'a> {

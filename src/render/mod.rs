@@ -1,5 +1,6 @@
 //! Plans and statuses for people and programs. Nothing here decides anything.
 
+pub mod history;
 pub mod json;
 pub mod style;
 pub mod text;

@@ -171,3 +171,145 @@ fn a_freeze_is_no_reason_not_to_commit() {
     let ran = place.run(&["release", "search", "1.5.0"]).ended(0);
     assert!(ran.stderr.contains("search is frozen (black friday)"), "{}", ran.stderr);
 }
+
+/// A release that is applied.
+fn released(place: &Place, version: &str) {
+    place.run(&["release", "search", version]).ended(0);
+    place.run(&["apply", "--service", "search"]).ended(0);
+}
+
+#[test]
+fn a_rollback_goes_to_what_was_stable() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    let none = place.refuses(&["rollback", "search"]);
+    assert!(none.stderr.contains("nothing to roll back to"), "{}", none.stderr);
+    let before = place.file("services/search.toml");
+    released(&place, "1.5.0");
+    let ran = place.run(&["rollback", "search"]).ended(0);
+    assert!(ran.stdout.starts_with("search  1.5.0 → 1.4.0   committed on main as "), "{}", ran.stdout);
+    assert_eq!(place.file("services/search.toml"), before);
+    let reverted = place.git_says(&["rev-parse", "HEAD~1"]);
+    assert_eq!(
+        place.git_says(&["show", "--no-patch", "--format=%B", "HEAD"]).trim_end(),
+        format!(
+            "search: roll back to 1.4.0\n\nIn services/search.toml:\nThis reverts commit {} (search: release 1.5.0).\n\n\
+             Ionroller-Rollback: search 1.4.0",
+            reverted.trim()
+        )
+    );
+    let plan = place.run(&["plan", "-o", "json", "--service", "search"]).ended(0).json();
+    assert_eq!(
+        (&plan["services"][0]["change"], &plan["services"][0]["rollback"]),
+        (&"rollback".into(), &"instant".into())
+    );
+    place.run(&["apply"]).ended(0);
+    assert_eq!(place.service("search")["live"]["version"], "1.4.0");
+    // 1.5.0 was left, so it is nothing to go back to.
+    place.refuses(&["rollback", "search"]);
+}
+
+#[test]
+fn a_rollback_in_mid_rollout_goes_to_live() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    released(&place, "1.5.0");
+    place.run(&["release", "search", "1.6.0"]).ended(0);
+    place.run(&["apply", "--service", "search", "--timeout", "4m"]).ended(1);
+    place.run(&["rollback", "search", "-o", "json"]).ended(0);
+    assert!(place.file("services/search.toml").contains("version = \"1.5.0\""));
+}
+
+#[test]
+fn a_rollback_keeps_settings_that_came_later() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    released(&place, "1.5.0");
+    place.write("services/search.toml", &place.file("services/search.toml").replace("min = 3", "min = 4"));
+    place.commit("more machines");
+    place.run(&["rollback", "search"]).ended(0);
+    let text = place.file("services/search.toml");
+    assert!(text.contains("version = \"1.4.0\"") && text.contains("min = 4"), "{text}");
+}
+
+#[test]
+fn a_rollback_to_a_version_takes_several_commits_out() {
+    let place = Place::new();
+    let before = place.file("services/search.toml");
+    for version in ["1.5.0", "1.6.0"] {
+        place.run(&["release", "search", version]).ended(0);
+    }
+    let unknown = place.refuses(&["rollback", "search", "--to", "0.9"]);
+    assert!(unknown.stderr.contains("0.9"), "{}", unknown.stderr);
+    place.refuses(&["rollback", "search", "--to", "1.6.0"]);
+    place.run(&["rollback", "search", "--to", "1.4.0"]).ended(0);
+    assert_eq!(place.file("services/search.toml"), before);
+    let said = place.git_says(&["show", "--no-patch", "--format=%b", "HEAD"]);
+    assert_eq!(said.matches("This reverts commit").count(), 2, "{said}");
+}
+
+#[test]
+fn without_aws_a_rollback_goes_by_git() {
+    let place = Place::new();
+    place.run(&["release", "search", "1.5.0"]).ended(0);
+    place.write("world.json", "no world");
+    let ran = place.bare(&["rollback", "search", "--cloud", "sim:world.json"]).ended(0);
+    assert!(ran.stderr.contains("Git says what was before"), "{}", ran.stderr);
+    assert!(place.file("services/search.toml").contains("version = \"1.4.0\""));
+}
+
+#[test]
+fn a_rollback_with_a_conflict_does_nothing() {
+    let place = Place::new();
+    place.run(&["release", "search", "1.5.0"]).ended(0);
+    // The neighbouring line changes with the settings, so the change can't be taken out alone.
+    let text = place
+        .file("services/search.toml")
+        .replace("version = \"1.5.0\"", "paused = \"look\"\nversion = \"1.5.0\" # ours");
+    place.write("services/search.toml", &text);
+    place.commit("a note");
+    let ran = place.refuses(&["rollback", "search", "--to", "1.4.0"]);
+    assert!(ran.stderr.contains("conflict") && ran.stderr.contains("git revert"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_change_of_the_defaults_is_no_change_of_the_file() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    let scope = place.file("ionroller.toml").replace("sg-0c3d4e5f607182930", "sg-0c3d4e5f607182931");
+    place.write("ionroller.toml", &scope);
+    place.commit("another security group");
+    place.run(&["apply"]).ended(0);
+    let ran = place.refuses(&["rollback", "search"]);
+    assert!(ran.stderr.contains("ionroller.toml"), "{}", ran.stderr);
+    // With a change of the file on top, the old release can't come back as it was.
+    released(&place, "1.5.0");
+    place.run(&["rollback", "search"]).ended(0);
+    assert!(place.file("services/search.toml").contains("version = \"1.4.0\""));
+}
+
+#[test]
+fn history_knows_what_became_of_each_release() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    released(&place, "1.5.0");
+    place.run(&["rollback", "search"]).ended(0);
+    place.run(&["apply"]).ended(0);
+    let json = place.run(&["history", "search", "-o", "json"]).ended(0).json();
+    let seen: Vec<(&str, &str, usize)> = json["releases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| {
+            (r["version"].as_str().unwrap(), r["outcome"].as_str().unwrap(), r["commits"].as_array().unwrap().len())
+        })
+        .collect();
+    assert_eq!(seen, [("1.4.0", "live", 2), ("1.5.0", "rolled-back", 1)]);
+    let text = place.run(&["history", "search"]).ended(0).stdout;
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let shape: Vec<&str> = text.lines().map(|line| line.split_once("  ").map_or(line, |(first, _)| first)).collect();
+    assert_eq!(shape[2], "1.4.0", "{text}");
+    assert!(text.contains("  t  search: roll back to 1.4.0\n"), "{text}");
+    let typo = place.run(&["history", "serach"]).ended(1);
+    assert!(typo.stderr.contains("did you mean `search`?"), "{}", typo.stderr);
+}

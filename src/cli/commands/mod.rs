@@ -2,9 +2,11 @@
 
 pub mod apply;
 pub mod diff;
+pub mod history;
 pub mod operate;
 pub mod plan;
 pub mod release;
+pub mod rollback;
 pub mod run;
 pub mod status;
 pub mod validate;

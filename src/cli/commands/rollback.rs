@@ -1,0 +1,211 @@
+//! `ionroller rollback`
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::args::Rollback;
+use crate::cli::commit::{Clone, now, spec_of, warn_of_freeze};
+use crate::cli::error::CliError;
+use crate::cli::past::{Past, release};
+use crate::cli::session::{self, connect};
+use crate::cli::ui::Ui;
+use crate::desired::spec::Desired;
+use crate::git::{FileChange, Repository, without_change};
+use crate::names::{Digest, ServiceName, Version};
+use crate::plan::records::last_stable;
+use crate::plan::types::{Release, ServicePlan};
+use crate::reconcile::{ConfigRepository, Reconciler, Target};
+
+/// What to go back to.
+enum Goal {
+    /// This very release, which settled.
+    Release(Release),
+    /// Whatever release had this version.
+    Version(Version),
+    /// The one before, by Git alone.
+    Before,
+}
+
+impl Goal {
+    fn is_met_by(&self, found: Option<&Release>, current: Option<&Digest>) -> bool {
+        match (self, found) {
+            (_, None) => false,
+            (Self::Release(release), Some(found)) => found.digest == release.digest,
+            (Self::Version(version), Some(found)) => found.version == *version,
+            (Self::Before, Some(found)) => current != Some(&found.digest),
+        }
+    }
+}
+
+/// Makes the commit that takes a service's file back.
+pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
+    let service = &args.service;
+    let clone = Clone::open(&args.commit)?;
+    let text = clone.text(service)?;
+    clone.check_unchanged(service)?;
+    let desired = clone.desired();
+    let current = spec_of(&desired, service).map(release);
+    let goal = goal(args, &clone, &desired, ui).await?;
+    let path = clone.shown(service);
+    let mut past = Past::new(&clone.repository, &clone.files.root, service);
+    let changes = past.changes(&clone.branch.tip, &path)?;
+    let undo = changes_to_undo(&goal, &changes, current.as_ref(), &mut past, &path)?;
+    let new = undone(&clone.repository, &path, &text, &undo)?;
+    let after = clone.desired_with(service, &new, ui)?;
+    let Some(to) = spec_of(&after, service).map(release) else {
+        return Err(CliError::user(format!("{path} would not be valid, so nothing was committed")));
+    };
+    check_goal(&goal, &to, &path, ui)?;
+    warn_of_freeze_unless_rollback(&goal, &after, service, args, ui);
+    let from = current.map_or_else(|| "–".to_owned(), |current| current.version.to_string());
+    let message = message(service, &to.version, &path, &undo);
+    clone.commit(&args.commit, service, (&from, to.version.as_str()), &new, &message, ui)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What to go back to: what was asked for, else the last stable release, which AWS knows,
+/// else the one before in Git.
+async fn goal(args: &Rollback, clone: &Clone, desired: &Desired, ui: &Ui) -> Result<Goal, CliError> {
+    if let Some(version) = &args.to {
+        let says = spec_of(desired, &args.service).is_some_and(|spec| spec.version == *version);
+        return match says {
+            true => Err(CliError::user(format!("{} says {version} already", clone.shown(&args.service)))),
+            false => Ok(Goal::Version(version.clone())),
+        };
+    }
+    let plan = match ask(args, desired).await {
+        Ok(plan) => plan,
+        Err(error) => {
+            ui.tell(&format!("AWS can't be asked what was stable, so Git says what was before: {}", error.message));
+            return Ok(Goal::Before);
+        }
+    };
+    if let Some(hold) = plan.as_ref().and_then(|plan| plan.held.as_ref()) {
+        let (service, who) = (&args.service, &hold.who);
+        ui.insist(&format!(
+            "warning: {service} is held by {who}; it goes back when it is resumed: ionroller resume {service}"
+        ));
+    }
+    match plan.as_ref().and_then(last_stable) {
+        Some(record) => Ok(Goal::Release(record.release.clone())),
+        None => Err(CliError::user(format!(
+            "there is nothing to roll back to: no other release of {} has settled, as far as AWS knows",
+            args.service
+        ))
+        .hint(format!("ionroller rollback {} --to VERSION goes back to any version in Git", args.service))),
+    }
+}
+
+async fn ask(args: &Rollback, desired: &Desired) -> Result<Option<ServicePlan>, CliError> {
+    let (repository, folder) = session::open(&args.commit.repo, &args.commit.path)?;
+    let repository = ConfigRepository::new(repository, &folder);
+    let target = Target::new(Arc::new(desired.clone()), Some(repository))
+        .ok_or_else(|| CliError::user("ionroller.toml has errors"))?;
+    let connection = connect(&args.commit.cloud, &target.scope, target.listeners().into_iter().collect()).await?;
+    let only = BTreeSet::from([args.service.clone()]);
+    let plan = Reconciler::new(connection.cloud, only, CancellationToken::new()).plan(&target).await?;
+    Ok(plan.services.into_iter().find(|service| service.name == args.service))
+}
+
+/// The changes of the file since the release to go back to that made another release of
+/// it, newest first. Changes of settings alone stay.
+fn changes_to_undo<'c>(
+    goal: &Goal,
+    changes: &'c [FileChange],
+    current: Option<&Release>,
+    past: &mut Past<'_>,
+    path: &str,
+) -> Result<Vec<&'c FileChange>, CliError> {
+    let current = current.map(|release| &release.digest);
+    if let Some(newest) = changes.first()
+        && goal.is_met_by(past.release(&newest.commit).as_ref(), current)
+    {
+        return Err(CliError::user(format!(
+            "{path} has not changed since; what makes another release of it is a change of ionroller.toml or files/"
+        ))
+        .hint("git log -- ionroller.toml files/ shows the commit, and git revert takes it back, for every service"));
+    }
+    let mut undo = Vec::new();
+    for change in changes {
+        let after = past.release(&change.commit);
+        let before = change.parent.as_ref().and_then(|parent| past.release(parent));
+        if after != before {
+            undo.push(change);
+        }
+        if goal.is_met_by(before.as_ref(), current) {
+            return Ok(undo);
+        }
+    }
+    let wanted = match goal {
+        Goal::Release(release) => format!("{} ({})", release.version, release.digest.short()),
+        Goal::Version(version) => version.to_string(),
+        Goal::Before => "another release".to_owned(),
+    };
+    let error = CliError::user(format!(
+        "there is nothing to roll back to: none of the last {} commits that changed {path} had {wanted} before it",
+        changes.len()
+    ));
+    Err(match past.is_shallow() {
+        true => error.hint("this is a shallow clone: git fetch --unshallow gets the rest"),
+        false => error,
+    })
+}
+
+/// The file without some changes, which are taken out one by one, as git revert does it.
+fn undone(repository: &Repository, path: &str, text: &str, undo: &[&FileChange]) -> Result<String, CliError> {
+    let mut bytes = text.as_bytes().to_vec();
+    for change in undo {
+        let at = |commit| repository.file_at(commit, path).map(Option::unwrap_or_default);
+        let before = change.parent.as_ref().map(at).transpose()?.unwrap_or_default();
+        let Some(without) = without_change(&bytes, &before, &at(&change.commit)?) else {
+            let (short, subject) = (change.commit.short(), &change.subject);
+            return Err(CliError::user(format!(
+                "conflict: {short} ({subject}) can't be taken out of {path}, since the same lines changed later; \
+                 nothing was committed"
+            ))
+            .hint(format!("git revert {short} and solve it, or put the version and digest of before into {path}")));
+        };
+        bytes = without;
+    }
+    String::from_utf8(bytes).map_err(|_| CliError::user(format!("{path} is not UTF-8, so it can't be edited")))
+}
+
+/// Says so when what the commit asks for is not quite what was to come back.
+fn check_goal(goal: &Goal, to: &Release, path: &str, ui: &Ui) -> Result<(), CliError> {
+    let wanted = match goal {
+        Goal::Before => return Ok(()),
+        Goal::Version(version) => version,
+        Goal::Release(release) if release.digest == to.digest => return Ok(()),
+        Goal::Release(release) => {
+            ui.insist(&format!(
+                "warning: ionroller.toml or files/ have changed since {} ran, so it comes back on new machines, in steps",
+                release.version
+            ));
+            &release.version
+        }
+    };
+    if *wanted == to.version {
+        return Ok(());
+    }
+    Err(CliError::user(format!("{path} would say {} and not {wanted}, so nothing was committed", to.version))
+        .hint("the file was changed in ways that can't be taken apart; edit it by hand"))
+}
+
+/// A release that was stable passes every freeze; any other is a release like all.
+fn warn_of_freeze_unless_rollback(goal: &Goal, after: &Desired, service: &ServiceName, args: &Rollback, ui: &Ui) {
+    if matches!(goal, Goal::Version(_)) {
+        warn_of_freeze(after, service, now(&args.commit.cloud), ui);
+    }
+}
+
+fn message(service: &ServiceName, to: &Version, path: &str, undo: &[&FileChange]) -> String {
+    let mut message = format!("{service}: roll back to {to}\n\nIn {path}:\n");
+    for change in undo {
+        message += &format!("This reverts commit {} ({}).\n", change.commit, change.subject);
+    }
+    message += &format!("\nIonroller-Rollback: {service} {to}\n");
+    message
+}

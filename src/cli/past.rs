@@ -1,0 +1,64 @@
+//! What the commits that changed a service's file asked for.
+
+use std::collections::BTreeMap;
+
+use crate::desired::files::ConfigFiles;
+use crate::desired::spec::ServiceSpec;
+use crate::git::{FileChange, GitError, Repository};
+use crate::names::{CommitId, ServiceName};
+use crate::plan::types::Release;
+
+use super::commit::{file_of, spec_of};
+
+/// Commits that are looked at. A service is released a few times a day at most.
+pub const CHANGES_MAX: usize = 200;
+
+/// The past of one service, read from Git as far as it is asked for.
+pub struct Past<'a> {
+    repository: &'a Repository,
+    folder: &'a str,
+    service: &'a ServiceName,
+    known: BTreeMap<CommitId, Option<Release>>,
+}
+
+impl<'a> Past<'a> {
+    /// The past of a service in a config folder.
+    pub fn new(repository: &'a Repository, folder: &'a str, service: &'a ServiceName) -> Self {
+        Self { repository, folder, service, known: BTreeMap::new() }
+    }
+
+    /// Whether history is cut off.
+    pub fn is_shallow(&self) -> bool {
+        self.repository.is_shallow()
+    }
+
+    /// The commits that changed the service's file, newest first.
+    pub fn changes(&self, from: &CommitId, path: &str) -> Result<Vec<FileChange>, GitError> {
+        self.repository.file_changes(from, path, CHANGES_MAX)
+    }
+
+    /// The release that a commit asked for; none where its file was broken or not there.
+    pub fn release(&mut self, commit: &CommitId) -> Option<Release> {
+        if let Some(known) = self.known.get(commit) {
+            return known.clone();
+        }
+        let files = self.repository.config_files(commit, self.folder).ok();
+        let release = files.and_then(|files| release_of(files, self.service));
+        self.known.insert(commit.clone(), release.clone());
+        release
+    }
+}
+
+/// What some files ask for, of one service. The others' files are left out: they say
+/// nothing about this one, and cost time.
+fn release_of(mut files: ConfigFiles, service: &ServiceName) -> Option<Release> {
+    let own = file_of(service);
+    files.files.retain(|path, _| !path.starts_with("services/") || *path == own);
+    let desired = crate::desired::load(&files, None);
+    spec_of(&desired, service).map(release)
+}
+
+/// A spec's release, as plans name it.
+pub fn release(spec: &ServiceSpec) -> Release {
+    Release { version: spec.version.clone(), digest: spec.digest.clone() }
+}

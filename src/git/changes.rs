@@ -1,0 +1,84 @@
+//! The commits that changed one file, and taking a change out of it again.
+
+use git2::{MergeFileInput, MergeFileOptions};
+
+use super::error::GitError;
+use super::history::{entry_at, parent_that_agrees};
+use super::repository::{Repository, commit_id};
+use crate::names::CommitId;
+use crate::time::Timestamp;
+
+/// A commit that changed a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// The commit.
+    pub commit: CommitId,
+    /// The commit whose file it changed; none for the first commit of all.
+    pub parent: Option<CommitId>,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// The author's name.
+    pub author: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+impl Repository {
+    /// The commits reachable from `from` that changed the file `path` (relative to the
+    /// root of the repository), newest first, at most `max`. A merge that took one side's
+    /// file leads into that side; of one that made something new, the first parent counts.
+    /// Ends where history is cut off.
+    ///
+    /// # Errors
+    /// The commit `from` can't be read.
+    pub fn file_changes(&self, from: &CommitId, path: &str, max: usize) -> Result<Vec<FileChange>, GitError> {
+        let mut commit = self.find_commit(from)?;
+        let mut changes = Vec::new();
+        while changes.len() < max {
+            let Some(entry) = entry_at(&commit, path) else { break };
+            if commit.parent_count() == 0 {
+                if entry.is_some() && !self.is_shallow() {
+                    changes.push(change(&commit, None));
+                }
+                break;
+            }
+            match parent_that_agrees(&commit, path, entry) {
+                None => break,
+                Some(Some(parent)) => commit = parent,
+                Some(None) => {
+                    let Ok(parent) = commit.parent(0) else { break };
+                    changes.push(change(&commit, Some(commit_id(parent.id()))));
+                    commit = parent;
+                }
+            }
+        }
+        Ok(changes)
+    }
+}
+
+fn change(commit: &git2::Commit<'_>, parent: Option<CommitId>) -> FileChange {
+    // Both come from whoever can push, and are shown in a terminal.
+    let line = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().replace(|c: char| c.is_control(), " ")
+    };
+    FileChange {
+        commit: commit_id(commit.id()),
+        parent,
+        at: Timestamp::from_secs(commit.time().seconds()),
+        author: line(commit.author().name_bytes()),
+        subject: line(commit.message_bytes()),
+    }
+}
+
+/// A file of now without the change from `before` to `after`; none where that is in
+/// conflict with what was changed since.
+pub fn without_change(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+    let input = |content| {
+        let mut input = MergeFileInput::new();
+        input.content(content);
+        input
+    };
+    let mut options = MergeFileOptions::new();
+    let merged = git2::merge_file(&input(after), &input(now), &input(before), Some(&mut options)).ok()?;
+    merged.is_automergeable().then(|| merged.content().to_vec())
+}
