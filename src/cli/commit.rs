@@ -10,6 +10,7 @@ use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::{Desired, ServiceFile, ServiceSpec};
 use crate::git::{Branch, FileCommit, Repository, Source};
 use crate::names::{CommitId, ServiceName};
+use crate::settings::GitSettings;
 use crate::time::Timestamp;
 
 use super::args::{CloudChoice, Commit as Args, Output};
@@ -132,12 +133,16 @@ impl Clone {
         if self.repository.wants_signatures() {
             ui.insist("warning: git is set to sign commits; this one is not signed (git commit --amend -S signs it)");
         }
-        let pushed = self.remote.as_deref().map(|remote| self.repository.push(&self.branch, remote)).transpose();
+        let push = |remote: &str| -> Result<(), CliError> {
+            let access = super::session::access(&GitSettings::default())?;
+            Ok(self.repository.push(&self.branch, remote, &access)?)
+        };
+        let pushed = self.remote.as_deref().map(push).transpose();
         let (from, to) = versions;
         let branch = self.branch.name.as_str();
         if let Err(error) = pushed {
             ui.insist(&format!("{service} {to} is committed on {branch} as {}, and not pushed", commit.short()));
-            return Err(error.into());
+            return Err(error);
         }
         if args.output == Output::Json {
             let pushed_to = self.remote.as_deref();
@@ -147,13 +152,13 @@ impl Clone {
         ui.answer(&format!("{service}  {from} → {to}   committed on {branch} as {}\n", commit.short()))?;
         match &self.remote {
             Some(remote) => ui.tell(&format!("pushed to {remote}")),
-            None => ui.tell(&format!("not pushed: git push {} {branch}", self.remote_or_origin())),
+            None => {
+                if let Ok(remote) = self.repository.push_remote(branch) {
+                    ui.tell(&format!("not pushed yet: git push {remote} {branch}"));
+                }
+            }
         }
         Ok(())
-    }
-
-    fn remote_or_origin(&self) -> String {
-        self.repository.push_remote(&self.branch.name).unwrap_or_else(|_| "origin".to_owned())
     }
 }
 

@@ -4,13 +4,17 @@
 //! the working folder stays as it is. The commit is made before the branch moves, and the
 //! branch moves only if it is still where it was, so nothing is ever half done.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use git2::build::{CheckoutBuilder, TreeUpdateBuilder};
 use git2::{BranchType, ErrorCode, FileMode, IndexEntry, IndexTime, ObjectType, RepositoryState, Signature, Status};
 
+use super::access::Access;
 use super::error::{Cause, GitError};
+use super::login::Login;
 use super::repository::{Repository, commit_id, oid};
+use super::source::Source;
 use crate::names::CommitId;
 
 /// Why a commit was not made, or not pushed.
@@ -287,40 +291,47 @@ fn under_way(state: RepositoryState) -> Option<&'static str> {
     }
 }
 
-/// Pushes one branch, and hears what the remote says of it.
-fn push_branch(remote: &mut git2::Remote<'_>, name: &str, branch: &Branch) -> Result<(), CommitError> {
-    let refused = std::cell::RefCell::new(None);
-    let reference = branch.reference();
-    let pushed = {
-        let mut callbacks = git2::RemoteCallbacks::new();
-        callbacks.push_update_reference(|_, status| {
-            *refused.borrow_mut() = status.map(str::to_owned);
-            Ok(())
-        });
-        let mut options = git2::PushOptions::new();
-        options.remote_callbacks(callbacks);
-        remote.push(&[format!("{reference}:{reference}")], Some(&mut options))
-    };
-    let rejected =
-        |reason: String| CommitError::Rejected { remote: name.to_owned(), branch: branch.name.clone(), reason };
-    match (pushed, refused.into_inner()) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some(reason)) => Err(rejected(reason)),
-        (Err(error), _) if error.code() == ErrorCode::NotFastForward => {
-            Err(rejected("it has commits that are not here; run `git pull --rebase`, then `git push`".to_owned()))
-        }
-        (Err(error), _) => Err(rejected(error.message().to_owned())),
-    }
-}
-
 impl Repository {
-    /// Pushes a branch to a remote under the same name.
+    /// Pushes a branch to a remote under the same name, let in as a fetch is.
     ///
     /// # Errors
     /// The remote can't be reached or doesn't take it; the commit stays where it is.
-    pub fn push(&self, branch: &Branch, remote: &str) -> Result<(), CommitError> {
+    pub fn push(&self, branch: &Branch, remote: &str, access: &Access) -> Result<(), CommitError> {
         let mut found = self.handle.find_remote(remote).map_err(failed("find the remote"))?;
-        push_branch(&mut found, remote, branch)
+        let url = found.pushurl().ok().flatten().or(found.url().ok()).unwrap_or_default().to_owned();
+        let config = self.handle.config().map_err(failed("read git's configuration"))?;
+        let login = match Source::parse(&url)? {
+            Source::Remote(parsed) => Some(parsed),
+            Source::Local(_) => None,
+        };
+        let login = login.as_ref().map(|parsed| Login::new(parsed, &url, access, config));
+        let refused = RefCell::new(None);
+        let reference = branch.reference();
+        let pushed = {
+            let mut callbacks = login.as_ref().map_or_else(git2::RemoteCallbacks::new, Login::callbacks);
+            callbacks.push_update_reference(|_, status| {
+                *refused.borrow_mut() = status.map(str::to_owned);
+                Ok(())
+            });
+            let mut options = git2::PushOptions::new();
+            options.remote_callbacks(callbacks);
+            found.push(&[format!("{reference}:{reference}")], Some(&mut options))
+        };
+        let rejected =
+            |reason: String| CommitError::Rejected { remote: remote.to_owned(), branch: branch.name.clone(), reason };
+        match (pushed, refused.into_inner()) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(reason)) => Err(rejected(reason)),
+            (Err(error), _) if error.code() == ErrorCode::NotFastForward => {
+                Err(rejected("it has commits that are not here; run `git pull --rebase`, then `git push`".to_owned()))
+            }
+            (Err(error), _) => match login.map(|login| login.explain(&error)) {
+                None => Err(rejected(error.message().to_owned())),
+                // Its message speaks of fetching; the cause says what happened.
+                Some(GitError::Fetch { source, .. }) => Err(rejected(source.to_string())),
+                Some(explained) => Err(rejected(explained.to_string())),
+            },
+        }
     }
 
     /// The bytes of a file at a commit; none when there is no such file.
