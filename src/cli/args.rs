@@ -31,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Check the files of a folder, and report every problem at once
     Validate(Validate),
+    /// Print the JSON Schema of the files, for editors
+    Schema(Schema),
     /// Show what apply would do, and change nothing
     Plan(Plan),
     /// Compare the running release with the file
@@ -133,6 +135,23 @@ pub struct Validate {
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
     pub output: Output,
+}
+
+/// `schema`.
+#[derive(Debug, Clone, Args)]
+pub struct Schema {
+    /// Of what; without it, of any file of a config repository
+    #[arg(value_enum, value_name = "WHAT")]
+    pub what: Option<SchemaOf>,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// services/NAME.toml
+    Service,
+    /// ionroller.toml
+    Scope,
 }
 
 /// `plan`.
@@ -316,6 +335,8 @@ mod tests {
         let good = [
             "ionroller validate",
             "ionroller validate conf -o json",
+            "ionroller schema",
+            "ionroller schema service",
             "ionroller plan --repo . --ref main --path conf --service a --service b -o json --cloud sim:w.json",
             "ionroller plan --offline --detailed-exitcode",
             "ionroller diff web",

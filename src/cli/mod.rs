@@ -42,12 +42,14 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
     match &command {
         Command::Validate(args) => return commands::validate::run(args, ui),
         Command::Release(args) => return commands::release::run(args, ui),
+        Command::Schema(args) => return commands::schema::run(args, ui),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Validate(args) => commands::validate::run(&args, ui),
+            Command::Schema(args) => commands::schema::run(&args, ui),
             Command::Plan(args) => commands::plan::run(&args, ui).await,
             Command::Diff(args) => commands::diff::run(&args, ui).await,
             Command::Apply(args) => commands::apply::run(&args, ui).await,

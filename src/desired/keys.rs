@@ -1,51 +1,85 @@
-//! All tables and keys of the two kinds of file, for hints about keys that are unknown
-//! where they stand.
+//! Every key of the two kinds of file: what editors, the documentation and hints about
+//! unknown keys are told.
 
-/// The tables of a service file and their keys. Tables with keys of the user's choice
-/// (`env`, `secrets`, `tags`) have none here. The first is the top level.
-pub(super) const SERVICE: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "version",
-            "redeploy",
-            "paused",
-            "image",
-            "machine",
-            "env",
-            "secrets",
-            "network",
-            "capacity",
-            "load_balancer",
-            "rollout",
-            "retention",
-            "tags",
-        ],
-    ),
-    ("image", &["repository", "digest", "ports", "command", "volumes"]),
-    ("image.ports", &["host", "container"]),
-    ("image.volumes", &["host", "container"]),
-    ("machine", &["ami", "instance_type", "instance_profile", "key_name", "root_volume_gib", "user_data"]),
-    ("network", &["subnets", "security_groups"]),
-    ("capacity", &["min", "max", "scaling"]),
-    ("capacity.scaling", &["metric", "target"]),
-    ("load_balancer", &["listener", "rule", "port", "protocol", "health_check", "deregistration_delay", "adopt"]),
-    ("load_balancer.rule", &["priority", "hosts", "paths"]),
-    (
-        "load_balancer.health_check",
-        &["path", "port", "protocol", "interval", "timeout", "healthy", "unhealthy", "matcher"],
-    ),
-    ("rollout", &["steps", "bake", "healthy_deadline", "healthy_for", "unhealthy_for", "alarms", "on_failure"]),
-    ("retention", &["warm", "records"]),
-];
+mod table;
 
-/// The tables of `ionroller.toml` and their keys.
-pub(super) const SCOPE: &[(&str, &[&str])] = &[
-    ("", &["scope", "region", "account", "role_arn", "external_id", "defaults", "limits", "prune", "freeze"]),
-    ("limits", &["max_concurrent_rollouts", "max_releases_per_change"]),
-    ("prune", &["enabled", "max_services"]),
-    ("freeze", &["name", "from", "until", "services"]),
-];
+pub use table::{SCOPE, SERVICE};
+
+/// One key of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The dotted path of its table, empty for the top level.
+    pub table: &'static str,
+    /// The key.
+    pub name: &'static str,
+    /// What may stand there.
+    pub kind: Kind,
+    /// What happens without it.
+    pub need: Need,
+    /// Whether it shapes the machines, so that a change is a new release. For a table:
+    /// whether any of its keys does.
+    pub in_digest: bool,
+    /// One or two sentences. Markdown.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// The dotted path.
+    pub fn path(&self) -> String {
+        if self.table.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.table, self.name) }
+    }
+}
+
+/// Whether a key must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// In a service's own file or in `[defaults]`.
+    Required,
+    /// Without it this value counts, or what the words say.
+    Default(&'static str),
+    /// It may be absent; the words say what that means.
+    Absent(&'static str),
+}
+
+/// A type and its range.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A string.
+    Text(TextRule),
+    /// One of a few strings.
+    Word(&'static [&'static str]),
+    /// A whole number from the first to the second.
+    Integer(u32, u32),
+    /// A number above zero with at most three decimals.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A string such as `1h30m`.
+    Duration,
+    /// A duration in whole seconds from the first to the second.
+    Seconds(u32, u32),
+    /// A TOML time with an offset.
+    Time,
+    /// A table whose keys are in this list.
+    Table,
+    /// A list of such tables.
+    Tables,
+    /// A table whose keys the user chooses: rules for keys and values.
+    Map(TextRule, TextRule),
+    /// A list of strings.
+    Texts(TextRule),
+    /// A list of whole numbers.
+    Integers(u32, u32),
+}
+
+/// What strings are allowed.
+#[derive(Debug, Clone, Copy)]
+pub struct TextRule {
+    /// In words. Markdown.
+    pub says: &'static str,
+    /// A regular expression that holds for all of them, and perhaps for others. Empty: any.
+    pub pattern: &'static str,
+}
 
 /// The name most like `written`, when one is like enough for a typo.
 pub(super) fn nearest<'k>(written: &str, names: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
@@ -65,13 +99,14 @@ pub(super) fn nearest<'k>(written: &str, names: impl IntoIterator<Item = &'k str
 
 /// What to do about a key that `table` doesn't have.
 pub(super) fn hint(key: &str, table: &str, valid: &[&str]) -> String {
-    let elsewhere = |tables: &'static [(&str, &[&str])]| {
-        let here = |name: &str, keys: &[&str]| name == table && keys.iter().all(|key| valid.contains(key));
-        tables.iter().filter(move |(name, keys)| keys.contains(&key) && !here(name, keys)).map(|(name, _)| *name)
-    };
     let in_scope_file = table.is_empty() && valid.contains(&"defaults");
-    let mut homes: Vec<String> = elsewhere(SERVICE).map(|table| home_in_service(key, table, in_scope_file)).collect();
-    homes.extend(elsewhere(SCOPE).map(home_in_scope));
+    let of_scope = in_scope_file || SCOPE.iter().any(|other| !table.is_empty() && other.table == table);
+    let elsewhere = |keys: &'static [Key], same_file: bool| {
+        keys.iter().filter(move |other| other.name == key && !(same_file && other.table == table))
+    };
+    let mut homes: Vec<String> =
+        elsewhere(SERVICE, !of_scope).map(|other| home_in_service(key, other.table, in_scope_file)).collect();
+    homes.extend(elsewhere(SCOPE, of_scope).map(|other| home_in_scope(other.table)));
     match (nearest(key, valid.iter().copied()), homes.first()) {
         (Some(near), None) => format!("did you mean `{near}`?"),
         (Some(near), Some(home)) => format!("did you mean `{near}`? `{key}` is a key of {home}"),
@@ -98,6 +133,8 @@ fn home_in_scope(table: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::super::files::{ConfigFiles, FileContent};
     use super::super::load;
     use super::*;
@@ -111,12 +148,16 @@ mod tests {
         assert_eq!(nearest("colour", keys), None);
     }
 
-    /// The tables here and the keys that the readers ask for are the same.
+    /// The keys here and those that the readers ask for are the same.
     #[test]
     fn every_key_is_read() {
-        for (file, tables) in [("ionroller.toml", SCOPE), ("services/a.toml", SERVICE)] {
+        for (file, keys) in [("ionroller.toml", SCOPE), ("services/a.toml", SERVICE)] {
+            let mut tables: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+            for key in keys {
+                assert!(tables.entry(key.table).or_default().insert(key.name), "{} is there twice", key.path());
+            }
             for (name, keys) in tables {
-                let header = match *name {
+                let header = match name {
                     "" => String::new(),
                     "image.ports" | "image.volumes" | "capacity.scaling" | "freeze" => format!("[[{name}]]\n"),
                     name => format!("[{name}]\n"),
@@ -127,9 +168,7 @@ mod tests {
                 let unknown = diagnostics.iter().find(|diagnostic| diagnostic.message.contains("zzz"));
                 let help = unknown.and_then(|diagnostic| diagnostic.help.clone()).unwrap();
                 let listed = help.strip_prefix("the keys here are ").unwrap_or_else(|| panic!("{name}: {help}"));
-                let sorted =
-                    |keys: Vec<&str>| std::collections::BTreeSet::from_iter(keys.into_iter().map(str::to_owned));
-                assert_eq!(sorted(listed.split(", ").collect()), sorted(keys.to_vec()), "{file} [{name}]");
+                assert_eq!(BTreeSet::from_iter(listed.split(", ")), keys, "{file} [{name}]");
             }
         }
     }

@@ -7,9 +7,10 @@ pub mod diagnostic;
 pub mod digest;
 pub mod edit;
 pub mod files;
+pub mod keys;
+pub mod schema;
 pub mod spec;
 
-mod keys;
 mod load;
 mod reader;
 mod release;

@@ -8,6 +8,7 @@ pub mod plan;
 pub mod release;
 pub mod rollback;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod validate;
 
