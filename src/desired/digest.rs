@@ -12,7 +12,7 @@
 //! - `load_balancer.port` is there for every service behind a load balancer, also at its
 //!   default: it is what tells such a release from the same one without.
 //! - `load_balancer.health_check.port` and `.protocol` are absent when they equal those
-//!   of the traffic.
+//!   of the traffic; for TLS, UDP and TCP_UDP the protocol is absent when it is TCP.
 //!
 //! The boot script's template is not in it: a new ionroller must not replace machines.
 //! For the same reason this form never changes; a second version would need both.
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::names::Digest;
 
 use super::spec::{Ami, HealthCheckSpec, Image, LoadBalancer, Machine, Network, Protocol, SecretRef, ServiceSpec};
+use super::traffic::default_check_protocol;
 
 type Lines = BTreeMap<String, Value>;
 
@@ -170,7 +171,9 @@ fn put_load_balancer(lines: &mut Lines, balancer: &LoadBalancer) {
     if let Some(check_port) = check_port.filter(|check_port| check_port != port) {
         put(lines, "load_balancer.health_check.port", json!(check_port));
     }
-    if let Some(check_protocol) = check_protocol.filter(|check_protocol| check_protocol != protocol) {
+    if let Some(check_protocol) =
+        check_protocol.filter(|check_protocol| *check_protocol != default_check_protocol(*protocol))
+    {
         put(lines, "load_balancer.health_check.protocol", json!(check_protocol.as_str()));
     }
     if matcher != "200" {

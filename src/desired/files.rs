@@ -58,8 +58,20 @@ impl FileContent {
             }
             Self::Submodule => "is a submodule, whose files are in another repository".to_owned(),
             Self::Folder => "is a folder".to_owned(),
-            Self::TooLarge { size } => format!("has {size} bytes, too many to be read"),
+            Self::TooLarge { size } => format!("has {size} bytes, and files of at most 1 MiB are read"),
             Self::Unreadable { reason } => format!("can't be used: {reason}"),
+        }
+    }
+
+    /// What to do about it.
+    pub fn what_to_do(&self) -> &'static str {
+        match self {
+            Self::Bytes(_) => "nothing",
+            Self::Symlink { .. } => "put the file itself there",
+            Self::Submodule => "put a file of this repository there",
+            Self::Folder => "put a file there, or give the folder another name",
+            Self::TooLarge { .. } => "is it the right file? shorten it, or have the machine fetch what is long",
+            Self::Unreadable { .. } => "put a readable file there",
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
     let scope = ScopeRead::of(files);
     let mut services = Services::find(files, &mut desired.diagnostics);
     services.read(files, &scope);
-    services.clashes(files);
+    services.clashes();
 
     let scope_path = in_repository(files, SCOPE_FILE);
     let texts = services.found.iter().map(|service| (service.path.clone(), service.text));
@@ -141,6 +141,16 @@ impl<'f> ScopeRead<'f> {
     }
 }
 
+/// The defaults that count for a service. Whether it is a container and whether it gets
+/// traffic is said in its own file: defaults fill those tables in, and never add them.
+fn defaults_for(service: &Table, defaults: &Table) -> Table {
+    let mut defaults = defaults.clone();
+    defaults
+        .entries
+        .retain(|entry| !["image", "load_balancer"].contains(&entry.key.as_str()) || service.get(&entry.key).is_some());
+    defaults
+}
+
 /// Problems that the defaults have on their own, whoever takes them.
 fn defaults_problems(defaults: &Table, files: &ConfigFiles, scope: &ScopeRead<'_>) -> Vec<Problem> {
     let Ok(name) = ServiceName::parse("defaults") else { return Vec::new() };
@@ -172,17 +182,14 @@ fn text_of(content: &FileContent) -> (&str, Option<Problem>) {
             Ok(text) => (text, None),
             Err(good) => {
                 let place = Place::at(Origin::Own, good.len());
-                (good, Some(problem(place, "not UTF-8".to_owned(), "save the file as UTF-8")))
+                let utf16 = bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF");
+                let message = if utf16 { "UTF-16, not UTF-8" } else { "not UTF-8" };
+                (good, Some(problem(place, message.to_owned(), "save the file as UTF-8")))
             }
         },
-        other => (
-            "",
-            Some(problem(
-                Place::FILE,
-                format!("not read: it {}", other.instead_of_a_file()),
-                "put a regular file there",
-            )),
-        ),
+        other => {
+            ("", Some(problem(Place::FILE, format!("not read: it {}", other.instead_of_a_file()), other.what_to_do())))
+        }
     }
 }
 
@@ -254,7 +261,7 @@ impl<'f> Services<'f> {
         for service in self.found.iter_mut().filter(|service| service.problems.is_empty()) {
             let (table, syntax) = source::parse(service.text);
             let merged = match &scope.defaults {
-                Some(defaults) => table.over(defaults),
+                Some(defaults) => table.over(&defaults_for(&table, defaults)),
                 None => table,
             };
             let partial = !syntax.is_empty() || scope.defaults.is_none();
@@ -274,7 +281,7 @@ impl<'f> Services<'f> {
     }
 
     /// Two services that want the same place on a listener: both files are wrong.
-    fn clashes(&mut self, files: &ConfigFiles) {
+    fn clashes(&mut self) {
         let mut wanted: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, service) in self.found.iter().enumerate() {
             if let Some(claim) = &service.claim {
@@ -283,21 +290,34 @@ impl<'f> Services<'f> {
         }
         for ((listener, priority), indexes) in wanted.iter().filter(|(_, indexes)| indexes.len() > 1) {
             for index in indexes {
-                let others: Vec<String> = indexes
-                    .iter()
-                    .filter(|other| *other != index)
-                    .filter_map(|other| {
-                        Some(in_repository(files, &format!("{SERVICES}{}.toml", self.found.get(*other)?.name)))
-                    })
-                    .collect();
-                let what = priority.map_or("the default action".to_owned(), |priority| format!("priority {priority}"));
-                let message =
-                    format!("{what} of {} is taken by {} as well", listener.load_balancer(), others.join(", "));
+                let others = self.others(indexes, *index);
+                let (what, help) = match priority {
+                    Some(priority) => {
+                        (format!("priority {priority}"), "give each service a priority of its own on the listener")
+                    }
+                    None => (
+                        "the default action".to_owned(),
+                        "a listener has one default action: give the others a rule, or a listener of their own",
+                    ),
+                };
+                let message = format!("{what} of {} is taken by {others} as well", listener.load_balancer());
                 let Some(service) = self.found.get_mut(*index) else { continue };
                 let place = service.claim.as_ref().map_or(Place::FILE, |claim| claim.place);
-                let help = "give each service a priority of its own on the listener".to_owned();
+                let help = help.to_owned();
                 service.problems.push(Problem { severity: Severity::Error, place, message, help });
             }
+        }
+    }
+
+    /// The files of some services but one, the first few by name.
+    fn others(&self, indexes: &[usize], but: usize) -> String {
+        const NAMED_MAX: usize = 3;
+        let others = || indexes.iter().filter(|index| **index != but).filter_map(|index| self.found.get(*index));
+        let named = others().take(NAMED_MAX).map(|service| service.path.as_str());
+        let named = named.collect::<Vec<_>>().join(", ");
+        match others().count().saturating_sub(NAMED_MAX) {
+            0 => named,
+            more => format!("{named} and {more} more"),
         }
     }
 }

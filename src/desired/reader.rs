@@ -65,6 +65,11 @@ impl<'n> Reader<'n> {
         self.table.get(key).map(|entry| entry.node.place)
     }
 
+    /// A value, without asking for it.
+    pub(super) fn peek(&self, key: &str) -> Option<&'n Value> {
+        self.table.get(key).map(|entry| &entry.node.value)
+    }
+
     /// Whether the key is there at all.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
@@ -219,7 +224,9 @@ pub(super) fn integer(field: Field<'_>, range: RangeInclusive<u32>, walk: &mut W
     match u32::try_from(integer) {
         Ok(number) if range.contains(&number) => Some(number),
         _ => {
-            let message = format!("`{}` is out of range", field.label);
+            // What doesn't fit 64 bits was saturated, and isn't what stands there.
+            let value = i64::try_from(integer).map_or(String::new(), |integer| format!(" of {integer}"));
+            let message = format!("`{}`{value} is out of range", field.label);
             walk.error(
                 field.place(),
                 message,
@@ -257,9 +264,27 @@ pub(super) fn span(field: Field<'_>, walk: &mut Walk<'_>) -> Option<Span> {
     };
     let span = Span::parse(text);
     if span.is_none() {
+        let help = meant(text).map_or(help.to_owned(), |meant| format!("write \"{meant}\""));
         walk.error(field.place(), format!("`{}` is not a duration", shorten(text)), help);
     }
     span
+}
+
+/// The duration that was most likely meant: units written out, a unit left out.
+fn meant(text: &str) -> Option<String> {
+    const UNITS: [(&str, &[&str]); 5] = [
+        ("ms", &["ms", "msec", "millis", "millisecond", "milliseconds"]),
+        ("s", &["", "s", "sec", "secs", "second", "seconds"]),
+        ("m", &["m", "min", "mins", "minute", "minutes"]),
+        ("h", &["h", "hr", "hrs", "hour", "hours"]),
+        ("d", &["d", "day", "days"]),
+    ];
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) =
+        lower.split_at_checked(digits).filter(|(number, _)| !number.is_empty() && number.len() < 10)?;
+    let (unit, _) = UNITS.iter().find(|(_, words)| words.contains(&unit.trim()))?;
+    Some(format!("{number}{unit}"))
 }
 
 /// A duration longer than zero.
@@ -282,7 +307,7 @@ pub(super) fn seconds(field: Field<'_>, range: RangeInclusive<u64>, walk: &mut W
     if span.as_millis() % 1000 == 0 && range.contains(&span.as_secs_ceil()) {
         return Some(span);
     }
-    let message = format!("`{}` is out of range", field.label);
+    let message = format!("`{}` of {span} is out of range", field.label);
     walk.error(
         field.place(),
         message,

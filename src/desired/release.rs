@@ -144,7 +144,7 @@ pub(super) fn machine(root: &mut Reader<'_>, version: Option<&Version>, walk: &m
     });
     let instance_type =
         table.required("instance_type", "add one, such as instance_type = \"t3.small\"", walk, |field, walk| {
-            reader::text_that(field, "such as t3.small", walk, |text| {
+            reader::text_that(field, "a family and a size, such as t3.small", walk, |text| {
                 let part = |part: &str| {
                     !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
                 };
@@ -178,7 +178,7 @@ pub(super) fn required_table<'n>(
 ) -> Option<Reader<'n>> {
     if !root.has(name) && !walk.partial {
         walk.error(
-            Place::FILE,
+            Place::START,
             format!("[{name}] is missing"),
             format!("{help}, here or in [defaults.{name}] of ionroller.toml"),
         );
@@ -259,7 +259,7 @@ fn script_content(path: &str, place: Place, walk: &mut Walk<'_>) -> Option<Strin
                 (format!("is not UTF-8 at line {line}, column {column}"), "save it as UTF-8".to_owned())
             }
         },
-        Some(other) => (other.instead_of_a_file(), "put a regular file there".to_owned()),
+        Some(other) => (other.instead_of_a_file(), other.what_to_do().to_owned()),
         None => {
             let near = keys::nearest(path, walk.files.files.keys().map(String::as_str));
             let help =
@@ -331,15 +331,35 @@ pub(super) fn misplaced(entry: &Entry, walk: &mut Walk<'_>) {
     }
 }
 
+/// Whether a variable holds a secret, as far as its name and value tell. Only a warning
+/// follows from it.
 fn looks_secret(name: &str, value: &str) -> bool {
+    const NAMES: [&str; 8] =
+        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"];
+    // Such a variable says where a secret is, or something about it.
+    const ABOUT: [&str; 9] = ["_FILE", "_PATH", "_DIR", "_URL", "_URI", "_ARN", "_NAME", "_TTL", "_HEADER"];
+    // What the tokens of well-known services begin with.
+    const TOKENS: [&str; 6] = ["ghp_", "github_pat_", "glpat-", "xoxb-", "sk_live_", "hvs."];
     let name = name.to_ascii_uppercase();
-    let named = ["PASSWORD", "SECRET", "TOKEN"].iter().any(|word| name.contains(word)) && !value.is_empty();
+    let switch = value.len() < 6 && (value.parse::<u32>().is_ok() || matches!(value, "true" | "false" | "yes" | "no"));
+    let named = NAMES.iter().any(|word| name.contains(word)) && !ABOUT.iter().any(|end| name.ends_with(end));
     let access_key = |part: &str| {
         (part.starts_with("AKIA") || part.starts_with("ASIA"))
             && part.len() == 20
             && part.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     };
-    named || value.contains("-----BEGIN") || value.split(|c: char| !c.is_ascii_alphanumeric()).any(access_key)
+    (named && !value.is_empty() && !switch)
+        || value.contains("PRIVATE KEY-----")
+        || TOKENS.iter().any(|token| value.starts_with(token))
+        || password_in_url(value)
+        || value.split(|c: char| !c.is_ascii_alphanumeric()).any(access_key)
+}
+
+/// `postgres://user:password@host`.
+fn password_in_url(value: &str) -> bool {
+    let authority = value.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    let login = authority.and_then(|authority| authority.rsplit_once('@')).map(|(login, _)| login);
+    login.and_then(|login| login.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
 
 /// `[secrets]`.

@@ -23,14 +23,14 @@ pub(super) struct ScopeFile {
 
 /// Reads the top level of `ionroller.toml`. `[defaults]` is left to the services.
 pub(super) fn read(table: &Table, walk: &mut Walk<'_>) -> ScopeFile {
-    let mut root = Reader::new("", table, Place::FILE);
+    let mut root = Reader::new("", table, Place::START);
     let scope =
         root.required("scope", "name the owner of these services, such as scope = \"prod\"", walk, reader::name);
     let region = root.required("region", "add the AWS region, such as region = \"eu-west-1\"", walk, reader::name);
     let account: Option<AccountId> = root.optional("account", walk, reader::name);
     if !root.has("account") && !walk.partial {
         walk.warning(
-            Place::FILE,
+            Place::START,
             "`account` is not set",
             "add account = \"…\", so that credentials of another account are never acted with",
         );

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::names::{Digest, ServiceName, Version};
+use crate::time::Span;
 
 use super::boot;
 use super::digest;
 use super::reader::{self, Field, Reader};
 use super::release;
 use super::source::{Place, Table, Value};
-use super::spec::{Capacity, LoadBalancer, Metric, OnFailure, Retention, Rollout, Scaling, ServiceSpec};
+use super::spec::{Capacity, HealthCheckSpec, Metric, OnFailure, Retention, Rollout, Scaling, ServiceSpec};
 use super::traffic::{self, Claim};
 use super::unsupported;
 use super::walk::{self, Walk};
@@ -30,7 +31,7 @@ const TAGS_MAX: usize = 40;
 
 /// Reads the merged tables of a service.
 pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> ServiceRead {
-    let mut root = Reader::new("", table, Place::FILE);
+    let mut root = Reader::new("", table, Place::START);
     let version: Option<Version> =
         root.required("version", "add the release's version at the top of the file", walk, reader::name);
     let redeploy = root.optional("redeploy", walk, reader::sentence);
@@ -49,8 +50,13 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
     let rollout = rollout(&mut root, walk);
     let retention = retention(&mut root, walk);
     let tags = tags(&mut root, walk);
-    if let (Some(rollout), Some(balancer)) = (&rollout, &traffic.load_balancer) {
-        deadline(table, rollout, balancer, walk);
+    if let Some(rollout) = &rollout {
+        // While the load balancer is broken, its checks are not known.
+        match (&traffic.load_balancer, root.has("load_balancer")) {
+            (Some(balancer), _) => deadline(table, rollout, Some(&balancer.health_check), walk),
+            (None, false) => deadline(table, rollout, None, walk),
+            (None, true) => {}
+        }
     }
     root.finish(walk);
     if !walk.partial {
@@ -81,19 +87,30 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
         Some(spec)
     })();
     if let Some(spec) = &spec {
-        boot_script_fits(table, &spec.user_data, walk);
+        boot_script_fits(table, spec, walk);
     }
     ServiceRead { spec, claim: traffic.claim }
 }
 
-fn boot_script_fits(table: &Table, script: &str, walk: &mut Walk<'_>) {
-    if script.len() > USER_DATA_BYTES_MAX {
-        let user_data = table.table("machine").and_then(|(machine, _)| machine.get("user_data"));
-        let place = user_data.map_or(Place::FILE, |entry| entry.node.place);
+fn boot_script_fits(table: &Table, spec: &ServiceSpec, walk: &mut Walk<'_>) {
+    let script_bytes = spec.user_data.len();
+    let user_script = spec.machine.user_data.as_ref();
+    if script_bytes > USER_DATA_BYTES_MAX {
+        let machine = table.table("machine").map(|(machine, _)| machine);
+        let user_data = machine.and_then(|machine| machine.get("user_data"));
+        let theirs = user_script.map_or(0, |script| script.content.len());
+        let help = match user_script {
+            Some(script) => format!(
+                "ionroller's part takes {}, {} has {theirs}: shorten it, or have it fetch the rest from S3",
+                script_bytes - theirs,
+                script.path
+            ),
+            None => "shorten [env], [secrets] or image.command, or fetch what is long from S3 at start".to_owned(),
+        };
         walk.error(
-            place,
-            format!("the boot script has {} bytes, but AWS takes at most {USER_DATA_BYTES_MAX}", script.len()),
-            "shorten the script, or have it fetch the rest from S3",
+            user_data.map_or(Place::START, |entry| entry.node.place),
+            format!("the boot script has {script_bytes} bytes, but AWS takes at most {USER_DATA_BYTES_MAX}"),
+            help,
         );
     }
 }
@@ -125,7 +142,8 @@ fn settable_by_bash(table: &Table, walk: &mut Walk<'_>) {
 }
 
 fn capacity(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> Option<Capacity> {
-    let balanced = root.has("load_balancer");
+    let requests = requests(root);
+    let balanced = requests != Requests::None;
     let mut table = release::required_table(root, "capacity", "add [capacity] with min", walk)?;
     let min = table.required("min", "add the number of machines that always run", walk, |field, walk| {
         reader::integer(field, 0..=10_000, walk)
@@ -141,11 +159,19 @@ fn capacity(root: &mut Reader<'_>, walk: &mut Walk<'_>) -> Option<Capacity> {
             "raise max or lower min",
         );
     }
+    let fixed = min.is_some() && max.or(min) == min && (max.is_some() || !table.has("max"));
+    if let (true, Some(min), Some(place)) = (fixed && !walk.partial, min, table.place_of("scaling")) {
+        walk.warning(
+            place,
+            format!("`capacity.scaling` has no room: min and max are both {min}"),
+            "set `capacity.max` above min",
+        );
+    }
     if let (Some(0), true, Some(place)) = (min, balanced && !walk.partial, table.place_of("min")) {
         walk.error(place, "`capacity.min` is 0 behind a load balancer", "at least 1 machine must serve");
     }
     let scaling = table.optional("scaling", walk, |field, walk| {
-        let scaling = reader::list(field, walk, |field, walk| scaling(field, balanced, walk))?;
+        let scaling = reader::list(field, walk, |field, walk| scaling(field, requests, walk))?;
         let metrics: Vec<Metric> = scaling.iter().map(|policy| policy.metric).collect();
         reader::no_repetition(field, &metrics, walk, |metric| format!("metric `{}`", metric_name(*metric)));
         Some(scaling)
@@ -161,16 +187,43 @@ fn metric_name(metric: Metric) -> &'static str {
     METRICS.iter().find(|(_, other)| *other == metric).map_or("", |(name, _)| name)
 }
 
-fn scaling(field: Field<'_>, balanced: bool, walk: &mut Walk<'_>) -> Option<Scaling> {
+/// What counts requests for scaling.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Requests {
+    /// A worker.
+    None,
+    /// A Network Load Balancer sees connections only.
+    Connections,
+    /// An Application Load Balancer.
+    Counted,
+}
+
+fn requests(root: &Reader<'_>) -> Requests {
+    match root.peek("load_balancer") {
+        None => Requests::None,
+        Some(Value::Table(balancer)) => match balancer.get("listener").map(|entry| &entry.node.value) {
+            Some(Value::Text(arn)) if arn.contains(":listener/net/") => Requests::Connections,
+            _ => Requests::Counted,
+        },
+        Some(_) => Requests::Counted,
+    }
+}
+
+fn scaling(field: Field<'_>, requests: Requests, walk: &mut Walk<'_>) -> Option<Scaling> {
     let mut table = Reader::of(field, walk)?;
     let metric = table.required("metric", "add metric = \"cpu\" or \"requests-per-target\"", walk, |field, walk| {
         reader::word(field, &METRICS, walk)
     });
     let target_millis = table.required("target", "add the value to keep the metric at", walk, thousandths);
-    if let (Some(Metric::RequestsPerTarget), false, Some(place)) =
-        (metric, balanced || walk.partial, table.place_of("metric"))
-    {
-        walk.error(place, "a service without [load_balancer] gets no requests to scale by", "write metric = \"cpu\"");
+    if let (Some(Metric::RequestsPerTarget), false, Some(place)) = (metric, walk.partial, table.place_of("metric")) {
+        let problem = match requests {
+            Requests::None => Some("a service without [load_balancer] gets no requests to scale by"),
+            Requests::Connections => Some("a Network Load Balancer counts no requests to scale by"),
+            Requests::Counted => None,
+        };
+        if let Some(problem) = problem {
+            walk.error(place, problem, "write metric = \"cpu\"");
+        }
     }
     if let (Some(Metric::Cpu), Some(100_001..), Some(place)) = (metric, target_millis, table.place_of("target")) {
         walk.error(place, "a group's CPU can't be above 100 percent", "write a target from 1 to 100");
@@ -242,7 +295,10 @@ fn steps(field: Field<'_>, walk: &mut Walk<'_>) -> Option<Vec<u32>> {
     if let Some(node) = falls.and_then(|index| nodes.get(index + 1)) {
         walk.error(
             node.place,
-            "`rollout.steps` don't rise",
+            match falls.and_then(|index| Some((steps.get(index)?, steps.get(index + 1)?))) {
+                Some((before, after)) => format!("`rollout.steps` don't rise: {after} follows {before}"),
+                None => "`rollout.steps` don't rise".to_owned(),
+            },
             "write percents in rising order, such as [5, 25, 50, 100]",
         );
         return None;
@@ -259,9 +315,9 @@ fn steps(field: Field<'_>, walk: &mut Walk<'_>) -> Option<Vec<u32>> {
 }
 
 /// A release that could never be healthy in time would always be rolled back.
-fn deadline(table: &Table, rollout: &Rollout, balancer: &LoadBalancer, walk: &mut Walk<'_>) {
-    let check = &balancer.health_check;
-    let least = check.interval * u64::from(check.healthy) + rollout.healthy_for;
+fn deadline(table: &Table, rollout: &Rollout, check: Option<&HealthCheckSpec>, walk: &mut Walk<'_>) {
+    let checks = check.map_or(Span::ZERO, |check| check.interval * u64::from(check.healthy));
+    let least = checks + rollout.healthy_for;
     if rollout.healthy_deadline >= least || walk.partial {
         return;
     }
@@ -278,10 +334,13 @@ fn deadline(table: &Table, rollout: &Rollout, balancer: &LoadBalancer, walk: &mu
     walk.error(
         walk::blame(&places),
         format!("a new release can't be healthy within {}", rollout.healthy_deadline),
-        format!(
-            "{} checks, {} apart, and `healthy_for` of {} take {least}: raise `rollout.healthy_deadline` well above that",
-            check.healthy, check.interval, rollout.healthy_for
-        ),
+        match check {
+            Some(check) => format!(
+                "{} checks, {} apart, and `healthy_for` of {} take {least}: raise `rollout.healthy_deadline` well above that",
+                check.healthy, check.interval, rollout.healthy_for
+            ),
+            None => "raise `rollout.healthy_deadline` well above `healthy_for`".to_owned(),
+        },
     );
 }
 

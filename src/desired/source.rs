@@ -30,6 +30,9 @@ impl Place {
     /// The file that is being read, as a whole.
     pub(super) const FILE: Self = Self { origin: Origin::Own, offset: None };
 
+    /// Where a key of the top level that is missing could stand.
+    pub(super) const START: Self = Self { origin: Origin::Own, offset: Some(0) };
+
     pub(super) fn at(origin: Origin, offset: usize) -> Self {
         Self { origin, offset: Some(offset) }
     }

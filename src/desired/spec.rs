@@ -324,7 +324,7 @@ pub struct HealthCheckSpec {
     pub path: String,
     /// The port; none: the port of the traffic.
     pub port: Option<u16>,
-    /// The protocol; none: that of the traffic.
+    /// The protocol: HTTP, HTTPS or TCP; none: that of the traffic, which is one of them.
     pub protocol: Option<Protocol>,
     /// Time between two checks.
     pub interval: Span,

@@ -5,7 +5,7 @@ use crate::time::Span;
 
 use super::reader::{self, Field, Reader};
 use super::release::same_region;
-use super::source::Place;
+use super::source::{Origin, Place};
 use super::spec::{HealthCheckSpec, Image, LoadBalancer, Protocol, RuleSpec};
 use super::walk::Walk;
 
@@ -58,13 +58,16 @@ pub(super) fn load_balancer(root: &mut Reader<'_>, image: Option<&Image>, walk: 
     let port = port(&mut table, image, image_broken, walk);
     let protocol = table.optional("protocol", walk, |field, walk| reader::word(field, &PROTOCOLS, walk));
     if let Some(listener) = &listener {
-        protocol_fits(&table, listener, protocol.unwrap_or(Protocol::Http), walk);
+        protocol_fits(&table, listener, protocol, walk);
     }
-    let health_check =
-        match table.optional("health_check", walk, |field, walk| Some(health_check(field, network, walk))) {
-            Some(read) => read,
-            None => Some(HealthCheckSpec::default()),
-        };
+    let readable = protocol.is_some() == table.has("protocol") && listener.is_some();
+    // While the listener is unknown, what either kind of load balancer takes is right.
+    let network = listener.as_ref().is_none_or(ListenerArn::is_network);
+    let kind = CheckKind { network, readable, traffic: protocol.unwrap_or(Protocol::Http) };
+    let health_check = match table.optional("health_check", walk, |field, walk| Some(health_check(field, kind, walk))) {
+        Some(read) => read,
+        None => Some(HealthCheckSpec { protocol: kind.default_protocol(), ..HealthCheckSpec::default() }),
+    };
     let delay = table.optional("deregistration_delay", walk, |field, walk| reader::seconds(field, 0..=3600, walk));
     let adopt = table.optional("adopt", walk, reader::boolean);
     table.finish(walk);
@@ -86,6 +89,12 @@ pub(super) fn load_balancer(root: &mut Reader<'_>, image: Option<&Image>, walk: 
 
 fn listener(field: Field<'_>, walk: &mut Walk<'_>) -> Option<ListenerArn> {
     let arn: ListenerArn = reader::name(field, walk)?;
+    let path = arn.as_str().split_once(":listener/").map_or("", |(_, path)| path);
+    if path.split('/').count() != 4 || path.split('/').any(str::is_empty) {
+        let message = format!("`{}` is not the ARN of a listener", reader::shorten(arn.as_str()));
+        walk.error(field.place(), message, "it ends in :listener/app/NAME/ID/ID, or net for app");
+        return None;
+    }
     same_region(arn.as_str(), field, walk)?;
     let owner = arn.as_str().split(':').nth(4).unwrap_or("");
     let wanted = walk.account.map(AccountId::as_str);
@@ -164,12 +173,19 @@ fn port(table: &mut Reader<'_>, image: Option<&Image>, image_broken: bool, walk:
     table.optional("port", walk, reader::port).or(first)
 }
 
-fn protocol_fits(table: &Reader<'_>, listener: &ListenerArn, protocol: Protocol, walk: &mut Walk<'_>) {
+fn protocol_fits(table: &Reader<'_>, listener: &ListenerArn, protocol: Option<Protocol>, walk: &mut Walk<'_>) {
+    let Some(protocol) = protocol else {
+        if listener.is_network() && !table.has("protocol") && !walk.partial {
+            let help = "add protocol = \"TCP\", \"TLS\", \"UDP\" or \"TCP_UDP\": a Network Load Balancer doesn't have HTTP, the default";
+            walk.error(table.place, "`load_balancer.protocol` is missing", help);
+        }
+        return;
+    };
     let http = matches!(protocol, Protocol::Http | Protocol::Https);
-    if http != listener.is_network() || (walk.partial && !table.has("protocol")) {
+    if http != listener.is_network() {
         return;
     }
-    let place = table.place_of("protocol").or(table.place_of("listener")).unwrap_or(table.place);
+    let place = table.place_of("protocol").unwrap_or(table.place);
     if http {
         let message = format!("a Network Load Balancer has no protocol {}", protocol.as_str());
         walk.error(place, message, "write protocol = \"TCP\", \"TLS\", \"UDP\" or \"TCP_UDP\"");
@@ -194,7 +210,43 @@ impl Default for HealthCheckSpec {
     }
 }
 
-fn health_check(field: Field<'_>, network: bool, walk: &mut Walk<'_>) -> Option<HealthCheckSpec> {
+/// What a health check may say depends on these.
+#[derive(Clone, Copy)]
+struct CheckKind {
+    network: bool,
+    /// Whether listener and protocol could be read.
+    readable: bool,
+    traffic: Protocol,
+}
+
+impl CheckKind {
+    /// Where nothing is said: none, that of the traffic, where load balancers can check in it.
+    fn default_protocol(self) -> Option<Protocol> {
+        let default = default_check_protocol(self.traffic);
+        (default != self.traffic).then_some(default)
+    }
+}
+
+/// The protocol of health checks where the file names none.
+pub(super) fn default_check_protocol(traffic: Protocol) -> Protocol {
+    match traffic {
+        Protocol::Http | Protocol::Https | Protocol::Tcp => traffic,
+        Protocol::Tls | Protocol::Udp | Protocol::TcpUdp => Protocol::Tcp,
+    }
+}
+
+/// A TCP check only opens a connection. What the defaults say for others is left out.
+fn tcp_asks_nothing(table: &Reader<'_>, walk: &mut Walk<'_>) {
+    for key in ["path", "matcher"] {
+        if let Some(place) = table.place_of(key).filter(|place| place.origin == Origin::Own) {
+            let message = format!("a TCP health check has no `{key}`");
+            walk.error(place, message, "remove it, or add protocol = \"HTTP\" to the health check");
+        }
+    }
+}
+
+fn health_check(field: Field<'_>, kind: CheckKind, walk: &mut Walk<'_>) -> Option<HealthCheckSpec> {
+    let network = kind.network;
     let default = HealthCheckSpec::default();
     let mut table = Reader::of(field, walk)?;
     let path = table.optional("path", walk, |field, walk| {
@@ -217,15 +269,20 @@ fn health_check(field: Field<'_>, network: bool, walk: &mut Walk<'_>) -> Option<
         let rule = format!("status codes from 200 to {last}, such as \"200\", \"200-299\" or \"200,204\"");
         reader::text_that(field, &rule, walk, |text| status_codes(text, last))
     });
+    let protocol = if table.has("protocol") { protocol } else { kind.default_protocol() };
+    let tcp = protocol.unwrap_or(kind.traffic) == Protocol::Tcp;
+    if tcp && kind.readable {
+        tcp_asks_nothing(&table, walk);
+    }
     let check = HealthCheckSpec {
-        path: path.unwrap_or(default.path),
+        path: path.filter(|_| !tcp).unwrap_or(default.path),
         port,
         protocol,
         interval: interval.unwrap_or(default.interval),
         timeout: timeout.unwrap_or(default.timeout),
         healthy: healthy.unwrap_or(default.healthy),
         unhealthy: unhealthy.unwrap_or(default.unhealthy),
-        matcher: matcher.unwrap_or(default.matcher),
+        matcher: matcher.filter(|_| !tcp).unwrap_or(default.matcher),
     };
     let sound = interval.is_some() == table.has("interval") && timeout.is_some() == table.has("timeout");
     if sound && check.timeout >= check.interval && !walk.partial {

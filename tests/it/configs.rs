@@ -7,6 +7,7 @@ use ionroller::desired::files::{ConfigFiles, FileContent};
 use ionroller::desired::load;
 use ionroller::desired::spec::{Desired, ServiceFile, ServiceSpec};
 use ionroller::names::{CommitId, ServiceName};
+use ionroller::render::text::{Style, diagnostics};
 use ionroller::time::Span;
 use proptest::prelude::*;
 
@@ -36,20 +37,9 @@ fn read_folder(folder: &Path) -> ConfigFiles {
     files
 }
 
+/// As `ionroller validate` prints them.
 fn rendered(desired: &Desired) -> String {
-    let mut text = String::new();
-    for diagnostic in &desired.diagnostics {
-        let severity = format!("{:?}", diagnostic.severity).to_lowercase();
-        let mut place = diagnostic.file.clone().unwrap_or_default();
-        for number in [diagnostic.line, diagnostic.column].into_iter().flatten() {
-            place.push_str(&format!(":{number}"));
-        }
-        text.push_str(&format!("{severity}: {place}: {}\n", diagnostic.message));
-        if let Some(help) = &diagnostic.help {
-            text.push_str(&format!("  help: {help}\n"));
-        }
-    }
-    text
+    diagnostics(&desired.diagnostics, Style { color: false, verbose: 0, width: 80 })
 }
 
 #[test]
