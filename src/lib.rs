@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod cloud;
 pub mod daemon;
+pub mod demo;
 pub mod desired;
 pub mod execute;
 pub mod git;

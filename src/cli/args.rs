@@ -57,6 +57,8 @@ pub enum Command {
     Retry(Operate),
     /// Take a release back: traffic to live, the candidate withdrawn, the service held
     Abort(Operate),
+    /// Show it all in a minute, without an AWS account
+    Demo(Demo),
 }
 
 /// Where desired and real state come from.
@@ -316,6 +318,17 @@ pub struct Operate {
     pub common: Common,
 }
 
+/// `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Keep it running afterwards, to try things
+    #[arg(long)]
+    pub serve: bool,
+    /// The form of the answer
+    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    pub output: Output,
+}
+
 fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "no duration such as 90s, 30m or 1h30m".to_owned())
 }
@@ -348,6 +361,7 @@ mod tests {
             "ionroller rollback web --to 2.7.0 --push --branch back -o json",
             "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
+            "ionroller demo --serve -o json",
         ];
         for line in good {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

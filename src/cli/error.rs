@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::cloud::{CloudError, ErrorKind};
 use crate::daemon::DaemonError;
+use crate::demo::DemoError;
 use crate::git::{CommitError, GitError};
 use crate::settings::SettingsError;
 
@@ -108,6 +109,12 @@ impl From<SettingsError> for CliError {
 
 impl From<DaemonError> for CliError {
     fn from(error: DaemonError) -> Self {
+        from_error(&error)
+    }
+}
+
+impl From<DemoError> for CliError {
+    fn from(error: DemoError) -> Self {
         from_error(&error)
     }
 }

@@ -61,6 +61,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,
             Command::Resume(args) => commands::operate::run(commands::operate::Verb::Resume, &args, ui).await,
             Command::Retry(args) => commands::operate::run(commands::operate::Verb::Retry, &args, ui).await,
+            Command::Demo(args) => commands::demo::run(&args, ui).await,
             Command::Abort(args) => commands::operate::run(commands::operate::Verb::Abort, &args, ui).await,
         }
     })

@@ -50,6 +50,12 @@ impl Ui {
         }
     }
 
+    /// Writes a part of the story, as it is.
+    pub fn draw(&self, text: &str) {
+        // Nobody is left to tell when stderr is gone.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
     /// Tells a line of the story even when quiet.
     pub fn insist(&self, line: &str) {
         // Nobody is left to tell when stderr is gone.

@@ -9,11 +9,13 @@ mod lock;
 mod source;
 mod work;
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -100,11 +102,23 @@ impl Daemon {
     /// # Errors
     /// It can't start: the state folder, the lock or the address.
     pub async fn run(self, stop: CancellationToken) -> Result<(), DaemonError> {
-        let _lock = lock::take(&self.settings.state_dir)?;
+        let lock = lock::take(&self.settings.state_dir)?;
         let address = self.settings.listen.clone();
-        let listener = tokio::net::TcpListener::bind(&address)
-            .await
-            .map_err(|source| DaemonError::Listen { address: address.clone(), source })?;
+        let listener = TcpListener::bind(&address).await.map_err(|source| DaemonError::Listen { address, source })?;
+        self.go(listener, lock, stop).await
+    }
+
+    /// As [`Self::run`], on a socket that listens already.
+    ///
+    /// # Errors
+    /// It can't start: the state folder or the lock.
+    pub async fn run_on(self, listener: TcpListener, stop: CancellationToken) -> Result<(), DaemonError> {
+        let lock = lock::take(&self.settings.state_dir)?;
+        self.go(listener, lock, stop).await
+    }
+
+    /// Runs while it holds the lock.
+    async fn go(self, listener: TcpListener, _lock: File, stop: CancellationToken) -> Result<(), DaemonError> {
         let bound: Option<SocketAddr> = listener.local_addr().ok();
         let shared = Shared {
             target: watch::Sender::new(None),
@@ -114,7 +128,7 @@ impl Daemon {
             stop: stop.clone(),
         };
         tracing::info!(
-            listen = %bound.map_or(address, |bound| bound.to_string()),
+            listen = %bound.map_or(self.settings.listen.clone(), |bound| bound.to_string()),
             dry_run = self.dry_run,
             "started"
         );

@@ -6,6 +6,7 @@ mod aws_adapter;
 mod boot;
 mod commands;
 mod configs;
+mod demo;
 mod harness;
 mod releasing;
 mod tidy;

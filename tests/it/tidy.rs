@@ -19,7 +19,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("execute", &["plan", "observed", "cloud"]),
     ("reconcile", &["git", "desired", "observed", "cloud", "plan", "execute"]),
     ("daemon", &["reconcile", "render", "settings", "cloud", "git", "desired", "plan"]),
-    ("cli", &["settings", "desired", "observed", "plan", "render", "cloud", "git", "execute", "reconcile", "daemon"]),
+    ("demo", &["settings", "desired", "observed", "plan", "render", "cloud", "git", "execute", "reconcile", "daemon"]),
+    (
+        "cli",
+        &[
+            "settings",
+            "desired",
+            "observed",
+            "plan",
+            "render",
+            "cloud",
+            "git",
+            "execute",
+            "reconcile",
+            "daemon",
+            "demo",
+        ],
+    ),
 ];
 
 /// Layers without async, I/O, clock, environment and hash-ordered maps.

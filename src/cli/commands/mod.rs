@@ -1,6 +1,7 @@
 //! One file a command: its arguments in, an answer and an exit status out.
 
 pub mod apply;
+pub mod demo;
 pub mod diff;
 pub mod history;
 pub mod operate;

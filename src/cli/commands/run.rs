@@ -83,7 +83,7 @@ async fn let_time_pass(world: SimCloud, file: PathBuf) {
 }
 
 /// SIGTERM and SIGINT end the change in hand and stop.
-fn stop_signals() -> Result<CancellationToken, CliError> {
+pub(super) fn stop_signals() -> Result<CancellationToken, CliError> {
     let stop = CancellationToken::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind)?;

@@ -93,6 +93,7 @@ impl World {
             in_service: after(now, boot),
             replace_at: None,
             gone_at: None,
+            answers: None,
         };
         group.instances.insert(id, machine);
         true

@@ -8,8 +8,9 @@ use crate::time::{Span, Timestamp};
 
 use super::world::{SimInstance, SimTarget, VersionRules, World, after};
 
-/// Who asks for health: a machine's version, and when it came into service.
-type Machines = BTreeMap<String, (VersionRules, i64)>;
+/// Who asks for health: how long a machine's version takes until the first word, and
+/// whether it answers now.
+type Machines = BTreeMap<String, (Option<Span>, bool)>;
 
 impl World {
     /// Lets time pass, one event after the other.
@@ -146,15 +147,14 @@ impl World {
             let recovers = Span::from_secs(u64::from(check.interval_secs) * u64::from(check.healthy));
             for (id, target) in &mut target_group.targets {
                 let before = target.clone();
-                let Some((rules, in_service)) = machines.get(id) else {
+                let Some((warmup, answers)) = machines.get(id) else {
                     continue;
                 };
                 if target.health == TargetHealth::Draining {
                     continue;
                 }
                 if used.contains(arn) {
-                    let warmup = rules.warmup.unwrap_or(pace.warmup);
-                    check_target(target, answers(rules, *in_service, now), now, [warmup, fails, recovers]);
+                    check_target(target, *answers, now, [warmup.unwrap_or(pace.warmup), fails, recovers]);
                 } else {
                     *target = SimTarget { health: TargetHealth::Unused, flips_at: None };
                 }
@@ -166,7 +166,11 @@ impl World {
 
     fn machines(&self) -> Machines {
         let groups = self.groups.values().flat_map(|group| &group.instances);
-        groups.map(|(id, m)| (id.clone(), (self.rules_of(&m.version), m.in_service))).collect()
+        let word = |m: &SimInstance| {
+            let rules = self.rules_of(&m.version);
+            (rules.warmup, answers(&rules, m, self.now))
+        };
+        groups.map(|(id, machine)| (id.clone(), word(machine))).collect()
     }
 
     /// The group's word about its machines: that of the load balancer after the grace
@@ -205,7 +209,7 @@ impl World {
     fn is_sick_worker(&self, machine: &SimInstance) -> bool {
         let rules = self.rules_of(&machine.version);
         let warm = after(machine.in_service, rules.warmup.unwrap_or(self.pace.warmup)) <= self.now;
-        warm && !answers(&rules, machine.in_service, self.now)
+        warm && !answers(&rules, machine, self.now)
     }
 
     fn target_is_unhealthy(&self, arn: &TargetGroupArn, id: &str) -> bool {
@@ -214,9 +218,11 @@ impl World {
     }
 }
 
-/// Whether a machine answers its health checks.
-fn answers(rules: &VersionRules, in_service: i64, now: i64) -> bool {
-    !rules.unhealthy && rules.crash_after.is_none_or(|crash| now < after(in_service, crash))
+/// Whether a machine answers its health checks: as it did when it was really asked, else
+/// as its version's machines do.
+fn answers(rules: &VersionRules, machine: &SimInstance, now: i64) -> bool {
+    let by_rules = !rules.unhealthy && rules.crash_after.is_none_or(|crash| now < after(machine.in_service, crash));
+    machine.answers.unwrap_or(by_rules)
 }
 
 /// One target's next state: with the delays until the first word, until unhealthy and

@@ -187,6 +187,10 @@ pub struct SimInstance {
     pub replace_at: Option<i64>,
     /// When it will be gone.
     pub gone_at: Option<i64>,
+    /// What it answered to a real health check; none where nobody asks it, and its
+    /// version decides.
+    #[serde(default)]
+    pub answers: Option<bool>,
 }
 
 /// A scaling activity.
