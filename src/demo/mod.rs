@@ -32,8 +32,7 @@ use crate::daemon::{Daemon, DaemonError};
 use crate::git::{GitError, Repository, ScratchError, ScratchRepository};
 use crate::names::{CommitId, ListenerArn};
 use crate::reconcile::{ConfigRepository, Target};
-use crate::settings::{LogFormat, Settings};
-use crate::time::Span;
+use crate::settings::Settings;
 
 use balancer::Balancer;
 use client::Client;
@@ -225,9 +224,9 @@ impl Parts {
         let fleet = Fleet::new(Client::new());
         let clock = tokio::spawn(clock::run(cloud.clone(), fleet, Arc::clone(&balancer), stop.clone()));
         let balancer = tokio::spawn(balancer.serve(for_balancer, stop.clone()));
-        let daemon = daemon(config, repository, state_dir, daemon_address, cloud.clone());
-        let daemon = tokio::spawn(daemon.run_on(for_daemon, stop.clone()));
         let place = Place { repository: config.to_owned(), balancer: balancer_address, daemon: daemon_address };
+        let daemon = daemon(repository, &place, state_dir, cloud.clone())?;
+        let daemon = tokio::spawn(daemon.run_on(for_daemon, stop.clone()));
         Ok(Self { cloud, place, stop, daemon, clock, balancer })
     }
 
@@ -271,28 +270,23 @@ fn world(listeners: BTreeSet<ListenerArn>) -> World {
     world
 }
 
+/// The daemon, with the defaults of its file but for where things are.
 fn daemon(
-    config: &std::path::Path,
     repository: ConfigRepository,
+    place: &Place,
     state_dir: PathBuf,
-    listen: SocketAddr,
     cloud: SimCloud,
-) -> Daemon {
-    let settings = Settings {
-        repo: config.display().to_string(),
-        branch: "main".to_owned(),
-        path: ".".to_owned(),
-        // A commit wakes the daemon at once; this is for systems that tell nobody.
-        poll_interval: Span::from_secs(2),
-        state_dir,
-        listen: listen.to_string(),
-        log: LogFormat::Text,
-    };
+) -> Result<Daemon, DemoError> {
+    // A commit wakes it at once; polling is for systems that tell nobody.
+    let settings = Settings::parse("repo = \".\"\nstate_dir = \".\"\npoll_interval = \"2s\"\n");
+    let settings = settings.map_err(|error| DemoError::Example(error.to_string()))?;
+    let (repo, listen) = (place.repository.display().to_string(), place.daemon.to_string());
+    let settings = Settings { repo, listen, state_dir, ..settings };
     let connect = move |_: Target| {
         let cloud: Arc<dyn Cloud> = Arc::new(cloud.clone());
         Box::pin(async move { Ok(cloud) }) as futures_util::future::BoxFuture<'static, _>
     };
-    Daemon { settings, repository, connect: Arc::new(connect), pace: Arc::new(clock::FastPace), dry_run: false }
+    Ok(Daemon { settings, repository, connect: Arc::new(connect), pace: Arc::new(clock::FastPace), dry_run: false })
 }
 
 /// An error with all that it was caused by, on one line.
