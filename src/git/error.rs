@@ -220,6 +220,17 @@ pub enum GitError {
         /// What libgit2 said.
         source: Cause,
     },
+    /// An answer that makes no sense.
+    #[error(
+        "cannot fetch {url}: its answer cannot be read; a shallow clone answers like this, in which case run \
+         `git fetch --unshallow` there"
+    )]
+    Garbled {
+        /// Without secrets.
+        url: String,
+        /// What libgit2 said.
+        source: Cause,
+    },
     /// The certificate of an https server is not trusted.
     #[error(
         "cannot fetch {url}: the server's certificate is not trusted; if it is signed by an authority of your own, \
@@ -406,6 +417,7 @@ impl GitError {
             | GitError::BadVariable { .. }
             | GitError::Denied { .. }
             | GitError::NoSuchRemote { .. }
+            | GitError::Garbled { .. }
             | GitError::Certificate { .. }
             | GitError::Redirected { .. }
             | GitError::PlainHttp { .. }

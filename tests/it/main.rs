@@ -9,6 +9,7 @@ mod configs;
 mod demo;
 mod harness;
 mod releasing;
+mod remotes;
 mod tidy;
 #[cfg(feature = "aws")]
 mod wire;

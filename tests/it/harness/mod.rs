@@ -3,3 +3,4 @@
 #[cfg(feature = "aws")]
 pub mod aws_server;
 pub mod place;
+pub mod git_servers;
