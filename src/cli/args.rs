@@ -162,7 +162,10 @@ pub struct Plan {
     /// Where states come from
     #[command(flatten)]
     pub common: Common,
-    /// Do not ask AWS: show what the files say
+    /// Plan the merge of --ref into this; nothing is written
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+    /// Do not ask AWS: show what the files say, or with --base what changes in them
     #[arg(long)]
     pub offline: bool,
     /// Exit with 2 when anything would change, with 1 when anything is wrong
@@ -351,7 +354,7 @@ mod tests {
             "ionroller schema",
             "ionroller schema service",
             "ionroller plan --repo . --ref main --path conf --service a --service b -o json --cloud sim:w.json",
-            "ionroller plan --offline --detailed-exitcode",
+            "ionroller plan --offline --base main --detailed-exitcode",
             "ionroller diff web",
             "ionroller apply --once --wait retired --timeout 30m --allow-rewind",
             "ionroller run --config daemon.toml --dry-run",

@@ -1,6 +1,7 @@
 //! The command line: what was typed, what is printed, and the exit status.
 
 pub mod args;
+mod base;
 mod commands;
 mod commit;
 pub mod error;

@@ -50,6 +50,16 @@ pub fn said(text: &str) -> Said {
     }
 }
 
+/// Line and column (in characters) of the value of `version`, from 1.
+pub fn version_place(text: &str) -> Option<(u32, u32)> {
+    let bare = text.trim_start_matches(BOM);
+    let table = DeTable::parse(bare).ok()?;
+    let before = &bare[..value(table.get_ref(), "version")?.span().start];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+}
+
 /// The text with another version and, where one is given, another image digest.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ pub mod files;
 pub mod keys;
 pub mod schema;
 pub mod spec;
+pub mod unchanged;
 
 mod load;
 mod reader;

@@ -148,6 +148,18 @@ pub enum GitError {
         /// How to get what is missing, or nothing.
         advice: &'static str,
     },
+    /// Two commits that cannot be merged, because nothing is common to them.
+    #[error("commits {} and {} have no common ancestor in {location}{}", commit.short(), base.short(), cut_off(*.shallow))]
+    Unrelated {
+        /// What was to be merged.
+        commit: CommitId,
+        /// Into what.
+        base: CommitId,
+        /// Path or URL.
+        location: String,
+        /// Whether history is cut off, so that there may be one.
+        shallow: bool,
+    },
     /// `--path` that is not a path inside a repository.
     #[error("`{folder}` is not a folder inside the repository: give a relative path without `..`")]
     BadFolder {
@@ -198,7 +210,7 @@ pub enum GitError {
         source: Cause,
     },
     /// The remote wants to know who asks, and nothing that was shown was enough.
-    #[error("cannot fetch {url}: {}", denial(*.ssh, .offered, .passed_over))]
+    #[error("cannot reach {url}: {}", denial(*.ssh, .offered, .passed_over))]
     Denied {
         /// Without secrets.
         url: String,
@@ -211,7 +223,7 @@ pub enum GitError {
     },
     /// There is no such repository, or none that we may see.
     #[error(
-        "cannot fetch {url}: there is no such repository, or it does not say so to strangers; check the URL, \
+        "cannot reach {url}: there is no such repository, or it does not say so to strangers; check the URL, \
              and whether the token or user may read it"
     )]
     NoSuchRemote {
@@ -222,7 +234,7 @@ pub enum GitError {
     },
     /// An answer that makes no sense.
     #[error(
-        "cannot fetch {url}: its answer cannot be read; a shallow clone answers like this, in which case run \
+        "cannot reach {url}: its answer cannot be read; a shallow clone answers like this, in which case run \
          `git fetch --unshallow` there"
     )]
     Garbled {
@@ -233,7 +245,7 @@ pub enum GitError {
     },
     /// The certificate of an https server is not trusted.
     #[error(
-        "cannot fetch {url}: the server's certificate is not trusted; if it is signed by an authority of your own, \
+        "cannot reach {url}: the server's certificate is not trusted; if it is signed by an authority of your own, \
          add that one to the machine's, or name its file in SSL_CERT_FILE"
     )]
     Certificate {
@@ -243,7 +255,7 @@ pub enum GitError {
         source: Cause,
     },
     /// The server leads to another one, which is not to see our login.
-    #[error("cannot fetch {url}: it leads to another host; if that is right, use the new URL")]
+    #[error("cannot reach {url}: it leads to another host; if that is right, use the new URL")]
     Redirected {
         /// Without secrets.
         url: String,
@@ -251,14 +263,14 @@ pub enum GitError {
         source: Cause,
     },
     /// A login over a connection that everybody on the way can read.
-    #[error("cannot fetch {url}: it asks for a login, which is not sent over plain http; use https://")]
+    #[error("cannot reach {url}: it asks for a login, which is not sent over plain http; use https://")]
     PlainHttp {
         /// Without secrets.
         url: String,
     },
     /// Nothing came for too long.
     #[error(
-        "cannot fetch {url}: it said nothing for {timeout}; IONROLLER_GIT_TIMEOUT sets how long a remote may be silent"
+        "cannot reach {url}: it said nothing for {timeout}; IONROLLER_GIT_TIMEOUT sets how long a remote may be silent"
     )]
     Silent {
         /// Without secrets.
@@ -292,7 +304,7 @@ pub enum GitError {
     },
     /// An ssh server that nobody has vouched for.
     #[error(
-        "cannot fetch {url}: the host {host} is not known; it shows {shown}{}; compare that with what its owner \
+        "cannot reach {url}: the host {host} is not known; it shows {shown}{}; compare that with what its owner \
          publishes, then add it: {add}",
         known_otherwise(.other_types)
     )]
@@ -310,7 +322,7 @@ pub enum GitError {
     },
     /// An ssh server with another key than before.
     #[error(
-        "cannot fetch {url}: the key of {host} has changed: it shows {shown}, but line {line} of {} says otherwise; \
+        "cannot reach {url}: the key of {host} has changed: it shows {shown}, but line {line} of {} says otherwise; \
          somebody may be answering in its place. Ask its owner; if the new key is right, replace that line",
         file.display()
     )]
@@ -328,7 +340,7 @@ pub enum GitError {
     },
     /// An ssh server with a key that must not be trusted.
     #[error(
-        "cannot fetch {url}: {host} shows {shown}, which line {line} of {} revokes; do not trust it, ask its owner",
+        "cannot reach {url}: {host} shows {shown}, which line {line} of {} revokes; do not trust it, ask its owner",
         file.display()
     )]
     RevokedHost {
@@ -437,6 +449,7 @@ impl GitError {
             | GitError::NoBranch { .. }
             | GitError::BadBranch { .. }
             | GitError::UnknownCommit { .. }
+            | GitError::Unrelated { .. }
             | GitError::BadFolder { .. }
             | GitError::NoFolder { .. }
             | GitError::TooMuch { .. }
@@ -473,4 +486,12 @@ fn denial(ssh: bool, offered: &str, passed_over: &str) -> String {
 
 fn known_otherwise(types: &str) -> String {
     if types.is_empty() { String::new() } else { format!(", and is known only by {types}") }
+}
+
+fn cut_off(shallow: bool) -> &'static str {
+    if shallow {
+        "; it is a shallow clone: `git fetch --unshallow` gets the rest"
+    } else {
+        ", so one cannot be merged into the other"
+    }
 }

@@ -1,6 +1,6 @@
 //! Questions about history: does it descend, what changed last, what was said.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use git2::{Oid, Sort};
 
@@ -11,6 +11,9 @@ use crate::names::CommitId;
 /// The most commits that are looked at to find a reason or a trailer. Far more
 /// than lie between two rollouts, and read in about a second.
 const COMMITS_MAX: usize = 10_000;
+
+/// The most commits along first parents that are looked at for older contents of files.
+const FIRST_PARENTS_MAX: usize = 1_000;
 
 /// How one commit stands to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,41 @@ impl Repository {
             };
         }
         None
+    }
+
+    /// Goes back from `from` along first parents, which on a branch that is released from
+    /// are its states one by one, and shows what the files `names` of the folder `path`
+    /// held: each content once until it changes, the newest first, and none where there is
+    /// no file. A file is looked at until `look` says that it has seen enough. Looks at
+    /// 1,000 commits at most, and ends where history is cut off or cannot be read.
+    pub fn older_contents(
+        &self,
+        from: &CommitId,
+        path: &str,
+        names: impl IntoIterator<Item = String>,
+        mut look: impl FnMut(&str, Option<&[u8]>) -> bool,
+    ) {
+        let mut watched: BTreeMap<String, Option<Option<Oid>>> = names.into_iter().map(|name| (name, None)).collect();
+        let mut last_folder = None;
+        let mut next = self.find_commit(from).ok();
+        for _ in 0..FIRST_PARENTS_MAX {
+            let Some(commit) = next.filter(|_| !watched.is_empty()) else { return };
+            let Some(folder) = entry_at(&commit, path) else { return };
+            // Most commits leave it alone, and then nothing in it is compared.
+            if last_folder != Some(folder) {
+                last_folder = Some(folder);
+                let tree = folder.and_then(|(id, _)| self.handle.find_tree(id).ok());
+                watched.retain(|name, last| {
+                    let id = tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| entry.id());
+                    if last.replace(id) == Some(id) {
+                        return true;
+                    }
+                    let blob = id.and_then(|id| self.handle.find_blob(id).ok());
+                    look(name, blob.as_ref().map(git2::Blob::content))
+                });
+            }
+            next = commit.parent(0).ok();
+        }
     }
 
     /// The trailers `key` of the commits that are reachable from `newest` and

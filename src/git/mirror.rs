@@ -57,7 +57,7 @@ pub(super) struct RemoteState {
 
 /// Why an exchange failed.
 struct FetchFailure {
-    error: GitError,
+    error: Box<GitError>,
     /// It is about stored objects and references, ours most likely, and not
     /// about reaching the remote.
     damage: bool,
@@ -201,7 +201,7 @@ impl Repository {
                     return Ok(());
                 }
                 Err(failure) if pause > 0 || !failure.damage => {
-                    return Err(failure.error);
+                    return Err(*failure.error);
                 }
                 Err(_) => {}
             }
@@ -213,7 +213,7 @@ impl Repository {
                 if failure.damage {
                     mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
                 }
-                return Err(failure.error);
+                return Err(*failure.error);
             }
         }
         mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
@@ -228,17 +228,17 @@ fn exchange(handle: &git2::Repository, mirror: &Mirror, refspecs: &[String]) -> 
     let url = &mirror.url;
     let unexplained = |error: git2::Error| FetchFailure {
         damage: suggests_damage(&error),
-        error: GitError::Fetch { url: url.to_string(), source: Cause::new(url.redact_in(error.message())) },
+        error: Box::new(GitError::Fetch { url: url.to_string(), source: Cause::new(url.redact_in(error.message())) }),
     };
     stay_on_host(handle).map_err(unexplained)?;
     let mut remote = handle.remote_anonymous(url.plain()).map_err(unexplained)?;
     let effective = remote.url().unwrap_or(url.plain()).to_owned();
     let login = Login::new(url, &effective, &mirror.access, handle.config().map_err(unexplained)?);
     let fetched = fetch(handle, &mut remote, &login, refspecs);
-    let state =
-        fetched.map_err(|error| FetchFailure { damage: suggests_damage(&error), error: login.explain(&error) })?;
+    let state = fetched
+        .map_err(|error| FetchFailure { damage: suggests_damage(&error), error: Box::new(login.explain(&error)) })?;
     let checked = check_tips(handle, refspecs);
-    checked.map_err(|error| FetchFailure { damage: true, error: login.explain(&error) })?;
+    checked.map_err(|error| FetchFailure { damage: true, error: Box::new(login.explain(&error)) })?;
     Ok(state)
 }
 

@@ -28,7 +28,7 @@ pub struct Repository {
 /// Where a repository comes from.
 pub(super) enum Origin {
     Local(PathBuf),
-    Mirror(Mirror),
+    Mirror(Box<Mirror>),
 }
 
 impl Repository {
@@ -43,7 +43,7 @@ impl Repository {
     /// one there. Nothing is fetched yet, so this works offline.
     pub fn open_mirror(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<Repository, GitError> {
         let (mirror, handle) = Mirror::open(url, dir, access)?;
-        Ok(Repository { handle, origin: Origin::Mirror(mirror), damaged: Cell::new(false) })
+        Ok(Repository { handle, origin: Origin::Mirror(Box::new(mirror)), damaged: Cell::new(false) })
     }
 
     /// The commit at the tip of `branch` now, and with it everything that it

@@ -5,6 +5,7 @@ mod files;
 mod history;
 mod hostile;
 mod local;
+mod merge;
 mod mirror;
 mod sandbox;
 mod source;

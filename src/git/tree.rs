@@ -44,15 +44,27 @@ impl Repository {
     }
 
     fn config_tree(&self, commit: &CommitId, folder: &str) -> Result<TreeFolder<'_>, GitError> {
+        let commit_tree = self.find_commit(commit)?.tree();
+        let tree = commit_tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
+        self.folder_in(&self.handle, tree, commit, folder)
+    }
+
+    /// The config folder below a root folder. `commit` is for messages; `handle` reads the
+    /// objects, and is another one than ours where some of them are only in memory.
+    pub(super) fn folder_in<'r>(
+        &'r self,
+        handle: &'r git2::Repository,
+        tree: git2::Tree<'r>,
+        commit: &CommitId,
+        folder: &str,
+    ) -> Result<TreeFolder<'r>, GitError> {
         let missing = |found| GitError::NoFolder {
             folder: folder.to_owned(),
             commit: commit.clone(),
             location: self.location(),
             found,
         };
-        let commit_tree = self.find_commit(commit)?.tree();
-        let tree = commit_tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
-        let mut top = TreeFolder { repository: self, tree };
+        let mut top = TreeFolder { repository: self, handle, tree };
         for name in root_of(folder)?.split_terminator('/') {
             top = match top.tree.get_name(name).map(|entry| (entry.kind(), entry.filemode())) {
                 None => return Err(missing("nothing has that name")),
@@ -73,8 +85,9 @@ impl Repository {
 
 const SYMLINK: i32 = 0o120_000;
 
-struct TreeFolder<'r> {
+pub(super) struct TreeFolder<'r> {
     repository: &'r Repository,
+    handle: &'r git2::Repository,
     tree: git2::Tree<'r>,
 }
 
@@ -89,12 +102,10 @@ impl Folder for TreeFolder<'_> {
         };
         match entry.kind() {
             Some(ObjectType::Tree) => {
-                let tree = self
-                    .repository
-                    .handle
-                    .find_tree(entry.id())
-                    .map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
-                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, tree })))
+                let tree = self.handle.find_tree(entry.id());
+                let tree =
+                    tree.map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
+                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, handle: self.handle, tree })))
             }
             Some(ObjectType::Commit) => Ok(Some(Node::Content(FileContent::Submodule))),
             _ => self.blob(name, &entry).map(|content| Some(Node::Content(content))),
@@ -116,7 +127,7 @@ impl TreeFolder<'_> {
     }
 
     fn read_blob(&self, entry: &git2::TreeEntry<'_>) -> Result<FileContent, git2::Error> {
-        let handle = &self.repository.handle;
+        let handle = self.handle;
         // The size first: a huge file must not be loaded to be refused.
         let (size, _) = handle.odb()?.read_header(entry.id())?;
         if size as u64 > FILE_BYTES_MAX {

@@ -11,7 +11,7 @@ pub mod pass;
 pub mod target;
 
 pub use pass::{Event, Pass, Reconciler};
-pub use target::{ConfigRepository, Target};
+pub use target::{ConfigRepository, Merged, Target};
 
 #[cfg(test)]
 mod simulation;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::desired::files::ConfigFiles;
+use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
-use crate::git::{Ancestry, ConfigVersion, GitError, Repository};
+use crate::desired::unchanged::{self, DigestRow};
+use crate::git::{Ancestry, ConfigVersion, GitError, Merge, Repository};
 use crate::names::{CommitId, ListenerArn, ServiceName};
 use crate::observed::state::{Observation, Place};
 use crate::plan::service::{claims, fence_commit, fenced_by};
@@ -29,6 +30,20 @@ struct Inner {
     latest: Option<(ConfigVersion, Arc<Desired>)>,
     past: BTreeMap<CommitId, Arc<Desired>>,
     ancestry: BTreeMap<(String, CommitId), bool>,
+}
+
+/// What a commit would say once it is merged into another.
+#[derive(Debug)]
+pub enum Merged {
+    /// It can be merged.
+    Clean {
+        /// The files afterwards.
+        files: ConfigFiles,
+        /// What they say.
+        desired: Arc<Desired>,
+    },
+    /// It can't: these files, from the root of the repository, were changed on both sides.
+    Conflict(Vec<String>),
 }
 
 impl fmt::Debug for ConfigRepository {
@@ -76,9 +91,25 @@ impl ConfigRepository {
             let same_files = Desired { commit: Some(commit.clone()), ..(**desired).clone() };
             return Ok(Arc::new(same_files));
         }
-        let desired = inner.load(commit)?;
+        let files = inner.repository.config_files(commit, &inner.folder)?;
+        let desired = Arc::new(inner.judge(&files, commit, commit));
         inner.latest = Some((version, Arc::clone(&desired)));
         Ok(desired)
+    }
+
+    /// What `commit` would say once it is merged into `base`. Nothing is written.
+    ///
+    /// # Errors
+    /// A commit can't be read, or the two have no common ancestor.
+    pub fn merged(&self, base: &CommitId, commit: &CommitId) -> Result<Merged, GitError> {
+        let inner = self.inner();
+        match inner.repository.merged_files(base, commit, &inner.folder)? {
+            Merge::Conflict(paths) => Ok(Merged::Conflict(paths)),
+            Merge::Clean(files) => {
+                let desired = Arc::new(inner.judge(&files, commit, base));
+                Ok(Merged::Clean { files, desired })
+            }
+        }
     }
 
     /// The files of a commit, unparsed.
@@ -100,6 +131,36 @@ impl ConfigRepository {
 }
 
 impl Inner {
+    /// What files say, in the light of the history that leads to `before`.
+    fn judge(&self, files: &ConfigFiles, commit: &CommitId, before: &CommitId) -> Desired {
+        let mut desired = crate::desired::load(files, Some(commit.clone()));
+        let mut texts = BTreeMap::new();
+        let mut rows = BTreeMap::new();
+        for (service, file) in &desired.services {
+            let name = format!("{service}.toml");
+            if let (ServiceFile::Valid(_), Some(FileContent::Bytes(bytes))) =
+                (file, files.files.get(&format!("services/{name}")))
+                && let Ok(text) = std::str::from_utf8(bytes)
+                && let Some(row) = DigestRow::of(text)
+            {
+                texts.insert(name.clone(), (service.clone(), text));
+                rows.insert(name, row);
+            }
+        }
+        let folder = format!("{}services", files.root);
+        let names: Vec<String> = rows.keys().cloned().collect();
+        self.repository.older_contents(before, &folder, names, |name, older| {
+            let older = older.map(String::from_utf8_lossy);
+            rows.get_mut(name).is_some_and(|row| row.look(older.as_deref()))
+        });
+        for (name, row) in &rows {
+            if let (Some(came_with), Some((service, text))) = (row.came_with_another(), texts.get(name)) {
+                unchanged::refuse(&mut desired, service, &format!("{folder}/{name}"), text, came_with);
+            }
+        }
+        desired
+    }
+
     fn load(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
         let files = self.repository.config_files(commit, &self.folder)?;
         Ok(Arc::new(crate::desired::load(&files, Some(commit.clone()))))
@@ -155,6 +216,9 @@ pub struct Target {
     pub repository: Option<ConfigRepository>,
     /// Act even where the commit doesn't descend from what was acted on.
     pub allow_rewind: bool,
+    /// What the commit is merged into, where that is only planned: the merge, which does
+    /// not exist yet, will descend from both.
+    pub base: Option<CommitId>,
 }
 
 /// What history says about the services of one reading.
@@ -174,7 +238,7 @@ impl Target {
     /// A target; none when the commit's scope file is broken.
     pub fn new(desired: Arc<Desired>, repository: Option<ConfigRepository>) -> Option<Self> {
         let scope = Arc::new(desired.scope.clone()?);
-        Some(Self { desired, scope, repository, allow_rewind: false })
+        Some(Self { desired, scope, repository, allow_rewind: false, base: None })
     }
 
     /// Where each file wants its rule.
@@ -204,7 +268,11 @@ impl Target {
         // and never applied, so a warning says so and the plan goes on.
         let shallow = inner.repository.is_shallow();
         for (name, state) in &observed.services {
-            let refused = claims(state).into_iter().filter_map(|claim| Some((inner.refuses(&claim, commit)?, claim)));
+            let refused = claims(state).into_iter().filter_map(|claim| {
+                let refused = inner.refuses(&claim, commit)?;
+                let refused = self.base.as_ref().map_or(Some(refused), |base| inner.refuses(&claim, base))?;
+                Some((refused, claim))
+            });
             let refused: Vec<(WaitingOn, String)> = refused.collect();
             if self.allow_rewind && !refused.is_empty() {
                 lineage.rewound.insert(name.clone(), refused.into_iter().map(|(_, claim)| claim).collect());
@@ -220,7 +288,8 @@ impl Target {
                 lineage.fallbacks.insert(name.clone(), *spec);
             }
         }
-        lineage.limit_overridden = inner.overrides(commit, observed);
+        let newest = [Some(commit), self.base.as_ref()];
+        lineage.limit_overridden = newest.into_iter().flatten().any(|newest| inner.overrides(newest, observed));
         lineage
     }
 }

@@ -37,7 +37,8 @@ pub fn plan(plan: &Plan, style: Style) -> String {
 
 fn heading(plan: &Plan, style: Style) -> String {
     let scope = plan.scope.as_ref().map_or("(no scope)", |scope| scope.as_str());
-    let commit = plan.commit.as_ref().map_or_else(String::new, |commit| format!(" at {}", commit.short()));
+    let base = plan.base.as_ref().map_or_else(String::new, |base| format!(" merged into {}", base.short()));
+    let commit = plan.commit.as_ref().map_or_else(String::new, |commit| format!(" at {}{base}", commit.short()));
     let read = match plan.observed_at {
         Some(at) => format!(", AWS read {at}"),
         None => ", AWS not asked".to_owned(),

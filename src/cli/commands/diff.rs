@@ -73,7 +73,13 @@ pub fn text_of(files: &ConfigFiles, path: &str) -> Option<String> {
 
 /// A unified diff; none when the texts are the same.
 pub fn unified(path: &str, old: &str, new: &str) -> Option<String> {
-    let diff = TextDiff::from_lines(old, new);
-    let text = diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
+    unified_of(path, Some(old), Some(new))
+}
+
+/// A unified diff of a file that may be missing on a side.
+pub fn unified_of(path: &str, old: Option<&str>, new: Option<&str>) -> Option<String> {
+    let name = |side: &str, text: Option<&str>| text.map_or("/dev/null".to_owned(), |_| format!("{side}/{path}"));
+    let diff = TextDiff::from_lines(old.unwrap_or_default(), new.unwrap_or_default());
+    let text = diff.unified_diff().header(&name("a", old), &name("b", new)).to_string();
     (!text.is_empty()).then_some(text)
 }

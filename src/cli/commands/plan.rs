@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{Output, Plan as Args};
+use crate::cli::base::Base;
 use crate::cli::error::CliError;
 use crate::cli::session::{Commit, Connection, connect};
 use crate::cli::ui::Ui;
@@ -23,11 +24,18 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     if commit.uncommitted {
         ui.tell("hint: files were changed and not committed; only the commit counts");
     }
-    let mut plan = match commit.target() {
-        None => super::plan_of_files(&commit.desired),
-        Some(target) if args.offline => render_offline(&target),
-        Some(target) => online(args, &target).await?,
+    let base = args.base.as_ref().map(|base| Base::read(&commit, base)).transpose()?;
+    let desired = base.as_ref().map_or(&commit.desired, |base| &base.merged);
+    let mut plan = match Target::new(Arc::clone(desired), Some(commit.repository.clone())) {
+        None => super::plan_of_files(desired),
+        Some(target) if args.offline => {
+            crate::plan::offline::plan(desired, &target.scope, base.as_ref().map(|base| &*base.before))
+        }
+        Some(target) => online(args, Target { base: base.as_ref().map(|base| base.commit.clone()), ..target }).await?,
     };
+    if let Some(base) = &base {
+        base.complete(&mut plan);
+    }
     if commit.shallow {
         let message = "this is a shallow clone: whether the commit descends from what was acted on may be unknown";
         plan.diagnostics.push(Diagnostic::new(Severity::Warning, message).help("apply and run need full history"));
@@ -51,13 +59,13 @@ fn detailed(plan: &Plan) -> u8 {
     }
 }
 
-async fn online(args: &Args, target: &Target) -> Result<Plan, CliError> {
+async fn online(args: &Args, target: Target) -> Result<Plan, CliError> {
     let listeners = target.listeners().into_iter().collect();
     let Connection { cloud, .. } = connect(&args.common.cloud, &target.scope, listeners).await?;
     let only: BTreeSet<_> = args.common.services.iter().cloned().collect();
     let reconciler = Reconciler::new(cloud, only, CancellationToken::new());
-    let mut plan = reconciler.plan(target).await?;
-    add_diffs(target, &mut plan);
+    let mut plan = reconciler.plan(&target).await?;
+    add_diffs(&target, &mut plan);
     Ok(plan)
 }
 
@@ -79,9 +87,4 @@ fn add_diffs(target: &Target, plan: &mut Plan) {
         let (old, new) = (text(&old), text(commit));
         service.file_diff = old.zip(new).and_then(|(old, new)| super::diff::unified(&path, &old, &new));
     }
-}
-
-/// What the files say, without AWS.
-fn render_offline(target: &Target) -> Plan {
-    crate::plan::offline::plan(&target.desired, &target.scope)
 }

@@ -154,3 +154,38 @@ fn trailers_since_an_unknown_commit_are_an_error() {
     let error = sandbox.open("repo").trailers(&first, &[absent()], "Note").unwrap_err();
     assert!(matches!(error, GitError::UnknownCommit { .. }), "{error}");
 }
+
+/// The contents of `services/web.toml` that are shown, newest first; a look ends at `stop`.
+fn older(repository: &Repository, from: &CommitId, stop: &str) -> Vec<Option<String>> {
+    let mut seen = Vec::new();
+    repository.older_contents(from, "services", ["web.toml".to_owned()], |name, content| {
+        assert_eq!(name, "web.toml");
+        seen.push(content.map(|content| String::from_utf8_lossy(content).trim().to_owned()));
+        seen.last().and_then(Option::as_deref).is_some_and(|content| content != stop)
+    });
+    seen
+}
+
+#[test]
+fn older_contents_are_those_of_the_branch() {
+    let sandbox = Sandbox::new();
+    sandbox.init("repo");
+    sandbox.commit("repo", "nothing yet");
+    sandbox.change("repo", "services/web.toml", "1");
+    sandbox.change("repo", "services/other.toml", "x");
+    sandbox.git("repo", &["checkout", "--quiet", "-b", "side"]);
+    sandbox.change("repo", "services/web.toml", "on the way");
+    sandbox.change("repo", "services/web.toml", "2");
+    sandbox.git("repo", &["checkout", "--quiet", "main"]);
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--no-edit", "side"]);
+    let last = sandbox.change("repo", "README", "x");
+    let repository = sandbox.open("repo");
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(older(&repository, &last, ""), [text("2"), text("1"), None]);
+    assert_eq!(older(&repository, &last, "2"), [text("2")]);
+    // In a shallow clone it ends where history does.
+    let url = sandbox.url("repo").to_string();
+    sandbox.git(".", &["clone", "--quiet", "--depth=2", &url, "shallow"]);
+    assert_eq!(older(&sandbox.open("shallow"), &last, ""), [text("2")]);
+    assert_eq!(older(&repository, &absent(), ""), Vec::<Option<String>>::new());
+}

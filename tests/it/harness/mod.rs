@@ -2,5 +2,5 @@
 
 #[cfg(feature = "aws")]
 pub mod aws_server;
-pub mod place;
 pub mod git_servers;
+pub mod place;

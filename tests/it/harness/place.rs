@@ -80,13 +80,18 @@ impl Place {
         self.git(&["commit", "--quiet", "--message", message]);
     }
 
-    /// Changes the version of `website` and commits.
+    /// Changes the version of `website` and the digest of its image, and commits.
     pub fn release(&self, version: &str) {
+        let digest: String = version.bytes().map(|byte| format!("{byte:02x}")).collect();
         let file = self.repo().join("services/website.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let changed: Vec<String> = text
             .lines()
-            .map(|line| if line.starts_with("version") { format!("version = \"{version}\"") } else { line.to_owned() })
+            .map(|line| match line.split(' ').next() {
+                Some("version") => format!("version = \"{version}\""),
+                Some("digest") => format!("digest = \"sha256:{digest:0<64}\""),
+                _ => line.to_owned(),
+            })
             .collect();
         std::fs::write(&file, changed.join("\n") + "\n").unwrap();
         self.commit(&format!("website {version}"));
