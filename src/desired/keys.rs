@@ -99,6 +99,7 @@ pub(super) fn nearest<'k>(written: &str, names: impl IntoIterator<Item = &'k str
 
 /// What to do about a key that `table` doesn't have.
 pub(super) fn hint(key: &str, table: &str, valid: &[&str]) -> String {
+    let table = table.split('[').next().unwrap_or(table);
     let in_scope_file = table.is_empty() && valid.contains(&"defaults");
     let of_scope = in_scope_file || SCOPE.iter().any(|other| !table.is_empty() && other.table == table);
     let elsewhere = |keys: &'static [Key], same_file: bool| {

@@ -200,11 +200,16 @@ fn keep_before(problems: &mut Vec<Problem>, syntax: &[source::SyntaxError]) {
 }
 
 fn syntax_problem(error: &source::SyntaxError) -> Problem {
+    let help = if error.message.starts_with("duplicate key") {
+        "remove one of the two, or join the two tables"
+    } else {
+        "correct the syntax; what follows on other lines may change once this is right"
+    };
     Problem {
         severity: Severity::Error,
         place: Place::at(Origin::Own, error.offset),
         message: format!("not TOML: {}", error.message),
-        help: "correct the syntax; what follows on other lines may change once this is right".to_owned(),
+        help: help.to_owned(),
     }
 }
 

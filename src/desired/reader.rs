@@ -14,7 +14,7 @@ use super::walk::Walk;
 /// A value on its way into a type.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'n> {
-    /// For messages: the dotted path of the key, or of the list that it is an item of.
+    /// For messages: the dotted path of the key, with the index of an item in its list.
     pub label: &'n str,
     pub node: &'n Node,
 }
@@ -307,7 +307,8 @@ pub(super) fn seconds(field: Field<'_>, range: RangeInclusive<u64>, walk: &mut W
     if span.as_millis() % 1000 == 0 && range.contains(&span.as_secs_ceil()) {
         return Some(span);
     }
-    let message = format!("`{}` of {span} is out of range", field.label);
+    let written = if let Value::Text(text) = &field.node.value { shorten(text) } else { span.to_string() };
+    let message = format!("`{}` of {written} is out of range", field.label);
     walk.error(
         field.place(),
         message,
@@ -354,7 +355,8 @@ pub(super) fn list<T>(
         );
         return None;
     }
-    let read: Vec<Option<T>> = items.iter().map(|node| read(Field { label: field.label, node }, walk)).collect();
+    let mut item = |(index, node)| read(Field { label: &format!("{}[{index}]", field.label), node }, walk);
+    let read: Vec<Option<T>> = items.iter().enumerate().map(&mut item).collect();
     read.into_iter().collect()
 }
 

@@ -75,7 +75,7 @@ pub(super) fn read(table: &Table, walk: &mut Walk<'_>) -> ScopeFile {
 }
 
 fn role(field: Field<'_>, account: Option<&AccountId>, walk: &mut Walk<'_>) -> Option<String> {
-    let rule = "such as arn:aws:iam::123456789012:role/ionroller";
+    let rule = "the ARN of a role, such as arn:aws:iam::123456789012:role/ionroller";
     let arn = reader::text_that(field, rule, walk, |text| {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         matches!(parts.as_slice(), ["arn", partition, "iam", "", owner, role]

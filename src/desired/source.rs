@@ -155,7 +155,10 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
         .iter()
         .map(|error| SyntaxError {
             offset: error.span().map_or(text.len(), |span| span.start.min(text.len())),
-            message: error.message().to_owned(),
+            message: match (error.message(), error.span().and_then(|span| text.get(span))) {
+                ("duplicate key", Some(key)) if key.len() < 80 => format!("duplicate key `{}`", key.trim()),
+                (message, _) => message.to_owned(),
+            },
         })
         .collect();
     errors.sort_by_key(|error| error.offset);

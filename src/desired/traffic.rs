@@ -168,7 +168,11 @@ fn port(table: &mut Reader<'_>, image: Option<&Image>, image_broken: bool, walk:
     }
     let first = image.and_then(|image| image.ports.first()).map(|port| port.host);
     if first.is_none() && !image_broken && !walk.partial {
-        walk.error(table.place, "`load_balancer.port` is missing", "add port, or publish one with image.ports");
+        let help = match image {
+            Some(_) => "add port, or publish one with image.ports",
+            None => "add the port that the machines listen on",
+        };
+        walk.error(table.place, "`load_balancer.port` is missing", help);
     }
     table.optional("port", walk, reader::port).or(first)
 }
