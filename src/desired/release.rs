@@ -260,6 +260,9 @@ fn script_content(path: &str, place: Place, walk: &mut Walk<'_>) -> Option<Strin
             }
         },
         Some(other) => (other.instead_of_a_file(), other.what_to_do().to_owned()),
+        None if walk.files.files.range(format!("{path}/")..).next().is_some_and(|(next, _)| is_in(next, path)) => {
+            (FileContent::Folder.instead_of_a_file(), "name one of its files".to_owned())
+        }
         None => {
             let near = keys::nearest(path, walk.files.files.keys().map(String::as_str));
             let help =
@@ -269,6 +272,11 @@ fn script_content(path: &str, place: Place, walk: &mut Walk<'_>) -> Option<Strin
     };
     walk.error(place, format!("{path} {problem}"), help);
     None
+}
+
+/// Whether a path lies in a folder.
+fn is_in(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// `[env]`.

@@ -9,6 +9,7 @@ mod commands;
 mod configs;
 mod demo;
 mod harness;
+mod keys;
 mod odd_files;
 mod releasing;
 mod remotes;

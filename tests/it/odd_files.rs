@@ -68,22 +68,28 @@ fn ten_megabytes() {
     let folder = Folder::new();
     folder.write("services/large.toml", vec![b'#'; 10 * MIB]);
     folder.write("files/shop.sh", vec![b'#'; 10 * MIB]);
-    folder.breaks("large", expect![[r#"
+    folder.breaks(
+        "large",
+        expect![[r#"
         error: services/large.toml: not read: it has 10485760 bytes, and files of at
           most 1 MiB are read
           help: is it the right file? shorten it, or have the machine fetch what is long
         error: services/shop.toml:18:13: files/shop.sh has 10485760 bytes, and files of
           at most 1 MiB are read
           help: is it the right file? shorten it, or have the machine fetch what is long
-    "#]]);
-    folder.breaks("shop", expect![[r#"
+    "#]],
+    );
+    folder.breaks(
+        "shop",
+        expect![[r#"
         error: services/large.toml: not read: it has 10485760 bytes, and files of at
           most 1 MiB are read
           help: is it the right file? shorten it, or have the machine fetch what is long
         error: services/shop.toml:18:13: files/shop.sh has 10485760 bytes, and files of
           at most 1 MiB are read
           help: is it the right file? shorten it, or have the machine fetch what is long
-    "#]]);
+    "#]],
+    );
     assert_eq!(git::FILE_BYTES_MAX, MIB as u64, "what the message says");
 }
 
@@ -100,23 +106,30 @@ fn folders_for_files() {
     let folder = Folder::new();
     std::fs::create_dir_all(folder.path("services/folder.toml")).unwrap();
     std::fs::remove_file(folder.path("files/shop.sh")).unwrap();
-    std::fs::create_dir_all(folder.path("files/shop.sh/inside")).unwrap();
-    folder.breaks("folder", expect![[r#"
-        error: services/folder.toml: not read: it is a folder
-          help: put a file there, or give the folder another name
-        error: services/shop.toml:18:13: files/shop.sh doesn't exist
-          help: add the file, or correct the path
-    "#]]);
+    std::fs::create_dir_all(folder.path("files/shop.sh")).unwrap();
+    folder.write("files/shop.sh/inside.sh", "");
+    folder.breaks(
+        "folder",
+        expect![[r#"
+            error: services/folder.toml: not read: it is a folder
+              help: put a file there, or give the folder another name
+            error: services/shop.toml:18:13: files/shop.sh is a folder
+              help: name one of its files
+        "#]],
+    );
     std::fs::remove_file(folder.path("ionroller.toml")).unwrap();
     std::fs::create_dir_all(folder.path("ionroller.toml")).unwrap();
-    folder.breaks("shop", expect![[r#"
-        error: ionroller.toml: not read: it is a folder
-          help: put a file there, or give the folder another name
-        error: services/folder.toml: not read: it is a folder
-          help: put a file there, or give the folder another name
-        error: services/shop.toml:18:13: files/shop.sh doesn't exist
-          help: add the file, or correct the path
-    "#]]);
+    folder.breaks(
+        "shop",
+        expect![[r#"
+            error: ionroller.toml: not read: it is a folder
+              help: put a file there, or give the folder another name
+            error: services/folder.toml: not read: it is a folder
+              help: put a file there, or give the folder another name
+            error: services/shop.toml:18:13: files/shop.sh is a folder
+              help: name one of its files
+        "#]],
+    );
     assert_eq!(folder.load().scope, None);
 }
 
@@ -130,7 +143,9 @@ fn links_are_not_followed() {
     symlink("nowhere", folder.path("services/dangling.toml")).unwrap();
     std::fs::remove_file(folder.path("files/shop.sh")).unwrap();
     symlink("/etc/passwd", folder.path("files/shop.sh")).unwrap();
-    folder.breaks("out", expect![[r#"
+    folder.breaks(
+        "out",
+        expect![[r#"
         error: services/dangling.toml: not read: it is a symbolic link to nowhere; links
           are not followed
           help: put the file itself there
@@ -143,7 +158,8 @@ fn links_are_not_followed() {
         error: services/twin.toml: not read: it is a symbolic link to shop.toml; links
           are not followed
           help: put the file itself there
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -153,7 +169,9 @@ fn no_text() {
     folder.write("services/nul.toml", b"version = \"1\"\n\0\n");
     folder.write("services/binary.toml", [0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0xff]);
     folder.write("files/shop.sh", b"#!/bin/sh\necho caf\xE9\n");
-    folder.breaks("latin", expect![[r#"
+    folder.breaks(
+        "latin",
+        expect![[r#"
         error: services/binary.toml:1:9: not UTF-8
           help: save the file as UTF-8
         error: services/latin.toml:1:20: not UTF-8
@@ -164,7 +182,8 @@ fn no_text() {
                 right
         error: services/shop.toml:18:13: files/shop.sh is not UTF-8 at line 2, column 9
           help: save it as UTF-8
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -179,12 +198,15 @@ fn the_boot_script_is_as_long_as_aws_takes() {
     folder.write("files/shop.sh", format!("{script}{}", "#".repeat(room - 1) + "\n"));
     assert_eq!(length(&folder.load()), 16_384);
     folder.write("files/shop.sh", format!("{script}{}", "#".repeat(room) + "\n"));
-    folder.breaks("shop", expect![[r#"
+    folder.breaks(
+        "shop",
+        expect![[r#"
         error: services/shop.toml:18:13: the boot script has 16385 bytes, but AWS takes
           at most 16384
           help: ionroller's part takes 4704, files/shop.sh has 11681: shorten it, or
                 have it fetch the rest from S3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -193,12 +215,15 @@ fn a_boot_script_is_long_without_a_script() {
     let service = folder.read("services/shop.toml").replace("user_data = \"files/shop.sh\"\n", "");
     let long = format!("[env]\nLONG = \"{}\"", "x".repeat(17_000));
     folder.write("services/shop.toml", service.replace("[env]", &long));
-    folder.breaks("shop", expect![[r#"
+    folder.breaks(
+        "shop",
+        expect![[r#"
         error: services/shop.toml:1:1: the boot script has 21538 bytes, but AWS takes at
           most 16384
           help: shorten [env], [secrets] or image.command, or fetch what is long from S3
                 at start
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -207,10 +232,13 @@ fn lists_have_an_end() {
     let many: Vec<String> = (0..501).map(|number| format!("\"subnet-{number}\"")).collect();
     let service = folder.read("services/shop.toml").replace("\"subnet-a\", \"subnet-b\"", &many.join(", "));
     folder.write("services/shop.toml", service);
-    folder.breaks("shop", expect![[r#"
+    folder.breaks(
+        "shop",
+        expect![[r#"
         error: services/shop.toml:28:11: `network.subnets` holds 501 items
           help: at most 500 are read
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -4,3 +4,5 @@
 pub mod aws_server;
 pub mod git_servers;
 pub mod place;
+pub mod json_schema;
+pub mod toml_file;
