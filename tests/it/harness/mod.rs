@@ -5,4 +5,5 @@ pub mod aws_server;
 pub mod git_servers;
 pub mod place;
 pub mod json_schema;
+pub mod place;
 pub mod toml_file;
