@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::names::{Region, Scope, ServiceName, Version};
+use crate::names::{AccountId, Region, Scope, ServiceName, Version};
 use crate::time::Span;
 
 /// Release what Git says, on AWS Auto Scaling groups
@@ -29,9 +29,11 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Write the first files of a config repository, with a check for pull requests
+    Init(Init),
     /// Check the files of a folder, and report every problem at once
     Validate(Validate),
-    /// Print the JSON Schema of the files, for editors
+    /// Print the JSON Schema of the files, for editors, or of an answer
     Schema(Schema),
     /// Show what apply would do, and change nothing
     Plan(Plan),
@@ -59,6 +61,10 @@ pub enum Command {
     Abort(Operate),
     /// Show it all in a minute, without an AWS account
     Demo(Demo),
+    /// Print a shell's completions
+    Completions(Completions),
+    /// Print a manual page
+    Man(Man),
 }
 
 /// Where desired and real state come from.
@@ -128,6 +134,42 @@ impl FromStr for CloudChoice {
     }
 }
 
+/// `init`.
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// The folder; made if it is not there
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The scope's name
+    #[arg(long, default_value = "prod", value_name = "NAME")]
+    pub scope: Scope,
+    /// The region of all resources
+    #[arg(long, env = "AWS_REGION", default_value = "eu-west-1", value_name = "NAME")]
+    pub region: Region,
+    /// The account that ionroller may act in
+    #[arg(long, default_value = "123456789012", value_name = "ID")]
+    pub account: AccountId,
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Clone, Args)]
+pub struct Man {
+    /// The command; without it, ionroller itself
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Write the pages of all commands into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub dir: Option<PathBuf>,
+}
+
 /// `validate`.
 #[derive(Debug, Clone, Args)]
 pub struct Validate {
@@ -154,6 +196,22 @@ pub enum SchemaOf {
     Service,
     /// ionroller.toml
     Scope,
+    /// plan -o json
+    Plan,
+    /// status -o json
+    Status,
+    /// apply -o json
+    Apply,
+    /// validate -o json
+    Validate,
+    /// diff -o json
+    Diff,
+    /// history -o json
+    History,
+    /// release -o json and rollback -o json
+    Commit,
+    /// hold, resume, retry and abort with -o json
+    Word,
 }
 
 /// `plan`.
@@ -168,6 +226,9 @@ pub struct Plan {
     /// Do not ask AWS: show what the files say, or with --base what changes in them
     #[arg(long)]
     pub offline: bool,
+    /// Write the plan to a file, too, for apply --plan
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    pub out: Option<PathBuf>,
     /// Exit with 2 when anything would change, with 1 when anything is wrong
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -190,6 +251,9 @@ pub struct Apply {
     /// Where states come from
     #[command(flatten)]
     pub common: Common,
+    /// Only if the plan is still the one in this file, for the services that it names
+    #[arg(long, value_name = "FILE", conflicts_with = "services")]
+    pub plan: Option<PathBuf>,
     /// Make one pass and exit
     #[arg(long)]
     pub once: bool,
@@ -353,6 +417,7 @@ mod tests {
             "ionroller validate conf -o json",
             "ionroller schema",
             "ionroller schema service",
+            "ionroller schema plan",
             "ionroller plan --repo . --ref main --path conf --service a --service b -o json --cloud sim:w.json",
             "ionroller plan --offline --base main --detailed-exitcode",
             "ionroller diff web",
@@ -361,6 +426,12 @@ mod tests {
             "ionroller status web --color never -q",
             "ionroller hold web --reason incident --scope prod --region eu-west-1",
             "ionroller retry web -vv",
+            "ionroller init conf --scope prod --region eu-west-1 --account 123456789012",
+            "ionroller plan --out p.json",
+            "ionroller apply --plan p.json",
+            "ionroller completions zsh",
+            "ionroller man plan",
+            "ionroller man --dir man1",
             "ionroller rollback web --to 2.7.0 --push --branch back -o json",
             "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
@@ -376,6 +447,9 @@ mod tests {
             "ionroller diff",
             "ionroller run",
             "ionroller hold Web",
+            "ionroller plan --offline --out p.json",
+            "ionroller apply --plan p.json --service a",
+            "ionroller completions cmd.exe",
             "ionroller release web",
             "ionroller release web /1",
         ];

@@ -44,6 +44,9 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
         Command::Validate(args) => return commands::validate::run(args, ui),
         Command::Release(args) => return commands::release::run(args, ui),
         Command::Schema(args) => return commands::schema::run(args, ui),
+        Command::Init(args) => return commands::init::run(args, ui),
+        Command::Completions(args) => return commands::shell::completions(args, ui),
+        Command::Man(args) => return commands::shell::man(args, ui),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -57,6 +60,9 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Run(args) => commands::run::run(&args, ui).await,
             Command::Status(args) => commands::status::run(&args, ui).await,
             Command::Release(args) => commands::release::run(&args, ui),
+            Command::Init(args) => commands::init::run(&args, ui),
+            Command::Completions(args) => commands::shell::completions(&args, ui),
+            Command::Man(args) => commands::shell::man(&args, ui),
             Command::Rollback(args) => commands::rollback::run(&args, ui).await,
             Command::History(args) => commands::history::run(&args, ui).await,
             Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,

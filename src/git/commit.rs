@@ -5,7 +5,7 @@
 //! branch moves only if it is still where it was, so nothing is ever half done.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::build::{CheckoutBuilder, TreeUpdateBuilder};
 use git2::{BranchType, ErrorCode, FileMode, IndexEntry, IndexTime, ObjectType, RepositoryState, Signature, Status};
@@ -332,6 +332,11 @@ impl Repository {
                 Some(explained) => Err(rejected(explained.to_string())),
             },
         }
+    }
+
+    /// The folder that the repository's files are checked out into; none for a bare one.
+    pub fn working_folder(&self) -> Option<PathBuf> {
+        self.handle.workdir()?.canonicalize().ok()
     }
 
     /// The bytes of a file at a commit; none when there is no such file.

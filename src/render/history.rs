@@ -11,6 +11,7 @@ use crate::plan::types::{Record, RecordOutcome, Release};
 use crate::time::Timestamp;
 
 use super::json;
+use super::markdown::{cell, code};
 use super::style::{Meaning, Style, columns, left};
 
 /// A commit that asked for a release.
@@ -162,6 +163,29 @@ pub fn history(history: &History, style: Style) -> String {
     out
 }
 
+/// The past as Markdown, a row for each commit.
+pub fn history_markdown(history: &History) -> String {
+    let mut out = format!("**{}** in {}\n\n", history.service, history.scope);
+    out.push_str("| version | what became of it | commit | date | subject |\n|---|---|---|---|---|\n");
+    for entry in &history.entries {
+        let version = code(entry.release.version.as_str());
+        let became = became(entry, Style { color: false, verbose: 0, width: 80 });
+        for by in &entry.commits {
+            let (date, subject) = (day(by), cell(&by.subject));
+            let _ = writeln!(out, "| {version} | {became} | {} | {date} | {subject} |", by.commit.short());
+        }
+        if entry.commits.is_empty() {
+            let _ = writeln!(out, "| {version} | {became} | – | – | – |");
+        }
+    }
+    out
+}
+
+fn day(by: &AskedBy) -> String {
+    let at = by.at.to_string();
+    at.split_once('T').map_or(at.clone(), |(date, _)| date.to_owned())
+}
+
 fn became(entry: &Entry, style: Style) -> String {
     let Some(record) = &entry.record else {
         return style.paint(Meaning::Aside, "nothing of it is left in AWS");
@@ -187,8 +211,7 @@ fn became(entry: &Entry, style: Style) -> String {
 fn commits(out: &mut String, entry: &Entry, style: Style) {
     let wide = entry.commits.iter().map(|by| columns(&by.author).min(16)).max().unwrap_or(0);
     for by in &entry.commits {
-        let at = by.at.to_string();
-        let date = at.split_once('T').map_or(at.as_str(), |(date, _)| date);
+        let date = day(by);
         let author: String = by.author.chars().take(16).collect();
         let head = format!("    {}  {date}  {}  ", by.commit.short(), left(&author, wide));
         let room = style.width.saturating_sub(columns(&head)).max(20);

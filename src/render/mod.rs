@@ -2,6 +2,8 @@
 
 pub mod history;
 pub mod json;
+pub mod markdown;
+pub mod schema;
 pub mod style;
 pub mod text;
 

@@ -46,8 +46,16 @@ fn heading(plan: &Plan, style: Style) -> String {
     format!("{}{read}\n", style.paint(Meaning::Strong, &format!("{scope}{commit}")))
 }
 
-fn is_quiet(service: &ServicePlan) -> bool {
+/// Whether there is nothing to say of a service.
+pub fn is_quiet(service: &ServicePlan) -> bool {
     service.change == Change::None && service.actions.is_empty() && waiting(service).is_none()
+}
+
+/// The plan of one service.
+pub fn service(plan: &Plan, service: &ServicePlan, style: Style) -> String {
+    let mut out = String::new();
+    service_plan(&mut out, plan, service, style);
+    out
 }
 
 fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
@@ -73,7 +81,7 @@ fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Sty
     revert(out, plan, service, style);
     if let Some(diff) = service.file_diff.as_ref().filter(|_| style.verbose > 0) {
         for line in diff.lines() {
-            let _ = writeln!(out, "  {line}");
+            let _ = writeln!(out, "  {}", diff_line(line, style));
         }
     }
 }
@@ -205,13 +213,7 @@ fn clock(secs: u64) -> String {
 
 fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
     let Some(class) = service.rollback else { return };
-    let until = || match (service.rollback_until, plan.observed_at) {
-        (Some(until), Some(at)) if service.forecast.iter().any(|f| f.event.starts_with("settled")) => {
-            format!(", until {}", clock(until.since(at).as_secs_ceil()))
-        }
-        (Some(until), _) => format!(", until {until}"),
-        (None, _) => String::new(),
-    };
+    let until = || instant_until(plan, service);
     let (label, text) = match (service.change, class) {
         (Change::Rollback, RollbackClass::Instant) => ("way back", "instant: one call".to_owned()),
         (Change::Rollback, RollbackClass::ScaleUp) => ("way back", "its machines stand and grow first".to_owned()),
@@ -221,6 +223,17 @@ fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
         (_, RollbackClass::Full) => ("revert", "would need new machines first".to_owned()),
     };
     part(out, style, label, &text);
+}
+
+/// Until when a way back is instant: on the forecast's clock where there is one.
+pub fn instant_until(plan: &Plan, service: &ServicePlan) -> String {
+    match (service.rollback_until, plan.observed_at) {
+        (Some(until), Some(at)) if service.forecast.iter().any(|f| f.event.starts_with("settled")) => {
+            format!(", until {}", clock(until.since(at).as_secs_ceil()))
+        }
+        (Some(until), _) => format!(", until {until}"),
+        (None, _) => String::new(),
+    }
 }
 
 /// A wait as a sentence: what, for how long, until when.
@@ -240,7 +253,8 @@ fn wait_sentence(wait: &WaitingOn, at: Option<Timestamp>) -> String {
     text
 }
 
-fn summary_line(plan: &Plan) -> String {
+/// How many services have each change, in one line.
+pub fn summary_line(plan: &Plan) -> String {
     let counts = summary(plan);
     let count = |word: &str| counts.get(word).copied().unwrap_or(0);
     let plural = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
@@ -296,6 +310,58 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
     out
 }
 
+/// The server groups of a service, a line each.
+pub fn group_lines(service: &ServicePlan, style: Style) -> String {
+    let mut out = String::new();
+    groups(&mut out, service, style);
+    out
+}
+
+/// The running release against the file: what differs, and the difference of the file.
+pub fn diff(service: &ServicePlan, style: Style) -> String {
+    let mut out = format!("{}\n", diff_summary(service));
+    for line in service.file_diff.iter().flat_map(|diff| diff.lines()) {
+        let _ = writeln!(out, "{}", diff_line(line, style));
+    }
+    out
+}
+
+/// The running release against the file, in one sentence.
+pub fn diff_summary(service: &ServicePlan) -> String {
+    let name = &service.name;
+    match (&service.from, &service.to) {
+        (None, Some(to)) => format!("{name} is not running; its file wants {}", to.version),
+        (Some(from), None) => format!("{name} runs {}, and has no valid file", from.version),
+        (None, None) => format!("{name} is not running, and has no valid file"),
+        (Some(from), Some(to)) if from == to && service.file_diff.is_none() => {
+            format!("{name} runs {}, as its file says", from.version)
+        }
+        (Some(from), Some(to)) if from == to => {
+            format!("{name} runs {}; only settings differ, which need no new machines", from.version)
+        }
+        (Some(from), Some(to)) if service.file_diff.is_none() => format!(
+            "{name} runs {}, its file wants {}; the text of the file is the same, so the \
+             difference is in ionroller.toml or files/",
+            from.version, to.version
+        ),
+        (Some(from), Some(to)) if from.version == to.version => {
+            format!("{name} runs {}, its file wants another release of it", from.version)
+        }
+        (Some(from), Some(to)) => format!("{name} runs {}, its file wants {}", from.version, to.version),
+    }
+}
+
+fn diff_line(line: &str, style: Style) -> String {
+    let meaning = match line.as_bytes().first() {
+        _ if line.starts_with("+++") || line.starts_with("---") => Meaning::Strong,
+        Some(b'+') => Meaning::Adds,
+        Some(b'-') => Meaning::Removes,
+        Some(b'@') => Meaning::Aside,
+        _ => return line.to_owned(),
+    };
+    style.paint(meaning, line)
+}
+
 fn groups(out: &mut String, service: &ServicePlan, style: Style) {
     for group in &service.groups {
         let weight = group.weight.map_or_else(|| "–".to_owned(), |weight| format!("{weight} %"));
@@ -326,10 +392,7 @@ pub fn diagnostics(all: &[Diagnostic], style: Style) -> String {
             Severity::Warning => ("warning", Meaning::Warning),
             Severity::Note => ("note", Meaning::Aside),
         };
-        let mut place = problem.file.clone().unwrap_or_default();
-        for number in [problem.line, problem.column].into_iter().flatten() {
-            let _ = write!(place, ":{number}");
-        }
+        let mut place = place(problem);
         if !place.is_empty() {
             place.push_str(": ");
         }
@@ -353,6 +416,15 @@ pub fn diagnostics(all: &[Diagnostic], style: Style) -> String {
     out
 }
 
+/// `FILE:LINE:COLUMN` of a problem, as far as it has one.
+pub fn place(problem: &Diagnostic) -> String {
+    let mut place = problem.file.clone().unwrap_or_default();
+    for number in [problem.line, problem.column].into_iter().flatten() {
+        let _ = write!(place, ":{number}");
+    }
+    place
+}
+
 /// A change that was made, on one line.
 pub fn progress_action(service: &ServiceName, action: &Action, style: Style) -> String {
     let (symbol, meaning) = symbol(&action.mutation);
@@ -366,7 +438,8 @@ pub fn progress_wait(service: &ServiceName, wait: &WaitingOn, at: Timestamp, sty
     format!("{service}  {}", style.paint(Meaning::Aside, &format!("… {}", wait_sentence(wait, Some(at)))))
 }
 
-fn word(change: Change) -> &'static str {
+/// A change as people say it.
+pub fn word(change: Change) -> &'static str {
     match change {
         Change::None => "no change",
         Change::Create => "create",
@@ -378,7 +451,8 @@ fn word(change: Change) -> &'static str {
     }
 }
 
-fn phase_word(phase: Phase) -> &'static str {
+/// A phase as people say it.
+pub fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Steady => "steady",
         Phase::Provisioning => "provisioning",

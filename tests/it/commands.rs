@@ -160,7 +160,6 @@ fn wrong_usage_and_names() {
     place.bare(&["plan", "--cloud", "gcp"]).ended(64);
     place.bare(&["nonsense"]).ended(64);
     place.bare(&["--help"]).ended(0);
-    place.bare(&["plan", "-o", "markdown"]).ended(64);
     let typo = place.run(&["status", "websiet"]).ended(1);
     assert!(typo.stderr.contains("did you mean `website`?"), "{}", typo.stderr);
     let nowhere = place.run(&["plan", "--ref", "nonsense"]).ended(1);

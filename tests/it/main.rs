@@ -10,9 +10,13 @@ mod configs;
 mod demo;
 mod harness;
 mod keys;
+mod markdown;
 mod odd_files;
+mod planned;
 mod releasing;
 mod remotes;
+mod scaffold;
+mod schemas;
 mod tidy;
 #[cfg(feature = "aws")]
 mod wire;

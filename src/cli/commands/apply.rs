@@ -1,16 +1,18 @@
 //! `ionroller apply`
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{Apply, Output, WaitFor};
 use crate::cli::error::CliError;
 use crate::cli::session::{Commit, Connection, connect};
 use crate::cli::ui::Ui;
-use crate::names::ServiceName;
+use crate::names::{Scope, ServiceName};
 use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::{Plan, Reason};
 use crate::reconcile::converge::{End, Until, converge};
@@ -22,7 +24,6 @@ const INTERRUPTED: u8 = 130;
 
 /// Brings AWS to what the commit says.
 pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.common.output)?;
     let commit = Commit::read(&args.common)?;
     if commit.shallow {
         return Err(CliError::user(
@@ -35,8 +36,15 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     let connection = connect(&args.common.cloud, &target.scope, target.listeners().into_iter().collect()).await?;
     let stop = CancellationToken::new();
     let interrupted = watch_for_interrupt(stop.clone());
-    let only: BTreeSet<ServiceName> = args.common.services.iter().cloned().collect();
+    let planned = args.plan.as_deref().map(Planned::read).transpose()?;
+    let only: BTreeSet<ServiceName> = match &planned {
+        Some(planned) => planned.services.iter().map(|service| service.name.clone()).collect(),
+        None => args.common.services.iter().cloned().collect(),
+    };
     let reconciler = Reconciler::new(std::sync::Arc::clone(&connection.cloud), only, stop);
+    if let Some(planned) = &planned {
+        planned.check(&reconciler.plan(&target).await?)?;
+    }
     let until = Until { once: args.once, retired: args.wait == Some(WaitFor::Retired), timeout: args.timeout };
     let said = Mutex::new(Vec::new());
     let tell = |event: Event<'_>| tell(&event, ui);
@@ -54,6 +62,54 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     let end = end?;
     super::check_selection(&args.common, &end.plan)?;
     report(args, &end, &connection, ui)
+}
+
+/// What `plan --out` wrote, as far as it matters here. Other fields are for people.
+#[derive(Debug, Deserialize)]
+struct Planned {
+    format_version: String,
+    id: String,
+    scope: Option<Scope>,
+    services: Vec<PlannedService>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PlannedService {
+    name: ServiceName,
+}
+
+impl Planned {
+    fn read(file: &Path) -> Result<Self, CliError> {
+        let bad = |error: &dyn std::error::Error| {
+            CliError::user(format!("{} is no plan that `ionroller plan --out` wrote", file.display())).caused_by(error)
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| bad(&error))?;
+        let planned: Self = serde_json::from_str(&text).map_err(|error| bad(&error))?;
+        if planned.format_version != render::json::FORMAT_VERSION {
+            let (found, known) = (&planned.format_version, render::json::FORMAT_VERSION);
+            return Err(CliError::user(format!(
+                "{} has the form {found}, and this program knows form {known}",
+                file.display()
+            ))
+            .hint("plan and apply with the same version of ionroller"));
+        }
+        Ok(planned)
+    }
+
+    /// Refuses where what was planned is no longer what would be done.
+    fn check(&self, now: &Plan) -> Result<(), CliError> {
+        if self.scope != now.scope {
+            let scope = self.scope.as_ref().map_or("none", |scope| scope.as_str());
+            return Err(CliError::user(format!("the plan is for another scope: {scope}")));
+        }
+        if self.id == now.id {
+            return Ok(());
+        }
+        Err(CliError::user(
+            "the plan is no longer the same, so nothing was done: the files, or what runs, have changed",
+        )
+        .hint("look at it again: ionroller plan --out FILE"))
+    }
 }
 
 /// The first interrupt ends the change in hand and stops; a second one kills, as usual.
@@ -100,7 +156,8 @@ fn tell_waits(pass: &Pass, said: &Mutex<Vec<(ServiceName, Reason)>>, ui: &Ui) {
 fn report(args: &Apply, end: &End, connection: &Connection, ui: &Ui) -> Result<ExitCode, CliError> {
     match args.common.output {
         Output::Json => ui.answer(&render::json::apply_json(&end.plan))?,
-        Output::Text | Output::Markdown => {
+        Output::Markdown => ui.answer(&render::markdown::applied(&end.plan))?,
+        Output::Text => {
             ui.answer(&render::text::status(&end.plan, None, super::style(ui)))?;
             super::tell_diagnostics(&end.plan.diagnostics, ui);
         }

@@ -18,7 +18,6 @@ use crate::render;
 
 /// Compares the running release with the file.
 pub async fn run(args: &Diff, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.common.output)?;
     let commit = Commit::read(&args.common)?;
     let target = super::target_of(&commit, ui)?;
     let listeners = target.listeners().into_iter().collect();
@@ -31,28 +30,11 @@ pub async fn run(args: &Diff, ui: &Ui) -> Result<ExitCode, CliError> {
     service.file_diff = file_diff(&commit.repository, target.desired.commit.as_ref(), service);
     let answer = match args.common.output {
         Output::Json => render::json::diff_json(&plan),
-        Output::Text | Output::Markdown => text(service),
+        Output::Text => render::text::diff(service, super::style(ui)),
+        Output::Markdown => render::markdown::diff(service),
     };
     ui.answer(&answer)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn text(service: &ServicePlan) -> String {
-    match (&service.file_diff, &service.from, &service.to) {
-        (Some(diff), _, _) => diff.clone(),
-        (None, None, Some(to)) => format!("{} is not running; its file wants {}\n", service.name, to.version),
-        (None, Some(from), None) => format!("{} runs {}, and has no valid file\n", service.name, from.version),
-        (None, None, None) => format!("{} is not running, and has no valid file\n", service.name),
-        (None, Some(from), Some(to)) if from == to => {
-            format!("{} runs {}, as its file says\n", service.name, from.version)
-        }
-        (None, Some(from), Some(to)) => {
-            format!(
-                "{} runs {}, its file wants {}; the text of the file is the same\n",
-                service.name, from.version, to.version
-            )
-        }
-    }
 }
 
 /// The file as of the commit that the live release came from, against the file now.

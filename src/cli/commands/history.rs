@@ -15,11 +15,10 @@ use crate::git::{GitError, Repository};
 use crate::names::CommitId;
 use crate::plan::types::Release;
 use crate::reconcile::Reconciler;
-use crate::render::history::{AskedBy, History, entries, history, history_json};
+use crate::render::history::{AskedBy, History, entries, history, history_json, history_markdown};
 
 /// Shows the releases of a service, what became of them, and their commits.
 pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.common.output)?;
     let commit = Commit::read(&args.common)?;
     let target = super::target_of(&commit, ui)?;
     let Connection { cloud, .. } =
@@ -53,7 +52,8 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     };
     ui.answer(&match args.common.output {
         Output::Json => history_json(&past),
-        Output::Text | Output::Markdown => history(&past, super::style(ui)),
+        Output::Text => history(&past, super::style(ui)),
+        Output::Markdown => history_markdown(&past),
     })?;
     Ok(ExitCode::SUCCESS)
 }

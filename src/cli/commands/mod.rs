@@ -4,12 +4,14 @@ pub mod apply;
 pub mod demo;
 pub mod diff;
 pub mod history;
+pub mod init;
 pub mod operate;
 pub mod plan;
 pub mod release;
 pub mod rollback;
 pub mod run;
 pub mod schema;
+pub mod shell;
 pub mod status;
 pub mod validate;
 
@@ -19,20 +21,10 @@ use crate::names::ServiceName;
 use crate::plan::types::Plan;
 use crate::reconcile::Target;
 
-use super::args::{Common, Output};
+use super::args::Common;
 use super::error::CliError;
 use super::session::Commit;
 use super::ui::Ui;
-
-/// Markdown is for pull requests, and comes with them.
-fn refuse_markdown(output: Output) -> Result<(), CliError> {
-    match output {
-        Output::Text | Output::Json => Ok(()),
-        Output::Markdown => {
-            Err(CliError::usage("-o markdown is not supported by this version").hint("use -o text or -o json"))
-        }
-    }
-}
 
 /// Names on the command line that stand nowhere are mistakes, not empty selections.
 fn check_selection(common: &Common, plan: &Plan) -> Result<(), CliError> {

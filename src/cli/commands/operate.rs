@@ -3,21 +3,24 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::args::{CloudChoice, Operate};
+use crate::cli::args::{CloudChoice, Operate, Output};
 use crate::cli::error::CliError;
 use crate::cli::session::{Commit, connect};
 use crate::cli::ui::Ui;
 use crate::cloud::Cloud;
 use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::names::{Scope, ServiceName};
 use crate::plan::operator::Word;
 use crate::reconcile::Event;
 use crate::reconcile::operate::{Done, Order, operate};
 use crate::render;
 
 /// Which word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// Stand still.
     Hold,
@@ -27,6 +30,16 @@ pub enum Verb {
     Retry,
     /// Take the release back, and hold.
     Abort,
+}
+
+/// What was said and done, for the answer.
+#[derive(Serialize)]
+struct Said<'a> {
+    format_version: &'static str,
+    scope: &'a Scope,
+    service: &'a ServiceName,
+    word: Verb,
+    changes: usize,
 }
 
 /// Says an operator's word.
@@ -45,6 +58,11 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
     let done = operate(&*cloud, &*connection.pace, &order, &CancellationToken::new(), &tell).await;
     connection.save()?;
     match done? {
+        Done::Yes(changes) if args.common.output == Output::Json => {
+            let (scope, service) = (&scope.scope, &args.service);
+            let said = Said { format_version: render::json::FORMAT_VERSION, scope, service, word: verb, changes };
+            ui.answer(&render::json::text(&said))?;
+        }
         Done::Yes(0) => ui.tell(&format!("{}: nothing to do, it is so already", args.service)),
         Done::Yes(_) => ui.tell(&format!("{}: done", args.service)),
         Done::NoSuchService => {

@@ -19,7 +19,6 @@ use crate::render;
 
 /// Shows what apply would do.
 pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.common.output)?;
     let commit = Commit::read(&args.common)?;
     if commit.uncommitted {
         ui.tell("hint: files were changed and not committed; only the commit counts");
@@ -41,9 +40,15 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
         plan.diagnostics.push(Diagnostic::new(Severity::Warning, message).help("apply and run need full history"));
     }
     super::check_selection(&args.common, &plan)?;
+    if let Some(file) = &args.out {
+        std::fs::write(file, render::json::plan_json(&plan)).map_err(|error| {
+            CliError::user(format!("cannot write the plan to {}", file.display())).caused_by(&error)
+        })?;
+    }
     match args.common.output {
         Output::Json => ui.answer(&render::json::plan_json(&plan))?,
-        Output::Text | Output::Markdown => ui.answer(&render::text::plan(&plan, super::style(ui)))?,
+        Output::Text => ui.answer(&render::text::plan(&plan, super::style(ui)))?,
+        Output::Markdown => ui.answer(&render::markdown::plan(&plan))?,
     }
     Ok(ExitCode::from(if args.detailed_exitcode { detailed(&plan) } else { 0 }))
 }

@@ -14,7 +14,6 @@ use crate::render;
 
 /// Shows how every service stands.
 pub async fn run(args: &Status, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.common.output)?;
     let commit = Commit::read(&args.common)?;
     let target = super::target_of(&commit, ui)?;
     let listeners = target.listeners().into_iter().collect();
@@ -28,7 +27,8 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<ExitCode, CliError> {
     }
     match args.common.output {
         Output::Json => ui.answer(&render::json::status_json(&plan))?,
-        Output::Text | Output::Markdown => {
+        Output::Markdown => ui.answer(&render::markdown::status(&plan, args.service.as_ref()))?,
+        Output::Text => {
             ui.answer(&render::text::status(&plan, args.service.as_ref(), super::style(ui)))?;
         }
     }

@@ -9,13 +9,13 @@ use crate::render;
 
 /// Checks a folder as it is, offline.
 pub fn run(args: &Validate, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.output)?;
     let files = crate::git::read_folder(&args.dir)?;
     let desired = crate::desired::load(&files, None);
     let failed = super::has_errors(&desired.diagnostics);
     match args.output {
         Output::Json => ui.answer(&render::json::diagnostics_json(&desired.diagnostics))?,
-        Output::Text | Output::Markdown => {
+        Output::Markdown => ui.answer(&render::markdown::validated(&desired.diagnostics, desired.services.len()))?,
+        Output::Text => {
             ui.answer(&render::text::diagnostics(&desired.diagnostics, super::style(ui)))?;
             if !failed {
                 let count = desired.services.len();

@@ -3,7 +3,7 @@
 #[cfg(feature = "aws")]
 pub mod aws_server;
 pub mod git_servers;
-pub mod place;
 pub mod json_schema;
 pub mod place;
+pub mod schema;
 pub mod toml_file;

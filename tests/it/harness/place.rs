@@ -11,6 +11,8 @@ pub struct Place {
 }
 
 pub struct Ran {
+    /// The command, whose JSON has a schema.
+    pub command: String,
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -23,8 +25,14 @@ impl Ran {
         self
     }
 
+    /// The answer, which is as the command's schema says.
+    #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap()
+        let answer = serde_json::from_str(&self.stdout).unwrap();
+        let schema = ionroller::render::schema::of(&self.command).unwrap();
+        let problems = super::schema::problems(&answer, &schema);
+        assert!(problems.is_empty(), "ionroller {}: {}", self.command, problems.join("\n"));
+        answer
     }
 }
 
@@ -100,6 +108,7 @@ impl Place {
     pub fn bare(&self, args: &[&str]) -> Ran {
         let output = self.command(env!("CARGO_BIN_EXE_ionroller")).args(args).output().unwrap();
         Ran {
+            command: args.first().copied().unwrap_or_default().to_owned(),
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -1,0 +1,111 @@
+//! `ionroller init`
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::args::Init;
+use crate::cli::error::CliError;
+use crate::cli::ui::Ui;
+use crate::git::Repository;
+
+/// The files of a new config repository, with the words to fill in in braces.
+const SCOPE_FILE: &str = include_str!("../scaffold/ionroller.toml");
+const SERVICE_FILE: &str = include_str!("../scaffold/hello.toml");
+const CHECK: &str = include_str!("../scaffold/ionroller-plan.yml");
+const README: &str = include_str!("../scaffold/README.md");
+
+/// A file to write.
+struct File {
+    path: PathBuf,
+    text: String,
+    /// One that is there stays, and nobody minds.
+    optional: bool,
+}
+
+/// Writes the first files of a config repository. Nothing is overwritten.
+pub fn run(args: &Init, ui: &Ui) -> Result<ExitCode, CliError> {
+    let place = Place::of(&args.dir);
+    let files = files(args, &place);
+    let there: Vec<String> = files
+        .iter()
+        .filter(|file| !file.optional && file.path.exists())
+        .map(|file| file.path.display().to_string())
+        .collect();
+    if !there.is_empty() {
+        return Err(CliError::user(format!("nothing was written, for there is already: {}", there.join(", ")))
+            .hint("name an empty folder, or add services to what is there"));
+    }
+    for file in &files {
+        if file.path.exists() {
+            ui.tell(&format!("{} is there already, and stays", file.path.display()));
+            continue;
+        }
+        write(&file.path, &file.text)
+            .map_err(|error| CliError::user(format!("cannot write {}", file.path.display())).caused_by(&error))?;
+        ui.answer(&format!("{}\n", file.path.display()))?;
+    }
+    let check = if place.inside.is_empty() { String::new() } else { format!(" {}", args.dir.display()) };
+    ui.tell(&format!(
+        "Next: put your own subnets, security groups, listener and image in, then\n  \
+         ionroller validate{check}\n  git add . && git commit -m 'first service'\n  ionroller plan"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the folder is in its Git repository, if it is in one.
+struct Place {
+    /// The folder that the check belongs into.
+    root: PathBuf,
+    /// The config folder relative to it; empty if they are the same.
+    inside: String,
+}
+
+impl Place {
+    fn of(dir: &Path) -> Self {
+        let alone = Self { root: dir.to_owned(), inside: String::new() };
+        let Ok(whole) = std::path::absolute(dir) else { return alone };
+        // A folder that is to be made is where its nearest parent is.
+        let Some(there) = whole.ancestors().find(|path| path.exists()) else { return alone };
+        let (Ok(repository), Ok(real)) = (Repository::open_local(there), there.canonicalize()) else { return alone };
+        let Some(root) = repository.working_folder() else { return alone };
+        let whole = whole.strip_prefix(there).map_or(real.clone(), |below| real.join(below));
+        // Joined with nothing, it would end with a slash.
+        let whole: PathBuf = whole.components().collect();
+        let Some(inside) = whole.strip_prefix(&root).ok().and_then(Path::to_str) else { return alone };
+        if inside.is_empty() {
+            return alone;
+        }
+        Self { inside: inside.to_owned(), root }
+    }
+}
+
+fn files(args: &Init, place: &Place) -> Vec<File> {
+    let (path_flag, dir_argument) = match place.inside.as_str() {
+        "" => (String::new(), String::new()),
+        inside => (format!(" --path {inside}"), format!(" {inside}")),
+    };
+    let fill = |text: &str| {
+        text.replace("{scope}", args.scope.as_str())
+            .replace("{region}", args.region.as_str())
+            .replace("{account}", args.account.as_str())
+            .replace("{path_flag}", &path_flag)
+            .replace("{dir_argument}", &dir_argument)
+    };
+    let file = |path: PathBuf, text: &str, optional| File { path, text: fill(text), optional };
+    vec![
+        file(args.dir.join("ionroller.toml"), SCOPE_FILE, false),
+        file(args.dir.join("services/hello.toml"), SERVICE_FILE, false),
+        file(place.root.join(format!(".github/workflows/ionroller-plan-{}.yml", args.scope)), CHECK, false),
+        file(args.dir.join("README.md"), README, true),
+    ]
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    // Not even a file that somebody made in this moment is overwritten.
+    fs::File::create_new(path)?.write_all(text.as_bytes())
+}
