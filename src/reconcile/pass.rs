@@ -189,9 +189,10 @@ impl Reconciler {
                 turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
             };
-            self.remember(&name, |memory| memory.note_attempt(&action));
             match execute::act(&*self.cloud, &action.mutation).await {
                 Ok(()) => {
+                    // Only a change that was made can be without effect: one that failed waits.
+                    self.remember(&name, |memory| memory.note_attempt(&action));
                     turn.acted += 1;
                     tell(Event::Acted { service: &name, action: &action });
                 }

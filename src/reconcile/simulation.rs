@@ -393,6 +393,24 @@ fn violation(sim: &SimCloud, before: &Traffic) -> Option<String> {
     None
 }
 
+/// What AWS refuses for minutes after a change elsewhere is tried until it goes: only a
+/// change that was made can be without effect.
+#[test]
+fn calls_that_fail_for_minutes_only_wait() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut run = Run::new(0);
+        for nth in 1..=9 {
+            run.cloud.add(Trigger::Operation("CreateTargetGroup", nth), Failure::Before(ErrorKind::Conflict));
+            run.cloud.add(Trigger::Operation("CreateAutoScalingGroup", nth), Failure::Before(ErrorKind::Throttled));
+        }
+        run.come_to_rest().await;
+        let log = run.log.lock().unwrap().clone();
+        assert_eq!(log.matches("CreateTargetGroup failed").count(), 9, "{log}");
+        assert_eq!(log.matches("CreateGroup failed").count(), 9, "{log}");
+    });
+}
+
 #[test]
 fn random_histories_keep_the_invariants_and_come_to_rest() {
     let one = std::env::var("IONROLLER_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
