@@ -63,7 +63,8 @@ fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Opti
     let health = view.health(candidate)?;
     let (now, need, memory) = (view.input.now, view.need(), view.input.memory);
     let short = health.healthy < need;
-    if step.percent == 0 {
+    // Weights that were given before a crash count, although their mark was never written.
+    if step.percent == 0 && !view.serves(candidate) {
         if let Some(message) = terminal_trouble(candidate, group) {
             return Some(("launch", format!("its machines cannot be launched: {message}")));
         }

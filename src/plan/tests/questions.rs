@@ -2,7 +2,7 @@
 
 use super::story::{Story, file, hold};
 use crate::names::{Digest, GroupName, Scope, ServiceName};
-use crate::observed::marks::Mark;
+use crate::observed::marks::{Mark, Step};
 use crate::plan::action::{Carrier, Kind, Mutation};
 use crate::plan::questions::Next;
 use crate::plan::types::{Change, Phase, Reason, Role};
@@ -117,6 +117,20 @@ fn question_06_hold_does_not_stop_failure_protection() {
     story.run();
     assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0));
     assert_eq!(story.members("1.0").min, 2, "un-pinned");
+    assert_eq!(waits(&story), Reason::Hold);
+}
+
+/// Also when death came between the weights and their mark.
+#[test]
+fn question_06_protection_needs_no_mark() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).until_weight("1.1", 10);
+    let began = Step { percent: 0, at: story.now }.to_string();
+    story.meanwhile(&mark_on_group(&story, "1.1", Mark::Step, &began));
+    hold(&mut story, "1.0");
+    story.sick.push("1.1".to_owned());
+    story.later(Span::from_secs(10)).run();
+    assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0));
     assert_eq!(waits(&story), Reason::Hold);
 }
 
