@@ -8,7 +8,7 @@ use crate::cloud::sim::world::World;
 use crate::cloud::sim::{SimCloud, file as sim_file};
 use crate::desired::spec::{Desired, ScopeConfig};
 use crate::git::{Access, Repository, Source, Token};
-use crate::names::ListenerArn;
+use crate::names::{ListenerArn, Region};
 use crate::reconcile::pace::{Pace, RealTime};
 use crate::reconcile::{ConfigRepository, Target};
 use crate::settings::GitSettings;
@@ -147,6 +147,18 @@ async fn aws(scope: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
     let cloud = AwsCloud::connect(&settings).await?;
     cloud.check_account().await?;
     Ok(Arc::new(cloud))
+}
+
+/// The region of the environment or the profile, as every AWS tool finds it.
+#[cfg(feature = "aws")]
+pub async fn usual_region() -> Option<Region> {
+    crate::cloud::aws::AwsCloud::usual_region().await
+}
+
+/// A build without AWS knows none.
+#[cfg(not(feature = "aws"))]
+pub async fn usual_region() -> Option<Region> {
+    None
 }
 
 #[cfg(not(feature = "aws"))]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{CloudChoice, Operate, Output};
 use crate::cli::error::CliError;
-use crate::cli::session::{Commit, connect};
+use crate::cli::session::{Commit, connect, usual_region};
 use crate::cli::ui::Ui;
 use crate::cloud::Cloud;
 use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceFile, ServiceSpec};
@@ -44,7 +44,7 @@ struct Said<'a> {
 
 /// Says an operator's word.
 pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliError> {
-    let (scope, file) = place(args, ui)?;
+    let (scope, file) = place(args, ui).await?;
     let listeners = file.iter().filter_map(|file| Some(file.load_balancer.as_ref()?.listener.clone())).collect();
     let connection = connect(&args.common.cloud, &scope, listeners).await?;
     let word = word(verb, args, &*connection.cloud).await?;
@@ -75,15 +75,16 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
 
 /// The scope, and the service's file where there is one. `--scope` and the region are
 /// enough: an operator must not need Git.
-fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSpec>), CliError> {
+async fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSpec>), CliError> {
     if let Some(scope) = &args.scope {
-        let region = args.region.clone();
-        if region.is_none() && args.common.cloud == CloudChoice::Aws {
-            return Err(CliError::usage("--scope needs the region, too").hint("give --region, or set AWS_REGION"));
-        }
-        let region = match region {
-            Some(region) => region,
-            None => crate::names::Region::parse("eu-west-1").map_err(|error| CliError::user(error.to_string()))?,
+        let region = match (args.region.clone(), &args.common.cloud) {
+            (Some(region), _) => region,
+            (None, CloudChoice::Aws) => usual_region().await.ok_or_else(|| {
+                CliError::usage("--scope needs the region, too").hint("give --region, or set AWS_REGION")
+            })?,
+            (None, CloudChoice::Sim(_)) => {
+                crate::names::Region::parse("eu-west-1").map_err(|error| CliError::user(error.to_string()))?
+            }
         };
         let scope = ScopeConfig {
             scope: scope.clone(),

@@ -83,6 +83,12 @@ impl AwsCloud {
         })
     }
 
+    /// The region that the environment, the profile or the machine names.
+    pub async fn usual_region() -> Option<Region> {
+        let found = aws_config::default_provider::region::DefaultRegionChain::builder().build().region().await?;
+        Region::parse(found.as_ref()).ok()
+    }
+
     /// Asks AWS whose credentials these are.
     ///
     /// # Errors

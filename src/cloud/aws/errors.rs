@@ -129,8 +129,11 @@ fn validation(message: &str) -> ErrorKind {
     let no_template = has("the specified launch template") && has("does not exist");
     if no_group || no_template {
         ErrorKind::NotFound
-    } else if has("invalid iam instance profile") || has("parameter iaminstanceprofile") {
-        // A profile that was just made takes up to two minutes to be seen everywhere.
+    } else if has("invalid iam instance profile")
+        || has("parameter iaminstanceprofile")
+        || has("target groups may not be valid")
+    {
+        // What was just made takes up to two minutes to be seen everywhere.
         ErrorKind::Conflict
     } else {
         ErrorKind::Invalid

@@ -72,6 +72,10 @@ fn one_code_of_auto_scaling_says_the_rest_in_words() {
         ErrorKind::Conflict
     );
     assert_eq!(
+        kind("Provided Target Groups may not be valid. Please ensure they exist and try again."),
+        ErrorKind::Conflict
+    );
+    assert_eq!(
         kind("You must use a valid fully-formed launch template. The image id '[ami-1]' does not exist"),
         ErrorKind::Invalid
     );
