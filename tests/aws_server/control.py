@@ -1,5 +1,6 @@
 """The control endpoint of the tests, under /_test/: JSON over HTTP, never seen by an AWS client."""
 
+import itertools
 import json
 import sys
 import traceback
@@ -14,6 +15,7 @@ import groups
 import health
 import state
 import wire
+from ec2 import plain_instance
 
 ACCOUNT = "123456789012"
 
@@ -122,9 +124,16 @@ def reset(data):
 # ---------------------------------------------------------------- a ready network
 
 
+def foreign_group(elb, name, protocol, vpc, machines):
+    """A target group that somebody else made, with machines in it."""
+    group = elb.create_target_group(name, protocol=protocol, port=80, vpc_id=vpc.id, target_type="instance")
+    group.register([{"Id": one.id} for one in machines])
+    return group
+
+
 def build_world(data):
     data = data or {}
-    unknown = set(data) - {"region", "account", "name", "nlb", "listeners"}
+    unknown = set(data) - {"region", "account", "name", "nlb", "listeners", "foreign"}
     if unknown:
         raise Refused(f"unknown: {sorted(unknown)}")
     region, account = data.get("region", "us-east-1"), data.get("account", ACCOUNT)
@@ -141,10 +150,16 @@ def build_world(data):
     ids = [subnet.id for subnet in subnets]
     balancer = elb.create_load_balancer(name, [group.id], ids, tags=[])
     missing = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no such service"}}
-    listeners = {}
+    machines = [plain_instance(ec2, *place) for _, place in zip(range(data.get("foreign") or 0), itertools.cycle(zip(ids, zones)))]
+    listeners, foreign = {}, None
+    if machines:
+        foreign = foreign_group(elb, f"{name}-foreign", "HTTP", vpc, machines)
     for one in [{"port": 80}] + list(data.get("listeners") or []):
         one = {"port": one} if isinstance(one, int) else one
-        listener = elb.create_listener(balancer.arn, one.get("protocol", "HTTP"), int(one["port"]), "ELBSecurityPolicy-2016-08", None, [one.get("action") or json.loads(json.dumps(missing))])
+        action = one.get("action") or json.loads(json.dumps(missing))
+        if one.get("foreign"):
+            action = {"Type": "forward", "TargetGroupArn": foreign.arn}
+        listener = elb.create_listener(balancer.arn, one.get("protocol", "HTTP"), int(one["port"]), "ELBSecurityPolicy-2016-08", None, [action])
         listeners[str(one["port"])] = listener.arn
     answer = {
         "account": account,
@@ -161,9 +176,11 @@ def build_world(data):
         "listener_arn": listeners["80"],
         "listeners": listeners,
     }
+    if foreign:
+        answer["foreign_target_group_arn"] = foreign.arn
     if data.get("nlb"):
         network = elb.create_load_balancer(f"{name}-nlb", [], ids, loadbalancer_type="network", tags=[])
-        foreign = elb.create_target_group(f"{name}-nlb-foreign", protocol="TCP", port=80, vpc_id=vpc.id, target_type="instance")
+        foreign = foreign_group(elb, f"{name}-nlb-foreign", "TCP", vpc, machines)
         listener = elb.create_listener(network.arn, "TCP", 80, None, None, [{"Type": "forward", "TargetGroupArn": foreign.arn}])
         answer.update(
             nlb_name=network.name,
@@ -197,13 +214,14 @@ def show_actions(actions):
 def show_state(_):
     now = state.now()
     answer = {"groups": [], "target_groups": [], "rules": [], "listeners": [], "launch_templates": []}
-    for _, region, backend in created(groups.autoscaling_backends):
+    for account, region, backend in created(groups.autoscaling_backends):
         for group in backend.autoscaling_groups.values():
             tags = {tag["Key"]: tag["Value"] for tag in group.tags}
             failed = [one for one in group.activities if one.status_code == "Failed"]
             answer["groups"].append(
                 {
                     "name": group.name,
+                    "account": account,
                     "region": region,
                     "status": group.status,
                     "min": group.min_size,
@@ -231,13 +249,14 @@ def show_state(_):
                     "last_failure": failed[-1].status_message if failed else None,
                 }
             )
-    for _, region, backend in created(elbv2_backends):
+    for account, region, backend in created(elbv2_backends):
         tags_of = backend.tagging_service.get_tag_dict_for_resource
         for group in backend.target_groups.values():
             shown = backend.describe_target_health(group.arn, [])
             answer["target_groups"].append(
                 {
                     "name": group.name,
+                    "account": account,
                     "region": region,
                     "arn": group.arn,
                     "load_balancer_arns": list(group.load_balancer_arns),
@@ -248,7 +267,7 @@ def show_state(_):
             )
         for balancer in backend.load_balancers.values():
             for listener in balancer.listeners.values():
-                common = {"load_balancer": balancer.name, "region": region, "listener_arn": listener.arn}
+                common = {"load_balancer": balancer.name, "account": account, "region": region, "listener_arn": listener.arn}
                 answer["listeners"].append({**common, "port": listener.port, "protocol": listener.protocol, "actions": show_actions(listener.default_actions)})
                 for rule in sorted(listener._non_default_rules.values(), key=elbv2.rule_key):
                     answer["rules"].append(
@@ -261,12 +280,13 @@ def show_state(_):
                             "tags": tags_of(rule.arn),
                         }
                     )
-    for _, region, backend in created(ec2_backends):
+    for account, region, backend in created(ec2_backends):
         for template in backend.launch_templates.values():
             version = template.latest_version()
             answer["launch_templates"].append(
                 {
                     "name": template.name,
+                    "account": account,
                     "region": region,
                     "id": template.id,
                     "versions": len(template.versions),

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from datetime import timedelta
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import (
@@ -9,6 +10,7 @@ from moto.ec2.exceptions import (
     InvalidInstanceIdError,
     InvalidLaunchTemplateIdNotFound,
 )
+from moto.ec2.models.amis import Ami
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance, InstanceBackend, Reservation
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateBackend
@@ -116,6 +118,27 @@ def launch(backend, data, template, version, subnet_id, zone, tags):
     reservation.instances.append(instance)
     backend.reservations[reservation.id] = reservation
     return instance
+
+
+def plain_instance(backend, subnet_id, zone):
+    """A machine that belongs to no group."""
+    instance = Instance(backend, "ami-0123456789abcdef0", None, [], placement=zone, subnet_id=subnet_id, region_name=backend.region_name)
+    reservation = Reservation(random_reservation_id(), owner_id=backend.account_id)
+    reservation.instances.append(instance)
+    backend.reservations[reservation.id] = reservation
+    return instance
+
+
+original_image_init = Ami.__init__
+
+
+def image_init(self, ec2_backend, *args, **kwargs):
+    """Images are a second apart, as far as their dates can tell them, however fast a test makes them."""
+    original_image_init(self, ec2_backend, *args, **kwargs)
+    newest = max((one.creation_date for one in ec2_backend.amis.values()), default=None)
+    self.creation_date = self.creation_date.replace(microsecond=0)
+    if newest is not None and self.creation_date <= newest:
+        self.creation_date = newest + timedelta(seconds=1)
 
 
 def describe_instances(self):
@@ -334,6 +357,7 @@ def describe_launch_template_versions(self):
 def install():
     TaggedEC2Resource.get_tags = get_tags
     Instance.__init__ = instance_init
+    Ami.__init__ = image_init
     InstanceBackend.get_instance = get_instance
     InstanceBackend.get_instance_by_id = get_instance_by_id
     InstanceBackend.get_multi_instances_by_id = get_multi_instances_by_id

@@ -268,12 +268,37 @@ def describe_load_balancers(self, arns, names):
 # ---------------------------------------------------------------- target groups and tags
 
 original_create_group = ELBv2Backend.create_target_group
+original_modify_group = ELBv2Backend.modify_target_group
+NETWORK = ("TCP", "TLS", "UDP", "TCP_UDP")
 original_delete_group = ELBv2Backend.delete_target_group
 original_modify_attributes = ELBv2Backend.modify_target_group_attributes
 
 
+def check_health_check(protocol, check_protocol, path, matcher):
+    """A check by TCP has neither path nor matcher, and what speaks HTTP isn't checked by TCP."""
+    check_protocol = check_protocol or ("TCP" if protocol in NETWORK else protocol)
+    if check_protocol == "TCP":
+        if path:
+            raise error("ValidationError", "Health check path cannot be specified for a health check of protocol TCP")
+        if (matcher or {}).get("HttpCode"):
+            raise error("ValidationError", "A matcher cannot be specified for a health check of protocol TCP")
+        if protocol not in NETWORK:
+            raise error("InvalidConfigurationRequest", f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
+    elif check_protocol not in ("HTTP", "HTTPS"):
+        raise error("InvalidConfigurationRequest", f"Health check protocol '{check_protocol}' is not supported")
+
+
+def modify_target_group(self, arn, protocol=None, port=None, path=None, interval=None, timeout=None, healthy=None, unhealthy=None, codes=None, **more):
+    group = self.target_groups.get(arn)
+    if group is None:
+        raise TargetGroupNotFoundError()
+    check_health_check(group.protocol, protocol or group.health_check_protocol, path, {"HttpCode": codes})
+    return original_modify_group(self, arn, protocol, port, path, interval, timeout, healthy, unhealthy, codes, **more)
+
+
 def create_target_group(self, name, **kwargs):
     """The same name with the same settings is the same target group, as on AWS; tags aren't compared."""
+    check_health_check(kwargs.get("protocol"), kwargs.get("healthcheck_protocol"), kwargs.get("healthcheck_path"), kwargs.get("matcher"))
     settings = {key: value for key, value in kwargs.items() if key != "tags"}
     for group in self.target_groups.values():
         if group.name == name:
@@ -418,7 +443,7 @@ def install():
     for name in (
         "create_rule modify_rule delete_rule describe_rules create_listener modify_listener"
         " delete_listener describe_listeners create_load_balancer delete_load_balancer describe_load_balancers"
-        " create_target_group delete_target_group modify_target_group_attributes add_tags remove_tags describe_tags"
+        " create_target_group modify_target_group delete_target_group modify_target_group_attributes add_tags remove_tags describe_tags"
     ).split():
         setattr(ELBv2Backend, name, globals()[name])
     ELBV2Response.describe_rules = answer_rules

@@ -20,6 +20,7 @@ DEFAULTS = {
     "replace_delay_ms": 200,  # Unhealthy until the replacement starts
     "max_rules_per_load_balancer": 100,
     "max_target_groups_per_load_balancer": 100,
+    "most_per_page": 1000,  # a page of any listing has at most so many, whatever the caller asks for
     "version_tag": "ionroller:version",
 }
 
@@ -80,6 +81,7 @@ def decoded(user_data):
 def page(items, key, size, token, bad_token):
     """One page of `items` in the order of `key`, and the token of the next: stable under changes."""
     items = sorted(items, key=key)
+    size = min(size, max(settings["most_per_page"], 1))
     if token:
         try:
             kind, _, last = base64.urlsafe_b64decode(token).decode().partition(":")

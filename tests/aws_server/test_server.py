@@ -608,6 +608,28 @@ class Balancers(Case):
         self.make("http")
         self.refused("IncompatibleProtocols", self.elb.modify_listener, ListenerArn=listener, DefaultActions=self.forward(http=1))
 
+    def test_health_checks_by_tcp(self):
+        self.make("plain", Protocol="TCP")
+        shown = self.elb.describe_target_groups(Names=["plain"])["TargetGroups"][0]
+        self.assertEqual((shown["HealthCheckProtocol"], shown.get("HealthCheckPath")), ("TCP", None))
+        self.make("web", Protocol="TCP", HealthCheckProtocol="HTTP", HealthCheckPath="/health")
+        base = {"Port": 80, "VpcId": self.world["vpc_id"]}
+        create = self.elb.create_target_group
+        self.refused("ValidationError", create, "path", Name="a", Protocol="TCP", HealthCheckPath="/", **base)
+        self.refused("ValidationError", create, "matcher", Name="a", Protocol="TCP", Matcher={"HttpCode": "200"}, **base)
+        self.refused("InvalidConfigurationRequest", create, Name="a", Protocol="HTTP", HealthCheckProtocol="TCP", **base)
+        modify = self.elb.modify_target_group
+        self.refused("ValidationError", modify, "path", TargetGroupArn=self.arns["plain"], HealthCheckPath="/")
+        modify(TargetGroupArn=self.arns["plain"], HealthCheckProtocol="HTTP", HealthCheckPath="/x")
+
+    def test_what_others_run(self):
+        world = control("POST", "world", {"name": "old", "nlb": True, "foreign": 2, "listeners": [{"port": 8080, "foreign": True}]})
+        default = self.elb.describe_listeners(ListenerArns=[world["listeners"]["8080"]])["Listeners"][0]["DefaultActions"]
+        self.assertEqual(default[0]["TargetGroupArn"], world["foreign_target_group_arn"])
+        for arn in (world["foreign_target_group_arn"], world["nlb_foreign_target_group_arn"]):
+            eventually(lambda: self.health(arn) == ["healthy", "healthy"])
+            self.assertEqual(self.health(arn), ["healthy", "healthy"])
+
     def test_stickiness_comes_first_to_the_rule(self):
         self.make("a", "b")
         rule = self.rule(self.forward(a=1, b=1))
@@ -723,6 +745,29 @@ class Wire(Case):
         self.assertEqual(client("sts", **other).get_caller_identity()["Account"], "222222222222")
         self.assertEqual(client("ec2", **other).describe_launch_templates()["LaunchTemplates"], [])
         self.assertEqual(self.sts.get_caller_identity()["Account"], "123456789012")
+
+    def test_calls_name_their_account(self):
+        keys = self.sts.assume_role(RoleArn="arn:aws:iam::222222222222:role/deploy", RoleSessionName="test")["Credentials"]
+        other = {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"], "aws_session_token": keys["SessionToken"]}
+        client("ec2", **other).describe_launch_templates()
+        calls = {call["operation"]: call["account"] for call in control("GET", "calls")}
+        self.assertEqual((calls["AssumeRole"], calls["DescribeLaunchTemplates"]), ("123456789012", "222222222222"))
+
+    def test_small_pages_on_demand(self):
+        for number in range(5):
+            self.template(f"svc-{number}")
+        control("POST", "settings", {"most_per_page": 2})
+        first = self.ec2.describe_launch_templates(MaxResults=200)
+        self.assertEqual(len(first["LaunchTemplates"]), 2)
+        pages = self.ec2.get_paginator("describe_launch_templates").paginate()
+        self.assertEqual([len(page["LaunchTemplates"]) for page in pages], [2, 2, 1])
+
+    def test_images_have_dates_that_tell_them_apart(self):
+        made = [self.ec2.register_image(Name=f"a-{number}", RootDeviceName="/dev/xvda")["ImageId"] for number in range(3)]
+        found = self.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": ["a-*"]}])["Images"]
+        dates = {image["ImageId"]: image["CreationDate"] for image in found}
+        self.assertEqual(sorted(made, key=dates.get), made)
+        self.assertRegex(dates[made[0]], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$")
 
     def test_alarms(self):
         watch = client("cloudwatch")

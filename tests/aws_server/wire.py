@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from botocore.model import OperationNotFoundError
+from moto.iam.models import get_account_id_from
 
 import groups
 import state
@@ -131,8 +132,8 @@ class Door:
         return [content]
 
     def record(self, environ, body):
-        scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
-        region, service = scope.groups() if scope else (None, "unknown")
+        scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        key, region, service = scope.groups() if scope else ("", None, "unknown")
         text = body.decode("utf-8", "replace")
         params = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -145,6 +146,7 @@ class Door:
             "n": 0,
             "service": SERVICES.get(service, service),
             "region": region,
+            "account": None,
             "protocol": "json" if target else "cbor" if rpc else "query",
             "operation": operation,
             "params": params,
@@ -156,6 +158,7 @@ class Door:
         }
         with state.LOCK:
             call["n"] = len(calls) + 1
+            call["account"] = get_account_id_from(key)
             calls.append(call)
         return call
 
