@@ -17,6 +17,8 @@ mod releasing;
 mod remotes;
 mod scaffold;
 mod schemas;
+#[cfg(unix)]
+mod systemd;
 mod tidy;
 #[cfg(feature = "aws")]
 mod wire;
