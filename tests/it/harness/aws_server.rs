@@ -1,6 +1,7 @@
 //! An AWS-compatible server on loopback, for tests on the wire.
 
 use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,9 @@ impl AwsServer {
     /// Starts a server without anything on it, on a port of its own.
     pub fn start() -> Self {
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws_server/server.py");
-        let mut child = Command::new(python()).arg(server).stdout(Stdio::piped()).spawn().unwrap();
+        // Those that are lent out have no owner that ends them, so each ends with the tests.
+        let mut command = Command::new(python());
+        let mut child = command.arg(server).arg("--with-parent").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let line = lines.next().expect("the server ended at once; what it said is above").unwrap();
@@ -67,6 +70,13 @@ impl AwsServer {
         })
     }
 
+    /// A server that no other test has now, as if it were new. It takes seconds to start one
+    /// and a tenth of a second to clean it, so they go from test to test.
+    pub fn lent() -> Lent {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lent(Some(free.unwrap_or_else(Self::start)))
+    }
+
     /// A configuration of the SDK that leads to an account on it, with nothing from the
     /// environment.
     pub async fn config(&self, account: &AccountId, region: &'static str) -> SdkConfig {
@@ -79,6 +89,30 @@ impl AwsServer {
         let role = format!("arn:aws:iam::{account}:role/tests");
         let provider = AssumeRoleProvider::builder(role).session_name("tests").configure(&config).build().await;
         config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
+    }
+}
+
+/// Servers that wait for their next test.
+static FREE: Mutex<Vec<AwsServer>> = Mutex::new(Vec::new());
+
+/// A server for one test. Whatever speaks to it must have ended before it is given back.
+pub struct Lent(Option<AwsServer>);
+
+impl Deref for Lent {
+    type Target = AwsServer;
+
+    fn deref(&self) -> &AwsServer {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(server) = self.0.take() else { return };
+        // One that can't be cleaned is ended instead.
+        if ureq::post(format!("{}/_test/reset", server.url)).send_json(json!({})).is_ok() {
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+        }
     }
 }
 

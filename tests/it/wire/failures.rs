@@ -40,14 +40,12 @@ fn a_release_that_turns_bad_with_traffic_goes_back() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let mut slow = web("1.1.0");
-    slow.bake = "1m".to_owned();
-    world.commit(&slow);
-    let mut apply = world.spawn(&["apply", "--timeout", "100s"]);
+    world.commit(&web("1.1.0").slow());
+    let apply = world.spawn(&["apply", "--timeout", "100s"]);
     world.until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.1.0", 50)]));
     world.sick("1.1.0");
     world.until("all traffic back", |world| world.weights() == shares(&[("1.0.0", 100)]));
-    assert_eq!(apply.wait().unwrap().code(), Some(1));
+    assert_eq!(apply.wait(), 1);
     assert_eq!(world.status()["rejected"]["code"], "unhealthy");
 }
 
@@ -69,13 +67,7 @@ fn a_third_version_pre_empts_and_its_revert_goes_back() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let mut slow = web("1.1.0");
-    slow.bake = "1m".to_owned();
-    world.commit(&slow);
-    let mut apply = world.spawn(&["apply"]);
-    world.until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.1.0", 50)]));
-    apply.kill().unwrap();
-    apply.wait().unwrap();
+    world.half_way("1.0.0", "1.1.0");
     world.commit(&web("1.2.0"));
     world.apply();
     assert_eq!(world.weights(), shares(&[("1.2.0", 100)]));
@@ -98,13 +90,7 @@ fn a_revert_in_mid_shift_goes_back_at_once() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let mut slow = web("1.1.0");
-    slow.bake = "1m".to_owned();
-    world.commit(&slow);
-    let mut apply = world.spawn(&["apply"]);
-    world.until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.1.0", 50)]));
-    apply.kill().unwrap();
-    apply.wait().unwrap();
+    world.half_way("1.0.0", "1.1.0");
     world.revert();
     let plan = world.run(&["plan", "-o", "json"]).ended(0).json();
     assert_eq!(plan["services"][0]["change"], "rollback", "{plan:#}");
@@ -126,12 +112,7 @@ fn a_group_deleted_by_hand_comes_back() {
     let name = world.group_of("1.0.0")["name"].as_str().unwrap().to_owned();
     world.by_hand(
         "autoscaling",
-        &[
-            ("Action", "DeleteAutoScalingGroup"),
-            ("Version", "2011-01-01"),
-            ("AutoScalingGroupName", &name),
-            ("ForceDelete", "true"),
-        ],
+        &[("Action", "DeleteAutoScalingGroup"), ("AutoScalingGroupName", &name), ("ForceDelete", "true")],
     );
     world.apply();
     let group = world.group_of("1.0.0");
@@ -164,18 +145,16 @@ fn a_reset_branch_does_not_roll_production_back() {
 fn a_broken_file_blocks_its_own_service_alone() {
     let world = World::new();
     world.commit(&web("1.0.0"));
-    let other = super::world::Web { priority: 20, host: "api.example.com".to_owned(), ..web("2.0.0") };
+    let other = web("2.0.0").at(20, "api.example.com");
     world.commit_as("api", &other);
     world.apply();
     world.write("services/web.toml", "version = \"1.1.0\"\nnonsense = true\n");
-    world.commit_as("api", &super::world::Web { version: "2.1.0".to_owned(), ..other });
+    world.commit_as("api", &web("2.1.0").at(20, "api.example.com"));
     world.run(&["plan", "--detailed-exitcode"]).ended(1);
     world.run(&["apply", "--timeout", "100s"]).ended(1);
     assert_eq!(world.group_of("2.1.0")["desired"], 2);
     assert_eq!(world.group_of("1.0.0")["desired"], 2, "what runs goes on");
-    let status = world.run(&["status", "-o", "json"]).ended(0).json();
-    let web = status["services"].as_array().unwrap().iter().find(|s| s["name"] == "web").unwrap().clone();
-    assert_eq!(web["waiting_on"]["reason"], "invalid", "{web:#}");
+    assert_eq!(world.status()["waiting_on"]["reason"], "invalid");
 }
 
 #[test]
@@ -183,15 +162,9 @@ fn a_file_removed_in_mid_rollout_takes_the_candidate_back() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let mut slow = web("1.1.0");
-    slow.bake = "1m".to_owned();
-    world.commit(&slow);
-    let mut apply = world.spawn(&["apply"]);
-    world.until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.1.0", 50)]));
-    apply.kill().unwrap();
-    apply.wait().unwrap();
+    world.half_way("1.0.0", "1.1.0");
     std::fs::remove_file(world.repo().join("services/web.toml")).unwrap();
-    let other = super::world::Web { priority: 20, host: "api.example.com".to_owned(), ..web("2.0.0") };
+    let other = web("2.0.0").at(20, "api.example.com");
     world.commit_as("api", &other);
     world.apply();
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
@@ -215,13 +188,7 @@ fn hold_abort_and_resume() {
     assert_eq!(world.status()["held"]["who"], "tester");
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
     world.run(&["resume", "web"]).ended(0);
-    let mut slow = web("1.2.0");
-    slow.bake = "1m".to_owned();
-    world.commit(&slow);
-    let mut apply = world.spawn(&["apply"]);
-    world.until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.2.0", 50)]));
-    apply.kill().unwrap();
-    apply.wait().unwrap();
+    world.half_way("1.0.0", "1.2.0");
     // Without Git: the scope and the region are enough.
     world.run(&["abort", "web", "--scope", "prod", "--region", "eu-west-1", "--reason", "looks wrong"]).ended(0);
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));

@@ -2,25 +2,78 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::world::{World, shares, web};
+use super::world::{Web, World, shares, web};
 
-/// Every creation is done and its answer lost; the SDK may try again, or the next pass.
+/// The calls that a rollout makes, by service, as AWS names both.
+const CREATIONS: [(&str, &str); 4] = [
+    ("ec2", "CreateLaunchTemplate"),
+    ("elbv2", "CreateTargetGroup"),
+    ("elbv2", "ModifyTargetGroupAttributes"),
+    ("autoscaling", "CreateAutoScalingGroup"),
+];
+const CHANGES: [(&str, &str); 4] = [
+    ("elbv2", "ModifyRule"),
+    ("autoscaling", "CreateOrUpdateTags"),
+    ("autoscaling", "UpdateAutoScalingGroup"),
+    ("ec2", "CreateTags"),
+];
+const DELETIONS: [(&str, &str); 3] =
+    [("autoscaling", "DeleteAutoScalingGroup"), ("elbv2", "DeleteTargetGroup"), ("ec2", "DeleteLaunchTemplate")];
+const READINGS: [(&str, &str); 9] = [
+    ("autoscaling", "DescribeAutoScalingGroups"),
+    ("ec2", "DescribeLaunchTemplates"),
+    ("elbv2", "DescribeTargetGroups"),
+    ("elbv2", "DescribeListeners"),
+    ("elbv2", "DescribeRules"),
+    ("elbv2", "DescribeTags"),
+    ("elbv2", "DescribeTargetHealth"),
+    ("elbv2", "DescribeLoadBalancers"),
+    ("autoscaling", "DescribePolicies"),
+];
+
+/// With an autoscaler's policy, so that a rollout makes every kind of call.
+fn scaled(version: &str) -> Web {
+    let file = web(version);
+    Web { extra: "\n[tags]\nteam = \"payments\"\n".to_owned(), scaling: true, ..file }
+}
+
+/// Every change of a first release, an upgrade with its clearing up, and a rollback is done
+/// and its answer lost; the SDK may try again, or the next pass. Nothing is made twice.
 #[test]
-fn the_answer_of_each_creation_lost() {
-    let creations = ["CreateLaunchTemplate", "CreateTargetGroup", "CreateRule", "CreateAutoScalingGroup"];
-    for operation in creations {
-        let world = World::new();
-        world.post("faults", &json!([{"operation": operation, "mode": "drop-after", "times": 1}]));
-        world.commit(&web("1.0.0"));
-        world.apply();
-        let state = world.state();
-        let count = |kind: &str| state[kind].as_array().unwrap().len();
-        let made = ["launch_templates", "target_groups", "rules", "groups"].map(count);
-        assert_eq!(made, [1, 1, 1, 1], "{operation}");
-        assert_eq!(world.weights(), shares(&[("1.0.0", 100)]), "{operation}");
-    }
+fn the_answer_of_each_change_lost() {
+    let world = World::new();
+    let lose = |operations: &[(&str, &str)]| {
+        let lost = operations.iter().map(|(service, operation)| {
+            json!({"service": service, "operation": operation, "mode": "drop-after", "times": 1})
+        });
+        world.post("faults", &lost.collect::<Value>());
+    };
+    let all_lost = |of: &str| {
+        let faults = world.get("faults");
+        let left: Vec<&Value> = faults.as_array().unwrap().iter().filter(|fault| fault["left"] != 0).collect();
+        assert!(left.is_empty(), "{of} never made these: {left:#?}");
+    };
+    let count = |kind: &str| world.state()[kind].as_array().unwrap().len();
+    lose(&[&CREATIONS[..], &[("elbv2", "CreateRule"), ("autoscaling", "PutScalingPolicy")]].concat());
+    world.commit(&scaled("1.0.0"));
+    world.apply();
+    all_lost("the first release");
+    assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [1, 1, 1, 1]);
+    assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
+
+    lose(&[&CREATIONS[..], &CHANGES[..], &DELETIONS[..]].concat());
+    world.commit(&Web { warm: "0s".to_owned(), records: 1, ..scaled("1.1.0") });
+    world.run(&["apply", "--wait", "retired", "--timeout", "100s"]).ended(0);
+    assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [2, 1, 1, 1]);
+    all_lost("the upgrade");
+
+    lose(&[&CREATIONS[..], &CHANGES[..]].concat());
+    world.revert();
+    world.apply();
+    assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
+    assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [2, 2, 1, 2]);
 }
 
 /// Killed at twenty moments of an upgrade and started again each time.
@@ -34,10 +87,9 @@ fn kill_at_twenty_moments() {
     for _ in 0..20 {
         // A fixed sequence: the moments differ, the test does not.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut apply = world.spawn(&["apply"]);
+        let apply = world.spawn(&["apply"]);
         std::thread::sleep(Duration::from_millis(40 + (seed >> 33) % 900));
-        let _ = apply.kill();
-        let _ = apply.wait();
+        apply.kill();
         let weights: u64 = world.weights().iter().map(|(_, weight)| weight).sum();
         assert_eq!(weights, 100, "{:?}", world.weights());
     }
@@ -50,23 +102,54 @@ fn kill_at_twenty_moments() {
     assert_eq!(world.group_of("1.1.0")["min"], 2);
 }
 
-/// Each call of a rollout throttled a few times.
+/// Each call of a first release, an upgrade, its clearing up, and a rollback is throttled
+/// for longer than the SDK has patience. A throttled call only waits, and then all goes on.
 #[test]
-fn throttled_calls_only_wait() {
+fn each_call_throttled_for_a_while() {
+    // Side by side: it is all waiting.
+    std::thread::scope(|scope| {
+        for operations in [&READINGS[..5], &READINGS[5..], &CREATIONS[..], &CHANGES[..], &DELETIONS[..]] {
+            scope.spawn(|| throttled(operations));
+        }
+    });
+}
+
+fn throttled(operations: &[(&str, &str)]) {
+    let world = World::new();
+    world.commit(&Web { warm: "0s".to_owned(), ..scaled("1.0.0") });
+    let again = || {
+        let faults = operations.iter().map(|(service, operation)| {
+            let (code, status) = if *service == "ec2" { ("RequestLimitExceeded", 503) } else { ("Throttling", 400) };
+            // The SDK tries five times.
+            json!({"service": service, "operation": operation, "mode": "error-before", "code": code, "status": status, "times": 6})
+        });
+        world.post("faults", &faults.collect::<Value>());
+    };
+    world.apply();
+    again();
+    world.commit(&Web { warm: "0s".to_owned(), ..scaled("1.1.0") });
+    world.run(&["apply", "--wait", "retired", "--timeout", "110s"]).ended(0);
+    assert_eq!(world.weights(), shares(&[("1.1.0", 100)]));
+    assert_eq!(world.groups(), shares(&[("1.1.0", 2)]));
+    let faults = world.get("faults");
+    let left: Vec<&Value> = faults.as_array().unwrap().iter().filter(|fault| fault["left"] != 0).collect();
+    assert!(left.is_empty(), "these were never called: {left:#?}");
+    world.run(&["plan", "--detailed-exitcode"]).ended(0);
+}
+
+/// A deletion is refused for longer than five tries: AWS takes minutes to see that a target
+/// group is in no rule any more. That is no change without effect, so it goes on.
+#[test]
+fn a_refusal_that_ends_by_itself_is_waited_for() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let operations = ["ModifyRule", "CreateOrUpdateTags", "DescribeRules", "DescribeTargetHealth"];
-    let faults: Vec<_> = operations
-        .iter()
-        .map(|operation| {
-            json!({"operation": operation, "mode": "error-before", "code": "Throttling", "status": 400, "times": 2})
-        })
-        .collect();
-    world.post("faults", &json!(faults));
-    world.commit(&web("1.1.0"));
-    world.apply();
-    assert_eq!(world.weights(), shares(&[("1.1.0", 100)]));
+    let message = "Target group is currently in use by a listener or a rule";
+    let fault = json!([{"operation": "DeleteTargetGroup", "mode": "error-before", "code": "ResourceInUse", "message": message, "times": 6}]);
+    world.post("faults", &fault);
+    world.commit(&Web { warm: "0s".to_owned(), ..web("1.1.0") });
+    world.run(&["apply", "--wait", "retired", "--timeout", "110s"]).ended(0);
+    assert_eq!(world.state()["target_groups"].as_array().unwrap().len(), 1);
 }
 
 /// A listing that fails is never taken for an empty one.

@@ -1,9 +1,15 @@
 //! The wire: the real binary with the real AWS SDK against a real AWS-compatible server,
-//! and a real Git repository. Each test has a server of its own.
+//! and a real Git repository. Each test has a server to itself.
 
+mod accounts;
 mod daemon;
 mod failures;
+mod gates;
+mod images;
 mod interruptions;
+mod operators;
 mod releases;
 mod scale;
+mod sizes;
+mod workers;
 mod world;

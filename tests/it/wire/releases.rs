@@ -79,8 +79,8 @@ fn settings_change_in_place() {
     world.commit(&web("1.0.0"));
     world.apply();
     let before = world.group_of("1.0.0")["instances"].clone();
-    let mut changed = web("1.0.0");
-    (changed.min, changed.max, changed.host) = (3, 6, "www.example.com".to_owned());
+    let mut changed = web("1.0.0").at(10, "www.example.com");
+    (changed.min, changed.max) = (3, 6);
     changed.extra = "\n[tags]\nteam = \"payments\"\n".to_owned();
     world.commit(&changed);
     let plan = world.run(&["plan", "-o", "json"]).ended(0).json();
@@ -96,8 +96,7 @@ fn settings_change_in_place() {
     assert_eq!(world.state()["launch_templates"].as_array().unwrap().len(), 1);
 
     // Another place on the same load balancer: the new rule first, then the old one goes.
-    changed.priority = 20;
-    world.commit(&changed);
+    world.commit(&changed.at(20, "www.example.com"));
     world.apply();
     let rules = world.state()["rules"].as_array().unwrap().clone();
     assert_eq!(rules.len(), 1, "{rules:#?}");
@@ -109,16 +108,7 @@ fn a_release_is_as_large_as_live_is_now() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    let name = world.group_of("1.0.0")["name"].as_str().unwrap().to_owned();
-    world.by_hand(
-        "autoscaling",
-        &[
-            ("Action", "SetDesiredCapacity"),
-            ("Version", "2011-01-01"),
-            ("AutoScalingGroupName", &name),
-            ("DesiredCapacity", "4"),
-        ],
-    );
+    world.resize("1.0.0", 4);
     world.commit(&web("1.1.0"));
     world.apply();
     let group = world.group_of("1.1.0");

@@ -13,14 +13,14 @@ use ionroller::reconcile::{ConfigRepository, Reconciler, Target};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, web};
+use super::world::{ACCOUNT, World, web};
 
 /// Applies with the library: the same loop as the program's, without its limit on calls,
 /// which would make this test wait for minutes.
 async fn apply_unlimited(world: &World) {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
-        .endpoint_url(&world.url)
+        .endpoint_url(world.server.url())
         .credentials_provider(Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "tests"))
         .load()
         .await;
@@ -35,32 +35,51 @@ async fn apply_unlimited(world: &World) {
     assert!(end.stuck.is_empty() && end.failed.is_empty(), "{:?} {:?}", end.stuck, end.failed);
 }
 
-/// 105 services: two pages of groups. The calls of a reading at rest are pages, not services.
+/// 24 services on three listeners, and pages of ten at most, then of two: a listing that
+/// stopped at its first page would make things again, or take them for gone. Pages of
+/// AWS's own size are among the tests of the adapter. The calls of a reading at rest are
+/// pages, not services.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_one_page() {
-    let world = World::new();
-    world.post("settings", &json!({"max_rules_per_load_balancer": 200, "max_target_groups_per_load_balancer": 300}));
-    world.write(
-        "ionroller.toml",
-        "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n\n[limits]\nmax_concurrent_rollouts = 200\n",
+    let mut world = World::with(
+        &json!({"listeners": [8081, 8082]}),
+        &format!("account = \"{ACCOUNT}\"\n\n[limits]\nmax_concurrent_rollouts = 200\nmax_releases_per_change = 50\n"),
     );
-    for number in 0..105 {
-        let mut file = web("1.0.0");
-        (file.min, file.max, file.bake) = (1, 1, "0s".to_owned());
-        file.deadline = "10m".to_owned();
-        (file.priority, file.host) = (number + 1, format!("s{number}.example.com"));
-        world.write(&format!("services/s{number}.toml"), &world.text(&file));
-    }
-    world.commit_all("all of them");
+    world.post("settings", &json!({"most_per_page": 10}));
+    write_all(&mut world, "1.0.0");
     apply_unlimited(&world).await;
-    assert_eq!(world.groups().len(), 105);
+    write_all(&mut world, "1.1.0");
+    apply_unlimited(&world).await;
+    let state = world.state();
+    let count = |kind: &str| state[kind].as_array().unwrap().len();
+    assert_eq!(["groups", "launch_templates", "target_groups", "rules"].map(count), [48, 48, 48, 24]);
+    assert!(
+        state["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|rule| rule["actions"][0]["weights"].as_array().unwrap().len() == 2)
+    );
+
+    world.post("settings", &json!({"most_per_page": 2}));
     world.forget_calls();
     world.run(&["plan", "--detailed-exitcode"]).ended(0);
     let counts = world.get("calls/counts");
-    assert_eq!(counts["DescribeAutoScalingGroups"], 2, "{counts}");
-    assert_eq!(counts["DescribeLaunchTemplates"], 1, "{counts}");
-    assert_eq!(counts["DescribeTargetGroups"], 1, "{counts}");
-    assert_eq!(counts["DescribeRules"], 1, "{counts}");
-    assert_eq!(counts["DescribeListeners"], 1, "{counts}");
-    assert!(counts.get("DescribeTargetHealth").is_none(), "nothing is in a rollout: {counts}");
+    assert_eq!(counts["DescribeAutoScalingGroups"], 24, "{counts}");
+    assert_eq!(counts["DescribeLaunchTemplates"], 24, "{counts}");
+    assert_eq!(counts["DescribeTargetGroups"], 24, "{counts}");
+    assert_eq!(counts["DescribeRules"], 3 * 5, "eight rules and the default one on each listener: {counts}");
+    assert_eq!(counts["DescribeListeners"], 2, "{counts}");
+}
+
+fn write_all(world: &mut World, version: &str) {
+    let listeners = ["80", "8081", "8082"].map(|port| world.made["listeners"][port].as_str().unwrap().to_owned());
+    for number in 0..24_u32 {
+        let mut file = web(version).at(number + 1, &format!("s{number}.example.com"));
+        (file.min, file.max, file.bake, file.steps) = (1, 1, "0s".to_owned(), "[100]".to_owned());
+        file.deadline = "10m".to_owned();
+        world.listener.clone_from(&listeners[number as usize % 3]);
+        world.write(&format!("services/s{number}.toml"), &world.text(&file));
+    }
+    world.commit_all(version);
 }

@@ -1,39 +1,63 @@
 //! One test's world: a server, a config repository, and the program.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::aws_server::{AwsServer, Lent};
+
 /// The longest that anything here may take; far more than it does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The account that the test's own keys are of.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The health check of what speaks HTTP.
+const HTTP_CHECK: &str =
+    "health_check = { path = \"/health\", interval = \"5s\", timeout = \"2s\", healthy = 2, unhealthy = 2 }\n";
+
 /// A server, a repository with one service `web`, and what AWS looks like to its users.
 pub struct World {
-    server: Child,
-    pub url: String,
+    pub server: Lent,
     dir: TempDir,
+    /// What the server made before the test: ARNs and ids.
+    pub made: Value,
+    /// The listener of the services.
     pub listener: String,
-    subnets: Vec<String>,
-    security_group: String,
+}
+
+/// How traffic comes to a service.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Traffic {
+    /// By a rule of the listener.
+    Rule { priority: u32, host: String },
+    /// Not at all.
+    Worker,
 }
 
 /// The parts of a service file that tests vary.
 #[derive(Clone)]
 pub struct Web {
     pub version: String,
+    pub ami: String,
     pub min: u32,
     pub max: u32,
     pub steps: String,
     pub bake: String,
     pub deadline: String,
     pub warm: String,
-    pub host: String,
-    pub priority: u32,
+    pub records: u32,
+    /// Whether it has a policy: 60 % CPU.
+    pub scaling: bool,
+    pub traffic: Traffic,
+    /// Keys of the load balancer's table.
+    pub balancer: String,
+    /// Keys beside `version`.
+    pub keys: String,
+    /// Tables at the end.
     pub extra: String,
 }
 
@@ -41,15 +65,59 @@ pub struct Web {
 pub fn web(version: &str) -> Web {
     Web {
         version: version.to_owned(),
+        ami: "ami-0123456789abcdef0".to_owned(),
         min: 2,
         max: 4,
         steps: "[50, 100]".to_owned(),
         bake: "1s".to_owned(),
         deadline: "20s".to_owned(),
         warm: "1h".to_owned(),
-        host: "web.example.com".to_owned(),
-        priority: 10,
+        records: 2,
+        scaling: false,
+        traffic: Traffic::Rule { priority: 10, host: "web.example.com".to_owned() },
+        balancer: String::new(),
+        keys: String::new(),
         extra: String::new(),
+    }
+}
+
+/// The same without a load balancer.
+pub fn worker(version: &str) -> Web {
+    Web { traffic: Traffic::Worker, ..web(version) }
+}
+
+impl Web {
+    /// The same behind another rule.
+    pub fn at(self, priority: u32, host: &str) -> Self {
+        Self { traffic: Traffic::Rule { priority, host: host.to_owned() }, ..self }
+    }
+
+    /// The same with a bake that ends no test.
+    pub fn slow(self) -> Self {
+        Self { bake: "2m".to_owned(), ..self }
+    }
+}
+
+/// A run of the program that has not ended yet; it ends with this value.
+pub struct Running(Child);
+
+impl Running {
+    /// As `kill -9`.
+    pub fn kill(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Waits for it, and how it ended.
+    pub fn wait(mut self) -> i32 {
+        self.0.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -81,39 +149,28 @@ impl Ran {
     }
 }
 
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/aws-server-venv");
-        let output = Command::new(script).stderr(Stdio::inherit()).output().expect("scripts/aws-server-venv");
-        assert!(output.status.success(), "scripts/aws-server-venv failed");
-        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-    })
-}
-
 impl World {
     pub fn new() -> Self {
-        let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws_server/server.py");
-        let mut child = Command::new(python()).arg(server).stdout(Stdio::piped()).spawn().expect("the server");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("its address").to_owned();
-        let mut world = Self {
-            server: child,
-            url,
-            dir: TempDir::new().unwrap(),
-            listener: String::new(),
-            subnets: Vec::new(),
-            security_group: String::new(),
-        };
-        let made = world.post("world", &json!({"region": "eu-west-1"}));
-        world.listener = made["listener_arn"].as_str().unwrap().to_owned();
-        world.subnets = made["subnet_ids"].as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect();
-        world.security_group = made["security_group_id"].as_str().unwrap().to_owned();
+        Self::with(&json!({}), &format!("account = \"{ACCOUNT}\"\n"))
+    }
+
+    /// With more on the server than a load balancer, and more in the scope file.
+    pub fn with(more: &Value, scope: &str) -> Self {
+        let server = AwsServer::lent();
+        let mut wanted = json!({"region": "eu-west-1"});
+        wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let made = server.tell("world", &wanted);
+        let listener = made["listener_arn"].as_str().unwrap().to_owned();
+        let world = Self { server, dir: TempDir::new().unwrap(), made, listener };
         std::fs::create_dir_all(world.repo().join("services")).unwrap();
         world.git(&["init", "--quiet", "--initial-branch", "main", "."]);
-        world.write("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n");
+        world.scope_file(scope);
         world
+    }
+
+    /// Writes the scope file: scope and region, and these lines.
+    pub fn scope_file(&self, lines: &str) {
+        self.write("ionroller.toml", &format!("scope = \"prod\"\nregion = \"eu-west-1\"\n{lines}"));
     }
 
     pub fn repo(&self) -> PathBuf {
@@ -166,29 +223,38 @@ impl World {
     }
 
     pub fn text(&self, web: &Web) -> String {
-        let subnets = self.subnets.iter().map(|s| format!("\"{s}\"")).collect::<Vec<_>>().join(", ");
+        let subnets = self.made["subnet_ids"].to_string();
+        let group = self.made["security_group_id"].as_str().unwrap();
+        let Web { version, ami, min, max, steps, bake, deadline, warm, records, balancer, keys, extra, .. } = web;
+        let scaling = if web.scaling { "scaling = [{ metric = \"cpu\", target = 60 }]\n" } else { "" };
+        let listener = &self.listener;
+        let place = match &web.traffic {
+            Traffic::Worker => None,
+            Traffic::Rule { priority, host } => {
+                Some(format!("rule = {{ priority = {priority}, hosts = [\"{host}\"] }}\n{HTTP_CHECK}"))
+            }
+        };
+        let balancer = place.map_or(String::new(), |place| {
+            format!(
+                "[load_balancer]\nlistener = \"{listener}\"\n{place}port = 80\nderegistration_delay = \"1s\"\n{balancer}\n"
+            )
+        });
         format!(
             r#"version = "{version}"
-
+{keys}
 [machine]
-ami = "ami-0123456789abcdef0"
+ami = "{ami}"
 instance_type = "t3.small"
 
 [network]
-subnets = [{subnets}]
+subnets = {subnets}
 security_groups = ["{group}"]
 
 [capacity]
 min = {min}
 max = {max}
-
-[load_balancer]
-listener = "{listener}"
-rule = {{ priority = {priority}, hosts = ["{host}"] }}
-port = 80
-health_check = {{ path = "/health", interval = "5s", timeout = "2s", healthy = 2, unhealthy = 2 }}
-deregistration_delay = "1s"
-
+{scaling}
+{balancer}
 [rollout]
 steps = {steps}
 bake = "{bake}"
@@ -198,20 +264,8 @@ unhealthy_for = "2s"
 
 [retention]
 warm = "{warm}"
-records = 2
-{extra}"#,
-            version = web.version,
-            group = self.security_group,
-            min = web.min,
-            max = web.max,
-            listener = self.listener,
-            priority = web.priority,
-            host = web.host,
-            steps = web.steps,
-            bake = web.bake,
-            deadline = web.deadline,
-            warm = web.warm,
-            extra = web.extra,
+records = {records}
+{extra}"#
         )
     }
 
@@ -227,7 +281,7 @@ records = 2
             .env("HOME", self.dir.path())
             .env("USER", "tester")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("AWS_ENDPOINT_URL", &self.url)
+            .env("AWS_ENDPOINT_URL", self.server.url())
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("AWS_EC2_METADATA_DISABLED", "true");
@@ -244,25 +298,50 @@ records = 2
         self.run(&["apply", "--timeout", "100s"]).ended(0)
     }
 
-    pub fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program")
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        Running(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program"))
+    }
+
+    /// Runs `apply` until this holds, then kills it.
+    #[track_caller]
+    pub fn apply_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let apply = self.spawn(&["apply"]);
+        self.until(what, holds);
+        apply.kill();
+    }
+
+    /// An upgrade that stands at half of the traffic, with nobody at work.
+    #[track_caller]
+    pub fn half_way(&self, from: &str, to: &str) {
+        self.commit(&web(to).slow());
+        self.apply_until("half of the traffic", |world| world.weights() == shares(&[(from, 50), (to, 50)]));
     }
 
     pub fn status(&self) -> Value {
+        self.status_of("web")
+    }
+
+    pub fn status_of(&self, service: &str) -> Value {
         let status = self.run(&["status", "-o", "json"]).ended(0).json();
-        status["services"][0].clone()
+        let mut services = status["services"].as_array().unwrap().iter();
+        services.find(|one| one["name"] == service).unwrap_or_else(|| panic!("no {service}: {status:#}")).clone()
+    }
+
+    /// The plan of `web`.
+    pub fn plan(&self) -> Value {
+        let plan = self.run(&["plan", "-o", "json"]).ended(0).json();
+        let mut services = plan["services"].as_array().unwrap().iter();
+        services.find(|one| one["name"] == "web").unwrap_or_else(|| panic!("no web: {plan:#}")).clone()
     }
 
     // The server's control endpoint.
 
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = ureq::post(format!("{}/_test/{path}", self.url)).send_json(body);
-        answer.unwrap_or_else(|error| panic!("{path}: {error}")).body_mut().read_json().unwrap()
+        self.server.tell(path, body)
     }
 
     pub fn get(&self, path: &str) -> Value {
-        let answer = ureq::get(format!("{}/_test/{path}", self.url)).call();
-        answer.unwrap_or_else(|error| panic!("{path}: {error}")).body_mut().read_json().unwrap()
+        self.server.ask(path)
     }
 
     pub fn sick(&self, version: &str) {
@@ -277,10 +356,14 @@ records = 2
         self.get("state")
     }
 
-    /// Mutating calls since the last `forget_calls`, by operation.
+    /// Calls since the last `forget_calls`.
+    pub fn calls(&self) -> Vec<Value> {
+        self.get("calls").as_array().unwrap().clone()
+    }
+
+    /// The mutating ones among them, by operation.
     pub fn mutations(&self) -> Vec<String> {
-        let calls = self.get("calls");
-        let mutating = calls.as_array().unwrap().iter().filter(|call| call["mutating"] == true);
+        let mutating = self.calls().into_iter().filter(|call| call["mutating"] == true);
         mutating.map(|call| call["operation"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -321,15 +404,42 @@ records = 2
         }
     }
 
-    /// A call of the AWS API by hand, as form parameters.
-    pub fn by_hand(&self, service: &str, form: &[(&str, &str)]) {
+    /// A call of the AWS API by hand, as form parameters, and its answer.
+    pub fn by_hand(&self, service: &str, form: &[(&str, &str)]) -> String {
+        let version = match service {
+            "autoscaling" => "2011-01-01",
+            "ec2" => "2016-11-15",
+            _ => "2015-12-01",
+        };
         let scope = format!("Credential=AKIAIOSFODNN7EXAMPLE/20260101/eu-west-1/{service}/aws4_request");
-        let host = format!("{service}.eu-west-1.amazonaws.com");
-        ureq::post(&self.url)
-            .header("Host", &host)
+        let mut answer = ureq::post(self.server.url())
+            .header("Host", format!("{service}.eu-west-1.amazonaws.com"))
             .header("Authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
-            .send_form(form.iter().copied())
+            .send_form(form.iter().copied().chain([("Version", version)]))
             .unwrap_or_else(|error| panic!("{form:?}: {error}"));
+        answer.body_mut().read_to_string().unwrap()
+    }
+
+    /// Somebody, or an autoscaler, sets the desired capacity of a version's group.
+    pub fn resize(&self, version: &str, desired: u32) {
+        let name = self.group_of(version)["name"].as_str().unwrap().to_owned();
+        self.by_hand(
+            "autoscaling",
+            &[
+                ("Action", "SetDesiredCapacity"),
+                ("AutoScalingGroupName", &name),
+                ("DesiredCapacity", &desired.to_string()),
+            ],
+        );
+    }
+
+    /// Versions that have a launch template.
+    pub fn templates(&self) -> Vec<String> {
+        let state = self.state();
+        let tags = state["launch_templates"].as_array().unwrap().iter().map(|one| &one["tags"]);
+        let mut all: Vec<String> = tags.map(|t| t["ionroller:version"].as_str().unwrap_or("?").to_owned()).collect();
+        all.sort();
+        all
     }
 }
 
@@ -350,11 +460,4 @@ pub fn weights_in(state: &Value) -> Vec<(String, u64)> {
 /// The same as a list that reads well in assertions.
 pub fn shares(list: &[(&str, u64)]) -> Vec<(String, u64)> {
     list.iter().map(|(version, weight)| ((*version).to_owned(), *weight)).collect()
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
 }
