@@ -19,6 +19,9 @@ pub const ACCOUNT: &str = "123456789012";
 const HTTP_CHECK: &str =
     "health_check = { path = \"/health\", interval = \"5s\", timeout = \"2s\", healthy = 2, unhealthy = 2 }\n";
 
+/// That of an NLB's target group.
+const TCP_CHECK: &str = "health_check = { interval = \"5s\", timeout = \"2s\", healthy = 2, unhealthy = 2 }\n";
+
 /// A server, a repository with one service `web`, and what AWS looks like to its users.
 pub struct World {
     pub server: Lent,
@@ -34,6 +37,10 @@ pub struct World {
 pub enum Traffic {
     /// By a rule of the listener.
     Rule { priority: u32, host: String },
+    /// By the default action of an ALB's listener.
+    Default,
+    /// By the default action of an NLB's listener.
+    Network,
     /// Not at all.
     Worker,
 }
@@ -162,7 +169,7 @@ impl World {
         let made = server.tell("world", &wanted);
         let listener = made["listener_arn"].as_str().unwrap().to_owned();
         let world = Self { server, dir: TempDir::new().unwrap(), made, listener };
-        std::fs::create_dir_all(world.repo().join("services")).unwrap();
+        std::fs::create_dir_all(world.repo()).unwrap();
         world.git(&["init", "--quiet", "--initial-branch", "main", "."]);
         world.scope_file(scope);
         world
@@ -184,7 +191,9 @@ impl World {
     // The config repository.
 
     pub fn write(&self, path: &str, text: &str) {
-        std::fs::write(self.repo().join(path), text).unwrap();
+        let path = self.repo().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     pub fn git(&self, args: &[&str]) -> String {
@@ -230,6 +239,8 @@ impl World {
         let listener = &self.listener;
         let place = match &web.traffic {
             Traffic::Worker => None,
+            Traffic::Default => Some(HTTP_CHECK.to_owned()),
+            Traffic::Network => Some(format!("protocol = \"TCP\"\n{TCP_CHECK}")),
             Traffic::Rule { priority, host } => {
                 Some(format!("rule = {{ priority = {priority}, hosts = [\"{host}\"] }}\n{HTTP_CHECK}"))
             }
@@ -376,6 +387,15 @@ records = {records}
         weights_in(&self.state())
     }
 
+    /// The default action of the services' listener, as [`Self::weights`]; empty when it is
+    /// no forward.
+    pub fn default_weights(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        let mut listeners = state["listeners"].as_array().unwrap().iter();
+        let found = listeners.find(|one| one["listener_arn"] == self.listener.as_str()).expect("the listener");
+        weights_of(&state, found)
+    }
+
     /// Versions of groups that stand and are not being deleted, with their desired size.
     pub fn groups(&self) -> Vec<(String, u64)> {
         let state = self.state();
@@ -444,12 +464,18 @@ records = {records}
 }
 
 pub fn weights_in(state: &Value) -> Vec<(String, u64)> {
+    state["rules"].as_array().unwrap().first().map_or(Vec::new(), |rule| weights_of(state, rule))
+}
+
+/// Weights of a rule or listener, by version, without zeros. What is of somebody else has
+/// the name of its target group.
+pub fn weights_of(state: &Value, rule: &Value) -> Vec<(String, u64)> {
     let version = |arn: &Value| {
         let groups = state["target_groups"].as_array().unwrap();
-        let found = groups.iter().find(|group| &group["arn"] == arn);
-        found.map_or("?".to_owned(), |group| group["tags"]["ionroller:version"].as_str().unwrap_or("?").to_owned())
+        let found = groups.iter().find(|group| &group["arn"] == arn).expect("a target group");
+        let name = found["tags"]["ionroller:version"].as_str().or(found["name"].as_str());
+        name.unwrap().to_owned()
     };
-    let Some(rule) = state["rules"].as_array().unwrap().first() else { return Vec::new() };
     let shares = rule["actions"][0]["weights"].as_array().unwrap().iter();
     let shares = shares.map(|share| (version(&share["arn"]), share["weight"].as_u64().unwrap()));
     let mut shares: Vec<(String, u64)> = shares.filter(|(_, weight)| *weight > 0).collect();
