@@ -59,12 +59,7 @@ pub async fn run(cloud: SimCloud, mut fleet: Fleet, balancer: Arc<Balancer>, sto
         balancer.route(&world, &fleet.addresses());
         if asked.is_none_or(|at: Timestamp| world.time().since(at) >= ASK_EVERY) {
             asked = Some(world.time());
-            let answers = fleet.ask(&world).await;
-            cloud.change(|world| {
-                for machine in world.groups.values_mut().flat_map(|group| &mut group.instances) {
-                    machine.1.answers = answers.get(machine.0).copied().or(machine.1.answers);
-                }
-            });
+            fleet.check(&cloud).await;
         }
         let passed = last.elapsed().min(TICK_MAX);
         last = Instant::now();

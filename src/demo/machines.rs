@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::World;
 use crate::observed::resources::TargetHealth;
 
@@ -83,8 +84,18 @@ impl Fleet {
         Ok(())
     }
 
-    /// Asks every registered machine as its target group says, and gives their answers.
-    pub async fn ask(&self, world: &World) -> BTreeMap<String, bool> {
+    /// Asks every registered machine, and lets the simulated AWS know what it answered.
+    pub async fn check(&self, cloud: &SimCloud) {
+        let answers = self.ask(&cloud.world()).await;
+        cloud.change(|world| {
+            for (id, machine) in world.groups.values_mut().flat_map(|group| &mut group.instances) {
+                machine.answers = answers.get(id).copied().or(machine.answers);
+            }
+        });
+    }
+
+    /// Asks as the target groups say.
+    async fn ask(&self, world: &World) -> BTreeMap<String, bool> {
         let checks = world.target_groups.values().flat_map(|group| {
             let path = group.health_check.path.as_deref().unwrap_or("/");
             let matcher = group.health_check.matcher.as_deref().unwrap_or("200");

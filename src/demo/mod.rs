@@ -12,6 +12,8 @@ mod clock;
 mod load;
 mod machines;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -174,7 +176,8 @@ pub enum DemoError {
 }
 
 /// Tells the story; with `serve` keeps everything running afterwards until it is told to
-/// stop. The temporary folder is gone when this returns.
+/// stop. The temporary folder is gone when this returns. It runs on a runtime of several
+/// threads.
 ///
 /// # Errors
 /// It could not be told to its end.

@@ -15,7 +15,10 @@ use crate::settings::LogFormat;
 const INTERRUPTED: u8 = 130;
 
 /// Characters of the bar of traffic.
-const BAR: usize = 20;
+const BAR: usize = 16;
+
+/// Columns of a terminal that nobody has widened.
+const WIDTH: usize = 80;
 
 /// Shows releases, a rollback and a revert, without an AWS account.
 pub async fn run(args: &Demo, ui: &Ui) -> Result<ExitCode, CliError> {
@@ -51,10 +54,14 @@ impl Screen {
     fn new(output: Output, ui: Ui) -> Self {
         let json = output == Output::Json;
         let terminal = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-        Self { ui, json, live: terminal && !ui.quiet && ui.verbose == 0, pending: Mutex::new(false) }
+        Self { ui, json, live: terminal && ui.verbose == 0, pending: Mutex::new(false) }
     }
 
     fn show(&self, event: &Event) {
+        let answers = matches!(event, Event::Ended(_) | Event::Serving(_));
+        if self.ui.quiet && !answers {
+            return;
+        }
         match event {
             Event::Started(place) => self.lines(&started(place)),
             Event::Chapter { title, about } => self.lines(&format!("\n{}\n  {about}", self.strong(title))),
@@ -83,6 +90,8 @@ impl Screen {
         if traffic.first_since_change {
             self.lines(&line);
         } else if self.live {
+            // A line that wraps could not be written over.
+            let line: String = line.chars().take(WIDTH - 1).collect();
             self.write(&format!("\r\x1b[K{line}"));
             *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
@@ -194,7 +203,6 @@ fn clock(at: Duration) -> String {
 
 /// Text after a head, in lines of at most 80 columns.
 fn wrapped(head: &str, text: &str) -> String {
-    const WIDTH: usize = 80;
     let mut lines = String::from(head);
     let indent = head.chars().count();
     let mut column = indent;
@@ -212,4 +220,35 @@ fn wrapped(head: &str, text: &str) -> String {
         column += length;
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn traffic(shares: &[(&str, u32)]) -> String {
+        let shares = shares.iter().map(|(version, share)| ((*version).to_owned(), *share)).collect();
+        let at = Duration::from_secs(65);
+        traffic_line(&Traffic { at, shares, requests: 12_345, failed: 0, first_since_change: false })
+    }
+
+    #[test]
+    fn traffic_fits_a_line() {
+        let lines = [traffic(&[]), traffic(&[("1.0.0", 100)]), traffic(&[("1.0.0", 47), ("1.1.0", 53)])];
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+        expect![[r#"
+            1:05                                            12345 requests, 0 failed
+            1:05  ████████████████  1.0.0 100 %             12345 requests, 0 failed
+            1:05  ████████░░░░░░░░  1.0.0  47 %  1.1.0  53 %  12345 requests, 0 failed"#]]
+        .assert_eq(&lines.map(|line| line.trim_start().to_owned()).join("\n"));
+    }
+
+    #[test]
+    fn long_texts_are_wrapped_under_their_head() {
+        let text = wrapped("  0:01  ", &"machine ".repeat(12));
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH && line.starts_with("  ")));
+        assert!(text.lines().count() == 2 && text.lines().all(|line| line.find("machine") == Some(8)));
+    }
 }
