@@ -1,6 +1,7 @@
 """Repositories of a folder over http or https, by git's own http-backend.
 
-Usage: server.py FOLDER [--token TOKEN] [--certificate FILE --key FILE] [--mode MODE]
+Usage: server.py FOLDER [--port PORT] [--token TOKEN] [--certificate FILE --key FILE]
+                 [--mode MODE]
 
 MODE is `serve`, or one of the ways in which a server goes wrong: `silent` takes a
 request and never answers, `elsewhere URL` leads to another server, `status CODE`
@@ -95,12 +96,13 @@ def handler(args):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token")
     parser.add_argument("--certificate")
     parser.add_argument("--key")
     parser.add_argument("--mode", nargs="+", default=["serve"])
     args = parser.parse_args()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(args))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(args))
     server.daemon_threads = True
     scheme = "http"
     if args.certificate:

@@ -394,6 +394,129 @@ fn ssh_servers_that_say_nothing_are_given_up() {
     place.refused(&url, "it said nothing for 1 s");
 }
 
+#[test]
+fn the_merge_of_a_branch_on_a_server_is_planned() {
+    let place = Place::new();
+    let server = HttpServer::start(&place.path("served"), &[]);
+    place.git(&["checkout", "--quiet", "-b", "topic"]);
+    let topic = place.version("3");
+    place.git(&["checkout", "--quiet", "main"]);
+    place.write("served/config/README", "main goes on\n");
+    place.git(&["add", "--all"]);
+    place.git(&["commit", "--quiet", "--message", "a readme"]);
+    let main = place.git(&["rev-parse", "HEAD"]);
+    let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+    let args = ["plan", "--offline", "-o", "json", "--ref", "topic", "--base", "origin/main", "--repo"];
+    let output = command.args(args).arg(format!("{}/config", server.url)).output().unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&plan["commit"], &plan["base"]), (&topic.into(), &main.into()));
+    assert_eq!(plan["services"][0]["change"], "release");
+}
+
+/// A daemon that follows the repository on a server, with a simulated AWS.
+struct Daemon {
+    child: Ending,
+    port: u16,
+}
+
+impl Daemon {
+    fn start(place: &Place, url: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        place.write("token", "s3cret\n");
+        let (state, token) = (place.path("state"), place.path("token"));
+        let text = format!(
+            "repo = \"{url}\"\npoll_interval = \"1s\"\nstate_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\n\
+             [git]\ntoken_file = \"{}\"\nusername = \"bot\"\n",
+            state.display(),
+            token.display()
+        );
+        place.write("daemon.toml", &text);
+        let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+        command.arg("run").arg("-vv").arg("--config").arg(place.path("daemon.toml"));
+        command.arg("--cloud").arg(format!("sim:{}", place.path("world.json").display()));
+        let log = fs::File::create(place.path("log")).unwrap();
+        Self { child: Ending(command.stderr(log).spawn().unwrap()), port }
+    }
+
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let config = ureq::config::Config::builder().http_status_as_error(false).build();
+        let agent = ureq::Agent::new_with_config(config);
+        let mut answer = agent.get(format!("http://127.0.0.1:{}{path}", self.port)).call().ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+    }
+
+    fn status(&self) -> Option<serde_json::Value> {
+        let (code, body) = self.get("/api/v1/status")?;
+        (code == 200).then(|| serde_json::from_str(&body).unwrap())
+    }
+
+    /// Waits for something that a few polls bring about.
+    #[track_caller]
+    fn until(&mut self, place: &Place, what: &str, happened: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !happened(self) {
+            let log = || fs::read_to_string(place.path("log")).unwrap();
+            assert!(self.child.0.try_wait().unwrap().is_none(), "it ended: {}", log());
+            assert!(Instant::now() < deadline, "{what}: {:?}\n{}", self.get("/readyz"), log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn a_daemon_follows_a_repository_on_a_server() {
+    let place = Place::new();
+    let served = place.path("served");
+    let server = HttpServer::start(&served, &["--token", "s3cret"]);
+    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    let again = ["--token", "s3cret", "--port", &port];
+    let mut daemon = Daemon::start(&place, &format!("{}/config", server.url));
+    let commit = |daemon: &Daemon| daemon.status().map(|status| status["commit"].as_str().unwrap().to_owned());
+    let head = place.git(&["rev-parse", "HEAD"]);
+    daemon.until(&place, "the first commit", |daemon| commit(daemon) == Some(head.clone()));
+    let begun = |daemon: &Daemon| daemon.status().is_some_and(|status| status["services"][0]["groups"][0].is_object());
+    daemon.until(&place, "the first release", begun);
+
+    // Nothing new: one question a poll, once without and once with the login.
+    let seen = server.requests().len();
+    daemon.until(&place, "three polls", |_| server.requests().len() >= seen + 6);
+    let asked = "GET /config/info/refs?service=git-upload-pack";
+    for pair in server.requests()[seen..].chunks_exact(2) {
+        let mut pair = pair.to_vec();
+        pair.sort();
+        assert_eq!(pair, [format!("{asked} -"), format!("{asked} bot")]);
+    }
+
+    // A push.
+    let pushed = place.version("3");
+    daemon.until(&place, "the push", |daemon| commit(daemon) == Some(pushed.clone()));
+
+    // The server goes down and comes back; what is known stays known.
+    let says = |daemon: &Daemon, text: &str| daemon.get("/readyz").is_some_and(|(_, body)| body.contains(text));
+    drop(server);
+    daemon.until(&place, "the outage", |daemon| says(daemon, "git: cannot fetch http://localhost:"));
+    assert_eq!(daemon.get("/healthz").unwrap().0, 200);
+    assert_eq!(commit(&daemon), Some(pushed.clone()));
+    let _server = HttpServer::start(&served, &again);
+    daemon.until(&place, "the recovery", |daemon| daemon.get("/readyz") == Some((200, "ready\n".to_owned())));
+
+    // The branch vanishes and comes back.
+    place.git(&["branch", "--move", "main", "other"]);
+    daemon.until(&place, "the loss", |daemon| says(daemon, "git: there is no branch `main` in http://localhost:"));
+    assert_eq!(commit(&daemon), Some(pushed));
+    place.git(&["branch", "--move", "other", "main"]);
+    daemon.until(&place, "the return", |daemon| daemon.get("/readyz") == Some((200, "ready\n".to_owned())));
+
+    // Somebody rewrites it: the new commit is seen, and nothing is done for it.
+    place.git(&["reset", "--quiet", "--hard", "HEAD~2"]);
+    let rewritten = place.version("4");
+    daemon.until(&place, "the rewrite", |daemon| commit(daemon) == Some(rewritten.clone()));
+    let service = &daemon.status().unwrap()["services"][0];
+    assert_eq!(service["waiting_on"]["reason"], "fence", "{service}");
+    let log = fs::read_to_string(place.path("log")).unwrap();
+    assert!(!log.contains(SECRET), "{log}");
+}
+
 /// A process that ends with this value.
 struct Ending(Child);
 
