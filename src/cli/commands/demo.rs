@@ -22,7 +22,9 @@ const WIDTH: usize = 80;
 
 /// Shows releases, a rollback and a revert, without an AWS account.
 pub async fn run(args: &Demo, ui: &Ui) -> Result<ExitCode, CliError> {
-    super::refuse_markdown(args.output)?;
+    if args.output == Output::Markdown {
+        return Err(CliError::usage("-o markdown is for plans, and this is a show").hint("-o text or -o json"));
+    }
     if ui.verbose > 0 {
         crate::cli::log::start(LogFormat::Text, ui.verbose - 1, ui.quiet);
     }
