@@ -44,7 +44,7 @@ fn the_merge_is_planned_against_what_runs() {
     assert_eq!(of(&alone, "website")["waiting_on"]["reason"], "fence");
     assert_eq!(alone["base"], Value::Null);
     let plan = place.run(&["plan", "--base", "main", "-o", "json", "--detailed-exitcode"]).ended(2).json();
-    let expected = [("checkout", "none"), ("search", "none"), ("website", "release")];
+    let expected = [("checkout", "none"), ("mailer", "none"), ("search", "none"), ("website", "release")];
     assert_eq!(changes(&plan), expected.map(|(name, change)| (name.to_owned(), change.to_owned())));
     assert_eq!(of(&plan, "website")["waiting_on"], Value::Null);
     assert_eq!(plan["commit"].as_str().unwrap().len(), 40);
@@ -66,7 +66,8 @@ fn offline_the_change_is_against_the_base() {
     std::fs::remove_file(place.repo().join("services/checkout.toml")).unwrap();
     place.commit("one comes, one goes");
     let plan = place.bare(&["plan", "--offline", "--base", "main", "-o", "json"]).ended(0).json();
-    let expected = [("checkout", "none"), ("fresh", "create"), ("search", "none"), ("website", "release")];
+    let expected =
+        [("checkout", "none"), ("fresh", "create"), ("mailer", "none"), ("search", "none"), ("website", "release")];
     assert_eq!(changes(&plan), expected.map(|(name, change)| (name.to_owned(), change.to_owned())));
     assert_eq!(of(&plan, "website")["from"]["version"], "2026.03.1");
     assert_eq!(of(&plan, "website")["because"], "version changed from 2026.03.1 to 2026.03.2");

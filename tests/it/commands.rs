@@ -9,7 +9,7 @@ use crate::harness::place::Place;
 fn validate_says_all_or_nothing() {
     let place = Place::new();
     let good = place.bare(&["validate"]).ended(0);
-    assert!(good.stderr.contains("3 services, no errors"), "{}", good.stderr);
+    assert!(good.stderr.contains("4 services, no errors"), "{}", good.stderr);
     let broken = place.repo().join("services/search.toml");
     std::fs::write(&broken, "version = 1\nnonsense = true\n").unwrap();
     let bad = place.bare(&["validate", "-o", "json"]).ended(1).json();
@@ -39,7 +39,7 @@ fn a_release_from_plan_to_rollback() {
     ] {
         assert!(plan.get(field).is_some(), "{field}");
     }
-    assert_eq!((&plan["summary"]["create"], &plan["summary"]["waiting"]), (&3.into(), &0.into()));
+    assert_eq!((&plan["summary"]["create"], &plan["summary"]["waiting"]), (&4.into(), &0.into()));
     for field in [
         "name",
         "change",
@@ -58,7 +58,7 @@ fn a_release_from_plan_to_rollback() {
     }
     place.run(&["apply"]).ended(0);
     let quiet = place.run(&["plan", "--detailed-exitcode"]).ended(0);
-    assert!(quiet.stdout.contains("Nothing to do: 3 services are as the commit says."), "{}", quiet.stdout);
+    assert!(quiet.stdout.contains("Nothing to do: 4 services are as the commit says."), "{}", quiet.stdout);
 
     place.release("2026.03.2");
     let plan = place.run(&["plan"]).ended(0).stdout;
@@ -81,7 +81,7 @@ fn a_release_from_plan_to_rollback() {
                    1:08:11  2026.03.1 retired                                  2 running
           revert   instant (one call), until 1:08:11
 
-        1 release, 2 unchanged.
+        1 release, 3 unchanged.
     "#]]
     .assert_eq(plan);
     let diff = place.run(&["diff", "website"]).ended(0).stdout;

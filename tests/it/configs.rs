@@ -5,7 +5,10 @@ use std::path::Path;
 use ionroller::desired::diagnostic::{Diagnostic, Severity};
 use ionroller::desired::files::{ConfigFiles, FileContent};
 use ionroller::desired::load;
-use ionroller::desired::spec::{Desired, ServiceFile, ServiceSpec};
+use ionroller::desired::spec::{
+    Ami, Capacity, Desired, HealthCheckSpec, Limits, OnFailure, Protocol, Prune, Retention, Rollout, ServiceFile,
+    ServiceSpec,
+};
 use ionroller::names::{CommitId, ServiceName};
 use ionroller::render::text::{Style, diagnostics};
 use ionroller::time::Span;
@@ -48,7 +51,7 @@ fn the_example_is_valid() {
     assert_eq!(rendered(&desired), "");
     assert!(desired.scope.is_some());
     let names: Vec<&str> = desired.services.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["checkout", "search", "website"]);
+    assert_eq!(names, ["checkout", "mailer", "search", "website"]);
     assert!(desired.services.values().all(|file| matches!(file, ServiceFile::Valid(_))));
 }
 
@@ -84,6 +87,13 @@ fn sample(name: &str) -> ConfigFiles {
     files
 }
 
+fn bytes(files: &ConfigFiles, path: &str) -> Vec<u8> {
+    match &files.files[path] {
+        FileContent::Bytes(bytes) => bytes.clone(),
+        other => panic!("{path} {}", other.instead_of_a_file()),
+    }
+}
+
 fn valid<'d>(desired: &'d Desired, name: &str) -> Option<&'d ServiceSpec> {
     match desired.services.get(name_of(name).as_ref()?)? {
         ServiceFile::Valid(spec) => Some(spec),
@@ -106,6 +116,131 @@ fn defaults_lie_beneath_each_service() {
     assert_eq!(balancer.health_check.path, "/status");
     assert_eq!(balancer.health_check.interval, Span::from_secs(30));
     assert_eq!(balancer.port, 80);
+}
+
+#[test]
+fn a_minimal_service_has_exactly_these_defaults() {
+    let desired = load(&sample("valid/least"), None);
+    let spec = valid(&desired, "shop").unwrap();
+    assert_eq!((&spec.redeploy, &spec.paused), (&None, &None));
+    assert!(spec.env.is_empty() && spec.secrets.is_empty() && spec.tags.is_empty());
+    let image = spec.image.as_ref().unwrap();
+    assert!(image.command.is_empty() && image.volumes.is_empty());
+    let machine = &spec.machine;
+    assert_eq!((&machine.instance_profile, &machine.key_name, machine.root_volume_gib), (&None, &None, None));
+    assert_eq!(machine.user_data, None);
+    assert_eq!(spec.capacity, Capacity { min: 2, max: 2, scaling: Vec::new() });
+    let rollout = Rollout {
+        steps: vec![100],
+        bake: Span::from_mins(5),
+        healthy_deadline: Span::from_mins(15),
+        healthy_for: Span::from_secs(10),
+        unhealthy_for: Span::from_mins(2),
+        alarms: Vec::new(),
+        on_failure: OnFailure::RollBack,
+    };
+    assert_eq!(spec.rollout, rollout);
+    assert_eq!(spec.retention, Retention { warm: Span::from_mins(60), records: 3 });
+    let balancer = spec.load_balancer.as_ref().unwrap();
+    assert_eq!((balancer.port, balancer.protocol, balancer.adopt), (80, Protocol::Http, false));
+    assert_eq!(balancer.deregistration_delay, Span::from_secs(30));
+    assert_eq!(balancer.rule.as_ref().unwrap().hosts, Vec::<String>::new());
+    let check = HealthCheckSpec {
+        path: "/".to_owned(),
+        port: None,
+        protocol: None,
+        interval: Span::from_secs(10),
+        timeout: Span::from_secs(5),
+        healthy: 2,
+        unhealthy: 3,
+        matcher: "200".to_owned(),
+    };
+    assert_eq!(balancer.health_check, check);
+    let scope = desired.scope.as_ref().unwrap();
+    assert_eq!((&scope.role_arn, &scope.external_id, scope.freezes.len()), (&None, &None, 0));
+    assert_eq!(scope.limits, Limits { max_concurrent_rollouts: 5, max_releases_per_change: 20 });
+    assert_eq!(scope.prune, Prune { enabled: false, max_services: 1 });
+}
+
+#[test]
+fn every_key_arrives() {
+    let desired = load(&sample("valid/every-key"), None);
+    let scope = desired.scope.as_ref().unwrap();
+    assert_eq!((scope.scope.as_str(), scope.region.as_str()), ("test", "eu-west-1"));
+    assert_eq!(scope.account.as_ref().map(|account| account.as_str()), Some("123456789012"));
+    assert_eq!(scope.role_arn.as_deref(), Some("arn:aws:iam::123456789012:role/ionroller"));
+    assert_eq!(scope.external_id.as_deref(), Some("shop-4711"));
+    assert_eq!(scope.limits, Limits { max_concurrent_rollouts: 3, max_releases_per_change: 10 });
+    assert_eq!(scope.prune, Prune { enabled: false, max_services: 2 });
+    let freezes: Vec<_> = scope
+        .freezes
+        .iter()
+        .map(|freeze| (freeze.name.as_str(), freeze.from.to_string(), freeze.until.to_string(), freeze.services.len()))
+        .collect();
+    // The first until has an offset; no services are all.
+    let wanted = [
+        ("sale", "2026-11-27T00:00:00Z".to_owned(), "2026-11-27T23:00:00Z".to_owned(), 1),
+        ("holidays", "2026-12-24T00:00:00Z".to_owned(), "2027-01-02T00:00:00Z".to_owned(), 0),
+    ];
+    assert_eq!(freezes, wanted);
+    let spec = valid(&desired, "shop").unwrap();
+    assert_eq!(spec.redeploy.as_deref(), Some("rotate certificates"));
+    assert_eq!(spec.paused.as_deref(), Some("incident 4711"));
+    assert_eq!(spec.rollout.healthy_deadline, Span::from_mins(90));
+    assert_eq!(spec.rollout.healthy_for, Span::from_millis(500));
+    assert_eq!(spec.retention.warm, Span::from_mins(24 * 60));
+    let targets: Vec<_> = spec.capacity.scaling.iter().map(|policy| policy.target_millis).collect();
+    assert_eq!(targets, [60_000, 1_000_500]);
+    assert_eq!(spec.tags.len(), 2, "its own and the default");
+}
+
+#[test]
+fn a_named_ami_has_the_version_filled_in() {
+    let desired = load(&read_folder(&from_root("example-config-repo")), None);
+    assert_eq!(valid(&desired, "search").unwrap().machine.ami, Ami::Name("search-1.4.0-*".to_owned()));
+}
+
+#[test]
+fn network_load_balancers_check_by_tcp_where_they_can_do_no_other() {
+    let desired = load(&sample("valid/network-load-balancer"), None);
+    let check = |name: &str| {
+        let balancer = valid(&desired, name).unwrap().load_balancer.as_ref().unwrap();
+        let check = &balancer.health_check;
+        (balancer.protocol, check.protocol, check.path.as_str(), check.matcher.as_str(), check.interval.as_secs_ceil())
+    };
+    // None: that of the traffic, which is TCP here.
+    assert_eq!(check("tcp"), (Protocol::Tcp, None, "/", "200", 20));
+    assert_eq!(check("tls"), (Protocol::Tls, Some(Protocol::Https), "/health", "200-599", 20));
+    assert_eq!(check("udp"), (Protocol::Udp, Some(Protocol::Tcp), "/", "200", 20));
+    assert_eq!(check("web"), (Protocol::Http, None, "/health", "204", 20));
+}
+
+#[test]
+fn a_default_action_may_be_adopted() {
+    let desired = load(&sample("valid/default-action"), None);
+    for (name, ruled) in [("shop", false), ("cart", true)] {
+        let balancer = valid(&desired, name).unwrap().load_balancer.as_ref().unwrap();
+        assert_eq!((balancer.rule.is_some(), balancer.adopt), (ruled, true), "{name}");
+    }
+}
+
+#[test]
+fn defaults_never_give_traffic_to_a_worker() {
+    let desired = load(&sample("valid/worker"), None);
+    assert!(desired.services.keys().all(|name| valid(&desired, name.as_str()).unwrap().load_balancer.is_none()));
+    let mut files = sample("valid/defaults");
+    let scope = String::from_utf8(bytes(&files, "ionroller.toml")).unwrap();
+    let scope = format!("{scope}\n[defaults.image]\ncommand = [\"--verbose\"]\n");
+    files.files.insert("ionroller.toml".to_owned(), FileContent::Bytes(scope.into_bytes()));
+    let baked = "version = \"1\"\n[machine]\nami = \"name:shop-{version}\"\ninstance_type = \"t3.small\"\n[capacity]\nmin = 1\n";
+    files.files.insert("services/baked.toml".to_owned(), FileContent::Bytes(baked.into()));
+    let scope =
+        String::from_utf8(bytes(&files, "ionroller.toml")).unwrap().replace("UID = \"1000\"", "USER_ID = \"1000\"");
+    files.files.insert("ionroller.toml".to_owned(), FileContent::Bytes(scope.into_bytes()));
+    let desired = load(&files, None);
+    let baked = valid(&desired, "baked").unwrap_or_else(|| panic!("{}", rendered(&desired)));
+    assert_eq!(baked.image, None);
+    assert_eq!(valid(&desired, "shop").unwrap().image.as_ref().unwrap().command, ["--verbose"]);
 }
 
 #[test]

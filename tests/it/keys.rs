@@ -492,13 +492,7 @@ fn tables() -> String {
                     key.name,
                     type_of(key.kind),
                     default_of(key),
-                    if !key.in_digest {
-                        ""
-                    } else if matches!(key.kind, Kind::Table) {
-                        "in part"
-                    } else {
-                        "yes"
-                    },
+                    in_digest(keys, key),
                     key.meaning
                 );
             }
@@ -506,6 +500,16 @@ fn tables() -> String {
     }
     page.push('\n');
     page
+}
+
+fn in_digest(keys: &[Key], key: &Key) -> &'static str {
+    let path = key.path();
+    let inside = |other: &&Key| other.table == path || other.table.starts_with(&format!("{path}."));
+    match key.in_digest {
+        true if keys.iter().filter(inside).all(|other| other.in_digest) => "yes",
+        true => "in part",
+        false => "no",
+    }
 }
 
 fn type_of(kind: Kind) -> String {

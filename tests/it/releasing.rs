@@ -164,7 +164,7 @@ fn a_release_on_a_branch_of_its_own_is_pushed() {
 fn a_freeze_is_no_reason_not_to_commit() {
     let place = Place::new();
     let scope =
-        place.file("ionroller.toml").replace("2026-11-27", "2025-12-31").replace("[\"checkout\"]", "[\"search\"]");
+        place.file("ionroller.toml").replace("2030-11-29", "2025-12-31").replace("[\"checkout\"]", "[\"search\"]");
     place.write("ionroller.toml", &scope);
     place.commit("freeze");
     // The simulated clock counts, once there is a world.

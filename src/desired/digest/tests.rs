@@ -217,6 +217,84 @@ fn golden_tag_with_environment() {
     );
 }
 
+/// As [`LEAST`], behind a Network Load Balancer.
+fn network(more: &str) -> String {
+    LEAST.replace("/app/", "/net/").replace("rule = { priority = 1, paths = [\"/*\"] }", more)
+}
+
+#[test]
+fn golden_network() {
+    check(
+        &network("protocol = \"TCP\""),
+        "998c53bf3c6b6acc3fbd9614f9d12b5f405dd85b599995a0f1d00bff2890898c",
+        expect![[r#"
+        ionroller release 1
+        image.ports=[[80,8080]]
+        image.repository="nginx"
+        load_balancer.port=80
+        load_balancer.protocol="TCP"
+        machine.ami="ami-0abcdef1234567890"
+        machine.instance_type="t3.micro"
+        network.security_groups=["sg-a"]
+        network.subnets=["subnet-a"]
+        version="1"
+    "#]],
+    );
+}
+
+#[test]
+fn golden_tls_with_http_checks() {
+    check(
+        &network("protocol = \"TLS\"\nhealth_check = { protocol = \"HTTP\", path = \"/up\" }"),
+        "09ca5ffd1565e8f0133cedfaa4a6688dae41c28bb846e40aa037ff1aba9e6ea1",
+        expect![[r#"
+        ionroller release 1
+        image.ports=[[80,8080]]
+        image.repository="nginx"
+        load_balancer.health_check.path="/up"
+        load_balancer.health_check.protocol="HTTP"
+        load_balancer.port=80
+        load_balancer.protocol="TLS"
+        machine.ami="ami-0abcdef1234567890"
+        machine.instance_type="t3.micro"
+        network.security_groups=["sg-a"]
+        network.subnets=["subnet-a"]
+        version="1"
+    "#]],
+    );
+}
+
+#[test]
+fn golden_worker() {
+    let (worker, _) = LEAST.split_once("[load_balancer]").unwrap();
+    check(
+        worker,
+        "bec6e21975ad3318dfc8efbb2fdbb2e810d8672a694adaf28f8575ab9438c3f8",
+        expect![[r#"
+        ionroller release 1
+        image.ports=[[80,8080]]
+        image.repository="nginx"
+        machine.ami="ami-0abcdef1234567890"
+        machine.instance_type="t3.micro"
+        network.security_groups=["sg-a"]
+        network.subnets=["subnet-a"]
+        version="1"
+    "#]],
+    );
+}
+
+#[test]
+fn tcp_is_the_only_check_of_some_protocols_and_their_default() {
+    for protocol in ["TLS", "UDP", "TCP_UDP", "TCP"] {
+        let without = spec(&network(&format!("protocol = \"{protocol}\""))).digest;
+        let with = |check: &str| {
+            spec(&network(&format!("protocol = \"{protocol}\"\nhealth_check = {{ protocol = \"{check}\" }}"))).digest
+        };
+        assert_eq!(with("TCP"), without, "{protocol}");
+        assert_ne!(with("HTTP"), without, "{protocol}");
+    }
+}
+
 #[test]
 fn what_shapes_machines_changes_the_digest() {
     let full = spec(FULL).digest.to_string();
