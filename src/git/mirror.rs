@@ -4,6 +4,7 @@
 //! STATE/mirror/                  the mirror, a bare repository
 //! STATE/mirror/ionroller-mirror  the marker: made by us, complete, and whose it is
 //! STATE/mirror.new/              one that is being made; removed when met
+//! STATE/mirror.lock              held by whoever changes one of them
 //! ```
 //!
 //! A mirror holds nothing that cannot be fetched again. So whatever is wrong
@@ -73,9 +74,8 @@ impl Mirror {
             rebuild_pause: Cell::new(0),
             remote: RemoteState::default(),
         };
-        if mirror.is_ready()
-            && let Ok(handle) = git2::Repository::open_bare(dir)
-        {
+        let _alone = mirror.lock()?;
+        if let Some(handle) = mirror.reopened() {
             return Ok((mirror, handle));
         }
         let fresh = mirror.create()?;
@@ -111,11 +111,31 @@ impl Mirror {
             && self.dir.join("refs").is_dir()
     }
 
+    /// The mirror as it lies there, if it can be opened at all.
+    fn reopened(&self) -> Option<git2::Repository> {
+        self.is_ready().then(|| git2::Repository::open_bare(&self.dir).ok()).flatten()
+    }
+
     /// Where a new mirror is made: a neighbour, so that a rename puts it in place.
     fn workshop(&self) -> PathBuf {
+        self.neighbour(".new")
+    }
+
+    fn neighbour(&self, ending: &str) -> PathBuf {
         let mut name = self.dir.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
+        name.push(ending);
         self.dir.with_file_name(name)
+    }
+
+    /// Waits until no other process changes the mirror: one-shot commands share theirs.
+    /// The lock is held until the file is dropped, also by a kill.
+    fn lock(&self) -> Result<fs::File, GitError> {
+        let failed = |source| GitError::MirrorFolder { dir: self.dir.clone(), source };
+        let path = self.neighbour(".lock");
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        let file = fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok(file)
     }
 
     /// An empty mirror beside the real one.
@@ -191,10 +211,19 @@ impl Repository {
             return Ok(());
         };
         mirror.refuse_shallow_remote()?;
+        let _alone = mirror.lock()?;
+        // Another process may have put a new one in place.
+        let whole = match mirror.reopened() {
+            Some(handle) => {
+                self.handle = handle;
+                true
+            }
+            None => false,
+        };
         let pause = mirror.rebuild_pause.get();
         mirror.rebuild_pause.set(pause.saturating_sub(1));
         let damaged = self.damaged.get() && pause == 0;
-        if mirror.is_ready() && !mirror.is_crowded() && !damaged {
+        if whole && !mirror.is_crowded() && !damaged {
             match exchange(&self.handle, mirror, refspecs) {
                 Ok(remote) => {
                     mirror.remote = remote;

@@ -413,6 +413,22 @@ fn the_merge_of_a_branch_on_a_server_is_planned() {
     assert_eq!(plan["services"][0]["change"], "release");
 }
 
+#[test]
+fn the_documentation_names_every_variable_and_key() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let documentation = read("docs/git.md");
+    let code = read("src/git/access.rs");
+    let variables = code.split('"').filter(|word| word.starts_with("IONROLLER_GIT_") && !word.contains([' ', ':']));
+    let settings = read("src/settings.rs");
+    let table = settings.split("pub struct GitSettings {").nth(1).unwrap().split('}').next().unwrap();
+    let keys = table.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
+    let names: Vec<&str> = variables.chain(keys).collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        assert!(documentation.contains(&format!("`{name}`")), "docs/git.md does not name {name}");
+    }
+}
+
 /// A daemon that follows the repository on a server, with a simulated AWS.
 struct Daemon {
     child: Ending,

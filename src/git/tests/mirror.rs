@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::sandbox::{Sandbox, absent, chain, spoil_objects};
-use crate::git::{GitError, Repository};
+use crate::git::{Access, GitError, Repository};
 
 #[test]
 fn follows_the_remote() {
@@ -257,6 +257,25 @@ fn damage_that_a_new_mirror_does_not_heal_is_not_fought_at_every_poll() {
     assert!(!was_made_anew(&mut mirror));
     mirror.config_files(&first, "").unwrap();
     assert!(was_made_anew(&mut mirror));
+}
+
+#[test]
+fn several_processes_share_a_mirror() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.init_config("repo");
+    let (url, dir) = (sandbox.url("repo"), sandbox.path("state/mirror"));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for round in 0..4 {
+                    let mut mirror = Repository::open_mirror(&url, &dir, &Access::default()).unwrap();
+                    mirror.fetch_all().unwrap_or_else(|error| panic!("{round}: {}", chain(&error)));
+                    assert_eq!(mirror.tip("main").unwrap(), first);
+                    mirror.config_files(&first, "").unwrap();
+                }
+            });
+        }
+    });
 }
 
 #[test]
