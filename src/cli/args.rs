@@ -15,8 +15,15 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
-    /// When to colour the output
-    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    /// When to colour the output; auto: on a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        default_value_t = ColorChoice::Auto,
+        value_name = "auto|always|never"
+    )]
     pub color: ColorChoice,
     /// Say less on stderr
     #[arg(short, long, global = true)]
@@ -69,6 +76,7 @@ pub enum Command {
 
 /// Where desired and real state come from.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where from, and in which form")]
 pub struct Common {
     /// The config repository: a path or a URL
     #[arg(long, default_value = ".", value_name = "PATH|URL")]
@@ -83,7 +91,7 @@ pub struct Common {
     #[arg(long = "service", value_name = "NAME")]
     pub services: Vec<ServiceName>,
     /// The form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
     /// AWS, or a simulated world kept in a file
     #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
@@ -177,7 +185,7 @@ pub struct Validate {
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// The form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
 }
 
@@ -217,9 +225,6 @@ pub enum SchemaOf {
 /// `plan`.
 #[derive(Debug, Clone, Args)]
 pub struct Plan {
-    /// Where states come from
-    #[command(flatten)]
-    pub common: Common,
     /// Plan the merge of --ref into this; nothing is written
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
@@ -232,6 +237,9 @@ pub struct Plan {
     /// Exit with 2 when anything would change, with 1 when anything is wrong
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `diff`.
@@ -248,17 +256,14 @@ pub struct Diff {
 /// `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct Apply {
-    /// Where states come from
-    #[command(flatten)]
-    pub common: Common,
     /// Only if the plan is still the one in this file, for the services that it names
     #[arg(long, value_name = "FILE", conflicts_with = "services")]
     pub plan: Option<PathBuf>,
     /// Make one pass and exit
     #[arg(long)]
     pub once: bool,
-    /// Wait for this, too
-    #[arg(long, value_enum, value_name = "WHAT")]
+    /// Wait until warm groups are retired, too
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "retired")]
     pub wait: Option<WaitFor>,
     /// Give up after so long, such as 30m
     #[arg(long, value_parser = span, value_name = "DURATION")]
@@ -266,6 +271,9 @@ pub struct Apply {
     /// Act even where the commit does not descend from what was acted on
     #[arg(long)]
     pub allow_rewind: bool,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `apply --wait`.
@@ -302,6 +310,7 @@ pub struct Status {
 
 /// Where a commit is made.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Where to, and in which form")]
 pub struct Commit {
     /// The config repository: a clone of yours
     #[arg(long, default_value = ".", value_name = "PATH")]
@@ -316,7 +325,7 @@ pub struct Commit {
     #[arg(long)]
     pub push: bool,
     /// The form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
     /// AWS, or a simulated world kept in a file
     #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
@@ -392,7 +401,7 @@ pub struct Demo {
     #[arg(long)]
     pub serve: bool,
     /// The form of the answer
-    #[arg(short, long, value_enum, default_value_t = Output::Text, value_name = "FORM")]
+    #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
 }
 

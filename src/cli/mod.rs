@@ -30,6 +30,9 @@ pub fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(&cli);
+    if !matches!(cli.command, Command::Run(_) | Command::Demo(_)) {
+        log::start_for_command(ui.verbose, ui.quiet);
+    }
     match dispatch(cli.command, &ui) {
         Ok(code) => code,
         Err(error) => {

@@ -121,7 +121,7 @@ fn document_of_plan(plan: &Plan) -> Document {
     for service in plan.services.iter().filter(|service| !text::is_quiet(service)) {
         let rank = rank(service);
         pieces.push(Piece { kind: Kind::Row, rank, text: plan_row(plan, service) });
-        let said = text::service(plan, service, PLAIN);
+        let said = text::service(plan, service, PLAIN).replace(" (-v shows them)", "");
         let (first, rest) = said.split_once('\n').unwrap_or((&said, ""));
         let title =
             format!("<b>{}</b>{}", service.name, html(first.strip_prefix(service.name.as_str()).unwrap_or(first)));

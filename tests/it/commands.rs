@@ -175,3 +175,56 @@ fn offline_knows_the_files_only() {
     assert_eq!(plan["observed_at"], Value::Null);
     place.bare(&["plan", "--offline", "--detailed-exitcode"]).ended(1);
 }
+
+#[test]
+fn a_selection_is_all_that_counts() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    std::fs::write(place.repo().join("services/search.toml"), "nonsense = true\n").unwrap();
+    place.commit("a mistake");
+    place.run(&["plan", "--detailed-exitcode"]).ended(1);
+    place.run(&["plan", "--detailed-exitcode", "--service", "website"]).ended(0);
+    place.run(&["plan", "--detailed-exitcode", "--service", "website", "--service", "search"]).ended(1);
+    let applied = place.run(&["apply", "--service", "website", "-o", "json"]).ended(0).json();
+    assert_eq!(applied["diagnostics"], Value::Array(Vec::new()));
+    // A mistyped name does nothing at all, not even for the others.
+    place.release("2026.03.2");
+    let typo = place.run(&["apply", "--service", "website", "--service", "websiet"]).ended(1);
+    assert!(typo.stderr.contains("did you mean `website`?"), "{}", typo.stderr);
+    assert_eq!(place.service("website")["live"]["version"], "2026.03.1");
+}
+
+#[test]
+fn a_broken_scope_has_a_plan_that_says_so() {
+    let place = Place::new();
+    std::fs::write(place.repo().join("ionroller.toml"), "scope = 1\n").unwrap();
+    place.commit("a mistake");
+    let plan = place.run(&["plan", "-o", "json"]).ended(0).json();
+    assert_eq!((&plan["scope"], &plan["complete"], plan["id"].as_str().unwrap().len()), (&Value::Null, &false.into(), 64));
+    place.run(&["plan", "--detailed-exitcode"]).ended(1);
+    place.run(&["apply"]).ended(1);
+    place.run(&["status"]).ended(1);
+}
+
+#[test]
+fn the_answer_is_on_stdout_and_colour_is_asked_for() {
+    let place = Place::new();
+    let quiet = place.run(&["apply", "-q"]).ended(0);
+    assert_eq!(quiet.stderr, "");
+    place.release("2026.03.2");
+    let plain = place.run(&["plan"]).ended(0);
+    assert_eq!((plain.stdout.contains('\u{1b}'), plain.stderr.as_str()), (false, ""));
+    let painted = place.run(&["plan", "--color", "always"]).ended(0).stdout;
+    assert!(painted.contains("\u{1b}["), "{painted}");
+    let wide = |text: &str| text.lines().find(|line| line.chars().count() > 80).map(str::to_owned);
+    for args in [vec!["plan"], vec!["status"], vec!["status", "website"], vec!["history", "website"], vec!["plan", "-v"]] {
+        let said = place.run(&args).ended(0).stdout;
+        // The difference of a file is shown as it is.
+        let own = said.lines().take_while(|line| !line.contains("--- a/")).collect::<Vec<_>>().join("\n");
+        assert_eq!(wide(&own), None, "{args:?}");
+    }
+    for args in [vec!["--help"], vec!["plan", "--help"], vec!["apply", "--help"], vec!["release", "--help"]] {
+        let said = place.bare(&args).ended(0).stdout;
+        assert!(!said.contains("Possible values"), "{said}");
+    }
+}

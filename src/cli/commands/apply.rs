@@ -42,8 +42,10 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
         None => args.common.services.iter().cloned().collect(),
     };
     let reconciler = Reconciler::new(std::sync::Arc::clone(&connection.cloud), only, stop);
-    if let Some(planned) = &planned {
-        planned.check(&reconciler.plan(&target).await?)?;
+    if planned.is_some() || !args.common.services.is_empty() {
+        let now = reconciler.plan(&target).await?;
+        super::check_selection(&args.common, &now)?;
+        planned.iter().try_for_each(|planned| planned.check(&now))?;
     }
     let until = Until { once: args.once, retired: args.wait == Some(WaitFor::Retired), timeout: args.timeout };
     let said = Mutex::new(Vec::new());
@@ -59,8 +61,8 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     interrupted.abort();
     kept?;
     connection.save()?;
-    let end = end?;
-    super::check_selection(&args.common, &end.plan)?;
+    let mut end = end?;
+    super::select_diagnostics(&args.common, &mut end.plan);
     report(args, &end, &connection, ui)
 }
 

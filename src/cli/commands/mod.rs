@@ -17,7 +17,7 @@ pub mod validate;
 
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::spec::Desired;
-use crate::names::ServiceName;
+use crate::names::{Digest, ServiceName};
 use crate::plan::types::Plan;
 use crate::reconcile::Target;
 
@@ -34,6 +34,18 @@ fn check_selection(common: &Common, plan: &Plan) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Leaves out what is wrong with the files of services that were not asked for.
+fn select_diagnostics(common: &Common, plan: &mut Plan) {
+    if common.services.is_empty() {
+        return;
+    }
+    let other = |file: &str| {
+        let name = file.rsplit_once("services/").and_then(|(_, name)| name.strip_suffix(".toml"));
+        name.is_some_and(|name| common.services.iter().all(|service| service.as_str() != name))
+    };
+    plan.diagnostics.retain(|problem| problem.file.as_deref().is_none_or(|file| !other(file)));
 }
 
 fn unknown_service<'a>(name: &ServiceName, known: impl Iterator<Item = &'a ServiceName>) -> CliError {
@@ -65,7 +77,7 @@ fn target_of(commit: &Commit, ui: &Ui) -> Result<Target, CliError> {
 /// A plan of which nothing but the files is known, for a scope that is broken.
 fn plan_of_files(desired: &Desired) -> Plan {
     Plan {
-        id: String::new(),
+        id: Digest::of(b"a scope that is broken").to_string(),
         scope: desired.scope.as_ref().map(|scope| scope.scope.clone()),
         commit: desired.commit.clone(),
         base: None,

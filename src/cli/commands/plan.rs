@@ -40,6 +40,7 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
         plan.diagnostics.push(Diagnostic::new(Severity::Warning, message).help("apply and run need full history"));
     }
     super::check_selection(&args.common, &plan)?;
+    super::select_diagnostics(&args.common, &mut plan);
     if let Some(file) = &args.out {
         std::fs::write(file, render::json::plan_json(&plan)).map_err(|error| {
             CliError::user(format!("cannot write the plan to {}", file.display())).caused_by(&error)
