@@ -334,6 +334,17 @@ impl Repository {
         }
     }
 
+    /// Makes an empty repository, whose branch is the one that git is set to, or `main`.
+    ///
+    /// # Errors
+    /// The folder can't be written to.
+    pub fn create(dir: &Path) -> Result<(), CommitError> {
+        let config = git2::Config::open_default().and_then(|config| config.get_string("init.defaultBranch"));
+        let mut options = git2::RepositoryInitOptions::new();
+        options.initial_head(config.as_deref().unwrap_or("main"));
+        git2::Repository::init_opts(dir, &options).map(drop).map_err(failed("make a Git repository"))
+    }
+
     /// The folder that the repository's files are checked out into; none for a bare one.
     pub fn working_folder(&self) -> Option<PathBuf> {
         self.handle.workdir()?.canonicalize().ok()

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::names::ServiceName;
+use crate::observed::marks::Mark;
 use crate::plan::action::{Action, Mutation};
 use crate::plan::types::{Change, Phase, Plan, RollbackClass, ServicePlan, WaitingOn};
 use crate::time::Timestamp;
@@ -116,7 +117,11 @@ fn actions(out: &mut String, service: &ServicePlan, style: Style) {
         let (what, target) = words(&action.mutation);
         let head = format!("{symbol} {}", left(&what, 16));
         let indent = LABEL + columns(&head) + 1;
-        let said = if target.is_empty() { action.because.clone() } else { format!("{target}  ({})", action.because) };
+        let said = match (target.is_empty(), speaks_for_itself(&action.mutation) && style.verbose == 0) {
+            (true, _) => action.because.clone(),
+            (false, true) => target,
+            (false, false) => format!("{target}  ({})", action.because),
+        };
         for (index, line) in style.wrap(&said, indent).iter().enumerate() {
             let start = if index == 0 {
                 format!("  {}{}", left(label, LABEL - 2), style.paint(meaning, &head))
@@ -132,6 +137,11 @@ fn actions(out: &mut String, service: &ServicePlan, style: Style) {
         let line = format!("  {}· {marks} {noun} written (-v shows them)", left(label, LABEL - 2));
         let _ = writeln!(out, "{}", style.paint(Meaning::Aside, &line));
     }
+}
+
+/// What a release is made of needs no reason beside it.
+fn speaks_for_itself(mutation: &Mutation) -> bool {
+    matches!(mutation, Mutation::CreateTemplate(_) | Mutation::CreateTargetGroup(_) | Mutation::CreateGroup { .. })
 }
 
 fn symbol(mutation: &Mutation) -> (char, Meaning) {
@@ -425,12 +435,23 @@ pub fn place(problem: &Diagnostic) -> String {
     place
 }
 
-/// A change that was made, on one line.
-pub fn progress_action(service: &ServiceName, action: &Action, style: Style) -> String {
+/// A change that was made, on one line. Most marks are our own notes, and shown with `-v`
+/// only: none then.
+pub fn progress_action(service: &ServiceName, action: &Action, style: Style) -> Option<String> {
     let (symbol, meaning) = symbol(&action.mutation);
     let (what, target) = words(&action.mutation);
-    let said = if target.is_empty() { what } else { format!("{what} {target}") };
-    format!("{service}  {} {said}", style.paint(meaning, &symbol.to_string()))
+    let (symbol, meaning, said) = match &action.mutation {
+        Mutation::SetMark { mark: Mark::Stable, .. } if style.verbose == 0 => {
+            ('✓', Meaning::Adds, "settled".to_owned())
+        }
+        Mutation::SetMark { mark: mark @ (Mark::Rejected | Mark::Hold | Mark::Retry), .. } if style.verbose == 0 => {
+            ('!', Meaning::Warning, format!("{}: {}", mark.word(), action.because))
+        }
+        Mutation::SetMark { .. } | Mutation::ClearMark { .. } if style.verbose == 0 => return None,
+        _ if target.is_empty() => (symbol, meaning, what),
+        _ => (symbol, meaning, format!("{what} {target}")),
+    };
+    Some(format!("{service}  {} {said}", style.paint(meaning, &symbol.to_string())))
 }
 
 /// A wait that has begun, on one line.

@@ -67,13 +67,11 @@ fn a_release_from_plan_to_rollback() {
 
         website  2026.03.1 → 2026.03.2   release
           because  version changed from 2026.03.1 to 2026.03.2
-          now      + launch template  website-rq6zo2ezpf (2026.03.2 is new)
-                   + target group     website-rq6zo2ezpf (its machines are registered
-                                      there)
+          now      + launch template  website-rq6zo2ezpf
+                   + target group     website-rq6zo2ezpf
                    ~ traffic          2026.03.1 100 %, 2026.03.2 0 % (so that its health
                                       is checked)
-                   + group            website-rq6zo2ezpf, 2 machines, at most 2 (its
-                                      machines)
+                   + group            website-rq6zo2ezpf, 2 machines, at most 2
                    · 1 mark written (-v shows them)
           then        0:00  2 instances of 2026.03.2, as many as live has      4 running
                       3:10  100 %, bake 5 min
@@ -200,7 +198,10 @@ fn a_broken_scope_has_a_plan_that_says_so() {
     std::fs::write(place.repo().join("ionroller.toml"), "scope = 1\n").unwrap();
     place.commit("a mistake");
     let plan = place.run(&["plan", "-o", "json"]).ended(0).json();
-    assert_eq!((&plan["scope"], &plan["complete"], plan["id"].as_str().unwrap().len()), (&Value::Null, &false.into(), 64));
+    assert_eq!(
+        (&plan["scope"], &plan["complete"], plan["id"].as_str().unwrap().len()),
+        (&Value::Null, &false.into(), 64)
+    );
     place.run(&["plan", "--detailed-exitcode"]).ended(1);
     place.run(&["apply"]).ended(1);
     place.run(&["status"]).ended(1);
@@ -217,7 +218,9 @@ fn the_answer_is_on_stdout_and_colour_is_asked_for() {
     let painted = place.run(&["plan", "--color", "always"]).ended(0).stdout;
     assert!(painted.contains("\u{1b}["), "{painted}");
     let wide = |text: &str| text.lines().find(|line| line.chars().count() > 80).map(str::to_owned);
-    for args in [vec!["plan"], vec!["status"], vec!["status", "website"], vec!["history", "website"], vec!["plan", "-v"]] {
+    for args in
+        [vec!["plan"], vec!["status"], vec!["status", "website"], vec!["history", "website"], vec!["plan", "-v"]]
+    {
         let said = place.run(&args).ended(0).stdout;
         // The difference of a file is shown as it is.
         let own = said.lines().take_while(|line| !line.contains("--- a/")).collect::<Vec<_>>().join("\n");

@@ -8,6 +8,7 @@ mod boot;
 mod commands;
 mod configs;
 mod demo;
+mod documented;
 mod example;
 mod harness;
 mod keys;

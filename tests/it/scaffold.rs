@@ -26,17 +26,24 @@ fn a_new_config_repository_validates_and_plans() {
     let ran =
         place.bare(&["init", "--scope", "shop", "--region", "eu-central-1", "--account", "210987654321"]).ended(0);
     let written: Vec<&str> = ran.stdout.lines().collect();
-    let expected =
-        ["./ionroller.toml", "./services/hello.toml", "./.github/workflows/ionroller-plan-shop.yml", "./README.md"];
+    let expected = [
+        "ionroller.toml",
+        "services/hello.toml",
+        "files/hello.sh",
+        ".github/workflows/ionroller-plan-shop.yml",
+        "README.md",
+    ];
     assert_eq!(written, expected);
-    place.bare(&["validate"]).ended(0);
-    place.git(&["init", "--quiet", "--initial-branch", "main", "."]);
+    let valid = place.bare(&["validate"]).ended(0);
+    assert_eq!((valid.stdout.as_str(), valid.stderr.as_str()), ("", "1 service, no errors\n"));
     place.commit("first service");
     let plan = place.run(&["plan", "-o", "json"]).ended(0).json();
     assert_eq!((&plan["scope"], &plan["summary"]["create"]), (&"shop".into(), &1.into()));
     place.run(&["apply"]).ended(0);
-    assert_eq!(place.service("hello")["live"]["version"], "1.27.2");
-    place.run(&["release", "hello", "1.27.3"]).ended(0);
+    assert_eq!(place.service("hello")["live"]["version"], "1.0.0");
+    place.run(&["release", "hello", "1.1.0"]).ended(0);
+    let script = place.command("bash").args(["-n", "files/hello.sh"]).status().unwrap();
+    assert!(script.success());
     // No word is left to fill in, but for GitHub's own.
     for file in expected {
         let text = std::fs::read_to_string(place.repo().join(file)).unwrap();
@@ -95,7 +102,7 @@ fn the_check_plans_what_a_pull_request_would_do() {
     let world = format!("--detailed-exitcode --cloud sim:{}", place.dir.path().join("world.json").display());
     check(&place, &workflow, &world).ended(0);
     let summary = std::fs::read_to_string(place.repo().join("summary.md")).unwrap();
-    assert!(summary.contains("| `hello` | create | – | `1.27.2` |"), "{summary}");
+    assert!(summary.contains("| `hello` | create | – | `1.0.0` |"), "{summary}");
     std::fs::write(place.repo().join("conf/prod/services/hello.toml"), "nonsense = 1\n").unwrap();
     place.commit("a mistake");
     check(&place, &workflow, &world).ended(1);

@@ -24,6 +24,26 @@ fn published_schemas_are_those_of_the_binary() {
     }
 }
 
+/// Our own check is small; another one must agree that the schemas are schemas, and take
+/// what the binary prints.
+#[test]
+fn another_judge_agrees() {
+    let place = Place::new();
+    place.run(&["apply", "--service", "website"]).ended(0);
+    place.release("2026.03.2");
+    for command in ["plan", "status", "validate", "diff", "history"] {
+        let mut args = vec![command, "-o", "json"];
+        if ["diff", "history"].contains(&command) {
+            args.insert(1, "website");
+        }
+        let answer = if command == "validate" { place.bare(&args) } else { place.run(&args) }.ended(0).json();
+        let schema = ionroller::render::schema::of(command).unwrap();
+        if let Some(found) = crate::harness::json_schema::problems(&schema, &[answer]) {
+            assert_eq!(found, [Vec::<String>::new()], "{command}");
+        }
+    }
+}
+
 #[test]
 fn the_check_finds_faults() {
     let schema = ionroller::render::schema::validate();

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{Apply, Output, WaitFor};
 use crate::cli::error::CliError;
-use crate::cli::session::{Commit, Connection, connect};
+use crate::cli::session::{Commit, connect};
 use crate::cli::ui::Ui;
 use crate::names::{Scope, ServiceName};
 use crate::plan::outcome::{self, Outcome};
-use crate::plan::types::{Plan, Reason};
+use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
 use crate::reconcile::converge::{End, Until, converge};
 use crate::reconcile::{Event, Pass, Reconciler};
 use crate::render;
@@ -63,7 +63,7 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     connection.save()?;
     let mut end = end?;
     super::select_diagnostics(&args.common, &mut end.plan);
-    report(args, &end, &connection, ui)
+    report(args, &end, ui)
 }
 
 /// What `plan --out` wrote, as far as it matters here. Other fields are for people.
@@ -129,21 +129,30 @@ fn watch_for_interrupt(stop: CancellationToken) -> tokio::task::JoinHandle<()> {
 fn tell(event: &Event<'_>, ui: &Ui) {
     match event {
         Event::Acted { service, action } => {
-            ui.tell(&render::text::progress_action(service, action, super::style_story(ui)));
+            if let Some(line) = render::text::progress_action(service, action, super::style_story(ui)) {
+                ui.tell(&line);
+            }
         }
         Event::Failed { service, error, .. } => ui.insist(&format!("{service}: {error}")),
         Event::Unread { service, error } => ui.insist(&format!("{service}: reading failed: {error}")),
     }
 }
 
+/// What makes a wait another one: its reason, and each bake is one of its own. The words of
+/// other waits change with every reading.
+fn topic(wait: &WaitingOn) -> (Reason, String) {
+    let detail = if wait.reason == Reason::Bake { wait.detail.clone() } else { String::new() };
+    (wait.reason, detail)
+}
+
 /// Says what each service waits for, once for each reason.
-fn tell_waits(pass: &Pass, said: &Mutex<Vec<(ServiceName, Reason)>>, ui: &Ui) {
+fn tell_waits(pass: &Pass, said: &Mutex<Vec<(ServiceName, (Reason, String))>>, ui: &Ui) {
     let mut said = said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for service in &pass.plan.services {
-        let reason = service.waiting_on.as_ref().map(|wait| wait.reason);
+        let reason = service.waiting_on.as_ref().map(topic);
         let known = said.iter().position(|(name, _)| *name == service.name);
-        match (reason, known) {
-            (Some(reason), Some(at)) if said[at].1 == reason => continue,
+        match (&reason, known) {
+            (Some(reason), Some(at)) if said[at].1 == *reason => continue,
             (_, Some(at)) => drop(said.remove(at)),
             (_, None) => {}
         }
@@ -155,7 +164,7 @@ fn tell_waits(pass: &Pass, said: &Mutex<Vec<(ServiceName, Reason)>>, ui: &Ui) {
     }
 }
 
-fn report(args: &Apply, end: &End, connection: &Connection, ui: &Ui) -> Result<ExitCode, CliError> {
+fn report(args: &Apply, end: &End, ui: &Ui) -> Result<ExitCode, CliError> {
     match args.common.output {
         Output::Json => ui.answer(&render::json::apply_json(&end.plan))?,
         Output::Markdown => ui.answer(&render::markdown::applied(&end.plan))?,
@@ -164,7 +173,7 @@ fn report(args: &Apply, end: &End, connection: &Connection, ui: &Ui) -> Result<E
             super::tell_diagnostics(&end.plan.diagnostics, ui);
         }
     }
-    tell_warm(&end.plan, connection, ui);
+    tell_warm(&end.plan, ui);
     if end.stopped {
         ui.insist("stopped: run apply again, it goes on from here");
         return Ok(ExitCode::from(INTERRUPTED));
@@ -185,8 +194,10 @@ fn report(args: &Apply, end: &End, connection: &Connection, ui: &Ui) -> Result<E
 }
 
 /// Without a daemon somebody has to come back for warm groups.
-fn tell_warm(plan: &Plan, connection: &Connection, ui: &Ui) {
-    let due = plan.services.iter().filter(|service| outcome::keeps_warm(service));
+fn tell_warm(plan: &Plan, ui: &Ui) {
+    // While a rollout goes on, the next look is not the one that retires a group.
+    let rests = |service: &&ServicePlan| outcome::keeps_warm(service) && outcome::of(service) != Outcome::OnItsWay;
+    let due = plan.services.iter().filter(rests);
     let due: Vec<String> = due
         .map(|service| match service.look_again {
             Some(at) => format!("{} at {at}", service.name),
@@ -194,7 +205,6 @@ fn tell_warm(plan: &Plan, connection: &Connection, ui: &Ui) {
         })
         .collect();
     if !due.is_empty() {
-        let _ = connection;
         ui.tell(&format!("kept warm: {}; run apply again then, or let the daemon do it", due.join(", ")));
     }
 }

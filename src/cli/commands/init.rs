@@ -13,6 +13,7 @@ use crate::git::Repository;
 /// The files of a new config repository, with the words to fill in in braces.
 const SCOPE_FILE: &str = include_str!("../scaffold/ionroller.toml");
 const SERVICE_FILE: &str = include_str!("../scaffold/hello.toml");
+const SCRIPT: &str = include_str!("../scaffold/hello.sh");
 const CHECK: &str = include_str!("../scaffold/ionroller-plan.yml");
 const README: &str = include_str!("../scaffold/README.md");
 
@@ -28,30 +29,41 @@ struct File {
 pub fn run(args: &Init, ui: &Ui) -> Result<ExitCode, CliError> {
     let place = Place::of(&args.dir);
     let files = files(args, &place);
-    let there: Vec<String> = files
-        .iter()
-        .filter(|file| !file.optional && file.path.exists())
-        .map(|file| file.path.display().to_string())
-        .collect();
+    let there: Vec<String> =
+        files.iter().filter(|file| !file.optional && file.path.exists()).map(|file| shown(&file.path)).collect();
     if !there.is_empty() {
         return Err(CliError::user(format!("nothing was written, for there is already: {}", there.join(", ")))
             .hint("name an empty folder, or add services to what is there"));
     }
     for file in &files {
         if file.path.exists() {
-            ui.tell(&format!("{} is there already, and stays", file.path.display()));
+            ui.tell(&format!("{} is there already, and stays", shown(&file.path)));
             continue;
         }
         write(&file.path, &file.text)
-            .map_err(|error| CliError::user(format!("cannot write {}", file.path.display())).caused_by(&error))?;
-        ui.answer(&format!("{}\n", file.path.display()))?;
+            .map_err(|error| CliError::user(format!("cannot write {}", shown(&file.path))).caused_by(&error))?;
+        ui.answer(&format!("{}\n", shown(&file.path)))?;
     }
-    let check = if place.inside.is_empty() { String::new() } else { format!(" {}", args.dir.display()) };
+    if !place.is_in_repository {
+        Repository::create(&args.dir)?;
+        ui.tell(&format!("{} is a Git repository now", args.dir.display()));
+    }
+    let (go, check) = match (place.inside.is_empty(), args.dir == Path::new(".")) {
+        (true, false) => (format!("  cd {}\n", args.dir.display()), String::new()),
+        (true, true) => (String::new(), String::new()),
+        (false, _) => (String::new(), format!(" --path {}", place.inside)),
+    };
+    let validate = if place.inside.is_empty() { String::new() } else { format!(" {}", args.dir.display()) };
     ui.tell(&format!(
-        "Next: put your own subnets, security groups, listener and image in, then\n  \
-         ionroller validate{check}\n  git add . && git commit -m 'first service'\n  ionroller plan"
+        "Next: put your own subnets, security groups, listener and machine image in, then\n\
+         {go}  ionroller validate{validate}\n  git add . && git commit -m 'first service'\n  ionroller plan{check}"
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path without the dot that it begins with.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
 /// Where the folder is in its Git repository, if it is in one.
@@ -60,11 +72,12 @@ struct Place {
     root: PathBuf,
     /// The config folder relative to it; empty if they are the same.
     inside: String,
+    is_in_repository: bool,
 }
 
 impl Place {
     fn of(dir: &Path) -> Self {
-        let alone = Self { root: dir.to_owned(), inside: String::new() };
+        let alone = Self { root: dir.to_owned(), inside: String::new(), is_in_repository: false };
         let Ok(whole) = std::path::absolute(dir) else { return alone };
         // A folder that is to be made is where its nearest parent is.
         let Some(there) = whole.ancestors().find(|path| path.exists()) else { return alone };
@@ -75,9 +88,9 @@ impl Place {
         let whole: PathBuf = whole.components().collect();
         let Some(inside) = whole.strip_prefix(&root).ok().and_then(Path::to_str) else { return alone };
         if inside.is_empty() {
-            return alone;
+            return Self { is_in_repository: true, ..alone };
         }
-        Self { inside: inside.to_owned(), root }
+        Self { inside: inside.to_owned(), root, is_in_repository: true }
     }
 }
 
@@ -97,6 +110,7 @@ fn files(args: &Init, place: &Place) -> Vec<File> {
     vec![
         file(args.dir.join("ionroller.toml"), SCOPE_FILE, false),
         file(args.dir.join("services/hello.toml"), SERVICE_FILE, false),
+        file(args.dir.join("files/hello.sh"), SCRIPT, false),
         file(place.root.join(format!(".github/workflows/ionroller-plan-{}.yml", args.scope)), CHECK, false),
         file(args.dir.join("README.md"), README, true),
     ]

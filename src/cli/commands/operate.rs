@@ -13,6 +13,7 @@ use crate::cli::ui::Ui;
 use crate::cloud::Cloud;
 use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceFile, ServiceSpec};
 use crate::names::{Scope, ServiceName};
+use crate::plan::action::{Action, Mutation};
 use crate::plan::operator::Word;
 use crate::reconcile::Event;
 use crate::reconcile::operate::{Done, Order, operate};
@@ -30,6 +31,18 @@ pub enum Verb {
     Retry,
     /// Take the release back, and hold.
     Abort,
+}
+
+impl Verb {
+    /// What is so now.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Hold => "is held; `ionroller resume` lets it go on",
+            Self::Resume => "is held no longer",
+            Self::Retry => "will be tried again",
+            Self::Abort => "is taken back, and held; `ionroller resume` lets it go on",
+        }
+    }
 }
 
 /// What was said and done, for the answer.
@@ -50,8 +63,14 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
     let word = word(verb, args, &*connection.cloud).await?;
     let order = Order { scope: &scope.scope, service: &args.service, file: file.as_ref(), word };
     let tell = |event: Event<'_>| {
-        if let Event::Acted { service, action } = event {
-            ui.tell(&render::text::progress_action(service, action, super::style_story(ui)));
+        // The word itself is a mark, and is told at the end.
+        let is_word = |action: &Action| matches!(action.mutation, Mutation::SetMark { .. }) && ui.verbose == 0;
+        if let Event::Acted { service, action } = event
+            && !is_word(action)
+        {
+            if let Some(line) = render::text::progress_action(service, action, super::style_story(ui)) {
+                ui.tell(&line);
+            }
         }
     };
     let cloud = Arc::clone(&connection.cloud);
@@ -64,7 +83,7 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
             ui.answer(&render::json::text(&said))?;
         }
         Done::Yes(0) => ui.tell(&format!("{}: nothing to do, it is so already", args.service)),
-        Done::Yes(_) => ui.tell(&format!("{}: done", args.service)),
+        Done::Yes(_) => ui.tell(&format!("{} {}", args.service, verb.done())),
         Done::NoSuchService => {
             return Err(CliError::user(format!("the scope {} has no service {} in AWS", scope.scope, args.service)));
         }
