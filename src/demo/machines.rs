@@ -39,6 +39,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a machine that goes may take to end what it has begun.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The version of the story that is bad; others are when they end in `-bad`.
+pub const BAD_VERSION: &str = "1.2.0";
+
 /// A bad version is well until it has served so many requests.
 const WELL_FOR: u64 = 10;
 
@@ -152,7 +155,7 @@ struct App {
 
 impl App {
     fn is_well(&self) -> bool {
-        let bad = self.version == "1.2.0" || self.version.ends_with("-bad");
+        let bad = self.version == BAD_VERSION || self.version.ends_with("-bad");
         !bad || self.served.load(Ordering::Relaxed) < WELL_FOR
     }
 }

@@ -19,8 +19,11 @@ use super::{Client, DemoError, Event, Place, Summary, Traffic};
 /// The demo's one service file.
 const FILE: (&str, &str) = ("services/shop.toml", include_str!("example/services/shop.toml"));
 
+/// The version that is bad.
+const BAD: &str = super::machines::BAD_VERSION;
+
 /// The story ends with an error when it takes longer.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Requests a second while the story is told, and while it only keeps running.
 const RATE: u64 = 600;
@@ -52,6 +55,8 @@ pub struct Story<'a> {
     started: Instant,
     /// Until when it must have ended; none while it only keeps running.
     deadline: Option<Instant>,
+    /// The bad release was merged, so one may be rejected.
+    bad_is_out: bool,
     told: Told,
 }
 
@@ -134,7 +139,7 @@ impl<'a> Story<'a> {
         let started = Instant::now();
         let (client, told) = (Client::new(), Told::default());
         let deadline = Some(started + LIMIT);
-        Self { scratch, cloud, place, stop, tell, client, load: None, started, deadline, told }
+        Self { scratch, cloud, place, stop, tell, client, load: None, started, deadline, bad_is_out: false, told }
     }
 
     /// From the first release to the summary.
@@ -192,9 +197,10 @@ impl<'a> Story<'a> {
 
     async fn bad_release(&mut self) -> Result<CommitId, DemoError> {
         self.chapter("Merge 1.2.0, which is bad", "Its machines fall ill under traffic: /health answers 500.");
-        let merge = self.merge("1.2.0")?;
+        self.bad_is_out = true;
+        let merge = self.merge(BAD)?;
         let back = |_: &Status, shop: &Service| {
-            shop.rejected.is_some() && shop.is_settled_on("1.1.0") && !shop.has("1.2.0") && shop.weight("1.1.0") == 100
+            shop.rejected.is_some() && shop.is_settled_on("1.1.0") && !shop.has(BAD) && shop.weight("1.1.0") == 100
         };
         let shop = self.until("1.2.0 taken back", back).await?;
         let reason = shop.rejected.map(|rejected| rejected.reason).unwrap_or_default();
@@ -311,12 +317,23 @@ impl<'a> Story<'a> {
                 if done(&status, &shop) {
                     return Ok(shop);
                 }
-                if shop.phase == "halted" {
-                    let why = shop.waiting_on.map(|wait| wait.detail).unwrap_or_default();
-                    return Err(DemoError::Unexpected(format!("halted while waiting for {what}: {why}")));
+                if let Some(why) = self.went_wrong(shop) {
+                    return Err(DemoError::Unexpected(format!("{why}, while waiting for {what}")));
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What has happened that is no part of the story, and that no waiting will mend.
+    fn went_wrong(&self, shop: Service) -> Option<String> {
+        if shop.is_settled_on(BAD) {
+            return Some(format!("{BAD} was taken for a good release"));
+        }
+        match shop.rejected {
+            Some(rejected) if !self.bad_is_out => Some(format!("a good release was rejected: {}", rejected.reason)),
+            _ if shop.phase == "halted" => Some(shop.waiting_on.map_or("halted".to_owned(), |wait| wait.detail)),
+            _ => None,
         }
     }
 
@@ -430,7 +447,7 @@ struct Revert {
 }
 
 /// Counts as percents that sum to 100.
-fn shares(counts: &BTreeMap<String, u64>) -> Vec<(String, u32)> {
+pub(super) fn shares(counts: &BTreeMap<String, u64>) -> Vec<(String, u32)> {
     let total: u64 = counts.values().sum();
     let mut left = 100;
     let mut shares = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
+use axum::Router;
+use axum::http::{HeaderName, StatusCode};
 
 use crate::cloud::sim::fixture::{Release, cloud};
 use crate::observed::resources::TargetHealth;
@@ -68,4 +69,52 @@ async fn a_machine_lives_as_long_as_in_the_world() {
         tokio::task::yield_now().await;
     }
     fleet.end().await;
+}
+
+/// What the clients count when every request is answered so.
+async fn counted(status: StatusCode, header: &'static str) -> (BTreeMap<String, u64>, u64, String) {
+    let (listener, address) = listen().await.unwrap();
+    let page = move || async move { (status, [(HeaderName::from_static(header), "1.0.0")], "said") };
+    let served = tokio::spawn(axum::serve(listener, Router::new().fallback(page)).into_future());
+    let counted = counted_at(address).await;
+    served.abort();
+    counted
+}
+
+async fn counted_at(address: SocketAddr) -> (BTreeMap<String, u64>, u64, String) {
+    let load = load::Load::start(address, 1_000);
+    while load.tally().total() < 20 {
+        tokio::task::yield_now().await;
+    }
+    let tally = load.end().await;
+    assert_eq!(tally.total(), tally.failed() + tally.answered().values().sum::<u64>());
+    (tally.answered(), tally.failed(), tally.first_failure().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn whatever_is_no_page_of_a_version_is_a_failed_request() {
+    let (answered, failed, _) = counted(StatusCode::OK, "x-version").await;
+    assert!(answered["1.0.0"] >= 20 && failed == 0);
+    for (status, header) in [
+        (StatusCode::INTERNAL_SERVER_ERROR, "x-version"),
+        (StatusCode::NOT_FOUND, "x-version"),
+        (StatusCode::OK, "x-other"),
+    ] {
+        let (answered, failed, first) = counted(status, header).await;
+        assert!(answered.is_empty() && failed >= 20);
+        assert_eq!(first, format!("{status}: said"));
+    }
+    let (listener, nobody) = listen().await.unwrap();
+    drop(listener);
+    let (answered, failed, first) = counted_at(nobody).await;
+    assert!(answered.is_empty() && failed >= 20 && first.contains("refused"), "{first}");
+}
+
+#[test]
+fn shares_are_percents_that_sum_to_a_hundred() {
+    let of = |counts: &[(&str, u64)]| story::shares(&counts.iter().map(|(v, n)| ((*v).to_owned(), *n)).collect());
+    assert_eq!(of(&[]), []);
+    let thirds: Vec<u32> = of(&[("a", 1), ("b", 1), ("c", 1)]).into_iter().map(|(_, share)| share).collect();
+    assert_eq!(thirds, [33, 33, 34]);
+    assert_eq!(of(&[("a", 199), ("b", 1)])[1].1, 0);
 }
