@@ -292,6 +292,9 @@ pub struct Run {
     /// Plan and report, change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Check the file and what it refers to, and exit
+    #[arg(long, conflicts_with = "dry_run")]
+    pub check: bool,
     /// AWS, or a simulated world kept in a file
     #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
     pub cloud: CloudChoice,
@@ -432,6 +435,7 @@ mod tests {
             "ionroller diff web",
             "ionroller apply --once --wait retired --timeout 30m --allow-rewind",
             "ionroller run --config daemon.toml --dry-run",
+            "ionroller run --config daemon.toml --check",
             "ionroller status web --color never -q",
             "ionroller hold web --reason incident --scope prod --region eu-west-1",
             "ionroller retry web -vv",

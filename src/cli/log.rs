@@ -1,10 +1,15 @@
 //! Where the daemon's log goes, and how.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use std::sync::Arc;
 
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::daemon::SetLog;
 use crate::settings::LogFormat;
+
+type Form = Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync>;
 
 /// Starts the log of a command that ends: warnings, and with `-vv` every call.
 pub fn start_for_command(verbose: u8, quiet: bool) {
@@ -14,12 +19,13 @@ pub fn start_for_command(verbose: u8, quiet: bool) {
         (false, _) => "ionroller=debug,warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
     let _ = tracing_subscriber::registry().with(filter).with(layer.with_ansi(false)).try_init();
 }
 
-/// Starts the log on stderr. `RUST_LOG` goes before what the flags say.
-pub fn start(format: LogFormat, verbose: u8, quiet: bool) {
+/// Starts the log on stderr. `RUST_LOG` goes before what the flags say. What comes back
+/// changes the form of the lines while the program runs.
+pub fn start(format: LogFormat, verbose: u8, quiet: bool) -> SetLog {
     let level = match (quiet, verbose) {
         (true, _) => "warn",
         (false, 0) => "info",
@@ -27,11 +33,19 @@ pub fn start(format: LogFormat, verbose: u8, quiet: bool) {
         (false, _) => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let (lines, handle) = reload::Layer::new(form(format));
     // A second start is a bug of a test at most, and the first one stays.
-    let _ = match format {
-        LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
-        LogFormat::Json => registry.with(layer.json()).try_init(),
-    };
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    Arc::new(move |format| {
+        // It fails only when the log itself is gone.
+        let _ = handle.reload(form(format));
+    })
+}
+
+fn form(format: LogFormat) -> Form {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    }
 }

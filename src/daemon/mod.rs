@@ -1,11 +1,13 @@
 //! The daemon's wiring: what wakes the loop, who sees its results, how it stops.
 //!
-//! Three tasks share two values. `source` watches Git and publishes the commit to bring
-//! about; `work` runs passes and publishes what they found; `http` answers from that.
+//! Four tasks share a few values. `source` watches Git and publishes the commit to bring
+//! about; `work` runs passes and publishes what they found; `http` answers from that;
+//! `reload` follows the daemon's own file.
 //! Nothing here decides anything about a rollout.
 
 pub mod http;
 mod lock;
+mod reload;
 mod source;
 mod work;
 
@@ -25,6 +27,8 @@ use crate::reconcile::{ConfigRepository, Target};
 use crate::settings::Settings;
 
 use crate::reconcile::pace::Pace;
+
+pub use reload::{DaemonFile, Open, SetLog};
 
 /// Why the daemon can't start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +62,9 @@ pub enum DaemonError {
 
 /// What a daemon needs.
 pub struct Daemon {
-    /// Its file.
+    /// Its own file, to follow it.
+    pub file: DaemonFile,
+    /// What that says.
     pub settings: Settings,
     /// The config repository, opened.
     pub repository: ConfigRepository,
@@ -77,6 +83,8 @@ pub type Connect =
 /// What the tasks share.
 #[derive(Clone)]
 struct Shared {
+    /// What the daemon's own file says, as far as it is followed.
+    followed: watch::Sender<reload::Followed>,
     /// The commit to bring about, once there is one.
     target: watch::Sender<Option<Target>>,
     /// What the last pass found.
@@ -120,7 +128,9 @@ impl Daemon {
     /// Runs while it holds the lock.
     async fn go(self, listener: TcpListener, _lock: File, stop: CancellationToken) -> Result<(), DaemonError> {
         let bound: Option<SocketAddr> = listener.local_addr().ok();
+        let followed = reload::Followed { settings: self.settings, repository: self.repository.clone() };
         let shared = Shared {
+            followed: watch::Sender::new(followed),
             target: watch::Sender::new(None),
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
@@ -134,13 +144,14 @@ impl Daemon {
         );
         let _watch = source::watch(&self.repository, &shared);
         notify_systemd(&[sd_notify::NotifyState::Ready]);
-        let git = tokio::spawn(source::run(self.repository.clone(), self.settings.clone(), shared.clone()));
+        let git = tokio::spawn(source::run(shared.clone()));
+        let file = tokio::spawn(reload::run(self.file, shared.clone()));
         let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;
         stop.cancel();
         notify_systemd(&[sd_notify::NotifyState::Stopping]);
         // A change in hand is ended; its answer is read by the next start.
-        let _ = tokio::join!(git, work);
+        let _ = tokio::join!(git, work, file);
         tracing::info!("stopped");
         served.map_err(DaemonError::Serve)
     }

@@ -11,6 +11,7 @@ use crate::settings::Settings;
 use crate::reconcile::pace;
 
 use super::Shared;
+use super::reload::Followed;
 
 /// Wakes the watcher when a local repository changes. Polling goes on all the same.
 pub fn watch(repository: &ConfigRepository, shared: &Shared) -> Option<Watch> {
@@ -25,14 +26,23 @@ pub fn watch(repository: &ConfigRepository, shared: &Shared) -> Option<Watch> {
 }
 
 /// Looks for a new commit at every tick and whenever it is woken, until it is stopped.
-pub async fn run(repository: ConfigRepository, settings: Settings, shared: Shared) {
+pub async fn run(shared: Shared) {
     let mut last: Option<CommitId> = None;
+    let mut followed = shared.followed.subscribe();
+    let mut place = (String::new(), String::new());
     while !shared.stop.is_cancelled() {
+        let Followed { settings, repository } = followed.borrow_and_update().clone();
+        let here = (settings.branch.clone(), settings.path.clone());
+        // The same commit says something else in another folder.
+        if place != here {
+            (last, place) = (None, here);
+        }
         look(&repository, &settings, &shared, &mut last).await;
         let tick = pace::jittered(settings.poll_interval).to_std();
         tokio::select! {
             () = tokio::time::sleep(tick) => {}
             () = shared.wake.notified() => {}
+            _ = followed.changed() => {}
             () = shared.stop.cancelled() => {}
         }
     }

@@ -11,16 +11,19 @@ mod demo;
 mod documented;
 mod example;
 mod harness;
+mod iam;
 mod keys;
 mod markdown;
 mod odd_files;
 mod planned;
 mod releasing;
+mod reload;
 mod remotes;
 mod scaffold;
 mod schemas;
 #[cfg(unix)]
 mod systemd;
 mod tidy;
+mod unit;
 #[cfg(feature = "aws")]
 mod wire;

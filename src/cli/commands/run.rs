@@ -1,6 +1,6 @@
 //! `ionroller run`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::session::{access, connect};
 use crate::cli::ui::Ui;
 use crate::cloud::sim::SimCloud;
-use crate::daemon::{Connect, Daemon};
+use crate::daemon::{Connect, Daemon, DaemonFile, Open};
 use crate::git::{Repository, Source};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
@@ -25,21 +25,14 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
         CliError::user(format!("cannot read the daemon's file {}", args.config.display())).caused_by(&error)
     })?;
     let settings = Settings::parse(&text)?;
-    crate::cli::log::start(settings.log, ui.verbose, ui.quiet);
-    let repository = match Source::parse(&settings.repo)? {
-        Source::Local(path) => Repository::open_local(&path)?,
-        Source::Remote(url) => {
-            Repository::open_mirror(&url, &settings.state_dir.join("mirror"), &access(&settings.git)?)?
-        }
-    };
-    if repository.is_shallow() {
-        return Err(CliError::user(
-            "the config repository is a shallow clone, and run needs to know which commit descends from which",
-        )
-        .hint("git fetch --unshallow"));
+    if args.check {
+        return check(&args.config, &settings, ui);
     }
-    let repository = ConfigRepository::new(repository, &settings.path);
+    let set_log = crate::cli::log::start(settings.log, ui.verbose, ui.quiet);
+    let repository = open(&settings)?;
+    let open: Open = Arc::new(|settings| open(settings).map_err(|error| error.render().replace('\n', "; ")));
     let daemon = Daemon {
+        file: DaemonFile { path: args.config.clone(), text, open, set_log },
         settings,
         repository,
         connect: connector(args.cloud.clone()),
@@ -48,6 +41,63 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
     };
     daemon.run(stop_signals()?).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The config repository that the daemon's file names.
+fn open(settings: &Settings) -> Result<ConfigRepository, CliError> {
+    let repository = match Source::parse(&settings.repo)? {
+        Source::Local(path) => Repository::open_local(&path)?,
+        Source::Remote(url) => {
+            Repository::open_mirror(&url, &settings.state_dir.join("mirror"), &access(&settings.git)?)?
+        }
+    };
+    refuse_shallow(&repository)?;
+    Ok(ConfigRepository::new(repository, &settings.path))
+}
+
+fn refuse_shallow(repository: &Repository) -> Result<(), CliError> {
+    if !repository.is_shallow() {
+        return Ok(());
+    }
+    let message = "the config repository is a shallow clone, and run needs to know which commit descends from which";
+    Err(CliError::user(message).hint("git fetch --unshallow"))
+}
+
+/// Checks what the daemon's file refers to, as far as that goes without the network and
+/// without leaving anything behind.
+fn check(file: &Path, settings: &Settings, ui: &Ui) -> Result<ExitCode, CliError> {
+    let mut problems = Vec::new();
+    match Source::parse(&settings.repo) {
+        Ok(Source::Local(path)) => match Repository::open_local(&path) {
+            Ok(repository) => problems.extend(refuse_shallow(&repository).err()),
+            Err(error) => problems.push(error.into()),
+        },
+        Ok(Source::Remote(_)) => problems.extend(access(&settings.git).err()),
+        Err(error) => problems.push(error.into()),
+    }
+    let git = &settings.git;
+    let named = [
+        ("token_file", &git.token_file),
+        ("ssh_key_file", &git.ssh_key_file),
+        ("known_hosts_file", &git.known_hosts_file),
+    ];
+    for (key, path) in named {
+        let Some(path) = path else { continue };
+        if let Err(error) = std::fs::read(path) {
+            problems.push(CliError::user(format!("cannot read git.{key} {}", path.display())).caused_by(&error));
+        }
+    }
+    if settings.state_dir.exists() && !settings.state_dir.is_dir() {
+        problems.push(CliError::user(format!("state_dir {} is no folder", settings.state_dir.display())));
+    }
+    for problem in &problems {
+        ui.insist(&problem.render());
+    }
+    if problems.is_empty() {
+        ui.tell(&format!("{}: no errors", file.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn connector(choice: CloudChoice) -> Connect {

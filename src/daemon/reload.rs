@@ -1,0 +1,168 @@
+//! Follows the daemon's own file. A good one takes effect while the daemon runs; a broken
+//! one changes nothing, and the log says what is wrong with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::reconcile::ConfigRepository;
+use crate::settings::{LogFormat, Settings};
+
+use super::Shared;
+
+/// Editors write a file in several steps. What they leave is read, not what is in between.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The daemon's own file, and what following it takes.
+pub struct DaemonFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its text when the daemon was started.
+    pub text: String,
+    /// Opens the config repository that settings name.
+    pub open: Open,
+    /// Changes the form of the log.
+    pub set_log: SetLog,
+}
+
+/// Opens the config repository that settings name; the error is for people. It blocks.
+pub type Open = Arc<dyn Fn(&Settings) -> Result<ConfigRepository, String> + Send + Sync>;
+
+/// Changes the form of the log.
+pub type SetLog = Arc<dyn Fn(LogFormat) + Send + Sync>;
+
+/// What is followed at present.
+#[derive(Debug, Clone)]
+pub(super) struct Followed {
+    pub settings: Settings,
+    pub repository: ConfigRepository,
+}
+
+/// Reads the file whenever it may have changed and at each SIGHUP, until it is stopped.
+pub(super) async fn run(file: DaemonFile, shared: Shared) {
+    let changed = Arc::new(Notify::new());
+    let _watch = watch(&file.path, &changed);
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => Some(hangup),
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be caught");
+            None
+        }
+    };
+    let mut seen: Result<String, String> = Ok(file.text.clone());
+    // It may have changed since the daemon was started and before it was watched.
+    changed.notify_one();
+    while !shared.stop.is_cancelled() {
+        let asked = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed.notified() => tokio::time::sleep(QUIET).await,
+            _ = asked => {
+                tracing::info!("SIGHUP: the daemon's file is read, and Git is asked");
+                shared.wake.notify_one();
+            }
+            () = shared.stop.cancelled() => return,
+        }
+        let read = std::fs::read_to_string(&file.path).map_err(|error| error.to_string());
+        if read != seen {
+            take(&file, &read, &shared).await;
+            seen = read;
+        }
+    }
+}
+
+/// Watches the folder, not the file: editors and configuration tools put a new file in its
+/// place, and a watch on the old one would see nothing more.
+fn watch(path: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let wake = Arc::clone(changed);
+    let told = move |event: notify::Result<Event>| {
+        // Reading must not count, or each look would cause the next one.
+        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+            wake.notify_one();
+        }
+    };
+    let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watcher
+        .inspect_err(|error| tracing::warn!(%error, "the daemon's file is not watched; SIGHUP makes it be read again"))
+        .ok()
+}
+
+/// Follows what the file says now, as far as it can be used.
+async fn take(file: &DaemonFile, read: &Result<String, String>, shared: &Shared) {
+    let old = shared.followed.borrow().clone();
+    match followed(file, read, &old).await {
+        Ok((new, changed)) => {
+            if new.settings.log != old.settings.log {
+                (file.set_log)(new.settings.log);
+            }
+            tracing::info!(changed = changed.join(", "), "the daemon's file was read again");
+            shared.followed.send_replace(new);
+        }
+        Err(said) => tracing::error!(error = %said, "nothing changes: what was followed before still is"),
+    }
+}
+
+/// What follows from a text, and the keys that have changed by it.
+async fn followed(
+    file: &DaemonFile,
+    read: &Result<String, String>,
+    old: &Followed,
+) -> Result<(Followed, Vec<&'static str>), String> {
+    let text = read.as_ref().map_err(Clone::clone)?;
+    let settings = Settings::parse(text).map_err(|error| one_line(&error.to_string()))?;
+    for (key, differs) in pinned(&old.settings, &settings) {
+        if differs {
+            tracing::warn!(key, "this key takes effect at the next start only");
+        }
+    }
+    let was = &old.settings;
+    let settings =
+        Settings { repo: was.repo.clone(), state_dir: was.state_dir.clone(), listen: was.listen.clone(), ..settings };
+    let changed = [
+        ("branch", was.branch != settings.branch),
+        ("path", was.path != settings.path),
+        ("poll_interval", was.poll_interval != settings.poll_interval),
+        ("log", was.log != settings.log),
+        ("git", was.git != settings.git),
+    ];
+    let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
+    let same = was.path == settings.path && was.git == settings.git;
+    let repository = if same { old.repository.clone() } else { open(file, &settings).await? };
+    Ok((Followed { settings, repository }, changed))
+}
+
+/// A message without the picture of the line that it is about.
+fn one_line(message: &str) -> String {
+    let gutter = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    message.lines().filter(|line| !line.is_empty() && !gutter(line)).collect::<Vec<_>>().join(": ")
+}
+
+/// What the daemon has taken hold of: the lock, the mirror and the address.
+fn pinned(old: &Settings, new: &Settings) -> [(&'static str, bool); 3] {
+    [
+        ("repo", old.repo != new.repo),
+        ("state_dir", old.state_dir != new.state_dir),
+        ("listen", old.listen != new.listen),
+    ]
+}
+
+async fn open(file: &DaemonFile, settings: &Settings) -> Result<ConfigRepository, String> {
+    let (open, settings) = (Arc::clone(&file.open), settings.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&settings)).await;
+    opened.unwrap_or_else(|error| Err(format!("opening the repository ended early: {error}")))
+}
