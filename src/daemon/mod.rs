@@ -62,8 +62,8 @@ pub enum DaemonError {
 
 /// What a daemon needs.
 pub struct Daemon {
-    /// Its own file, to follow it.
-    pub file: DaemonFile,
+    /// Its own file, to follow it; none when it has none.
+    pub file: Option<DaemonFile>,
     /// What that says.
     pub settings: Settings,
     /// The config repository, opened.
@@ -128,6 +128,7 @@ impl Daemon {
     /// Runs while it holds the lock.
     async fn go(self, listener: TcpListener, _lock: File, stop: CancellationToken) -> Result<(), DaemonError> {
         let bound: Option<SocketAddr> = listener.local_addr().ok();
+        let listen = bound.map_or_else(|| self.settings.listen.clone(), |bound| bound.to_string());
         let followed = reload::Followed { settings: self.settings, repository: self.repository.clone() };
         let shared = Shared {
             followed: watch::Sender::new(followed),
@@ -137,21 +138,20 @@ impl Daemon {
             wake: Arc::new(Notify::new()),
             stop: stop.clone(),
         };
-        tracing::info!(
-            listen = %bound.map_or(self.settings.listen.clone(), |bound| bound.to_string()),
-            dry_run = self.dry_run,
-            "started"
-        );
+        tracing::info!(%listen, dry_run = self.dry_run, "started");
         let _watch = source::watch(&self.repository, &shared);
         notify_systemd(&[sd_notify::NotifyState::Ready]);
         let git = tokio::spawn(source::run(shared.clone()));
-        let file = tokio::spawn(reload::run(self.file, shared.clone()));
+        let file = self.file.map(|file| tokio::spawn(reload::run(file, shared.clone())));
         let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;
         stop.cancel();
         notify_systemd(&[sd_notify::NotifyState::Stopping]);
         // A change in hand is ended; its answer is read by the next start.
-        let _ = tokio::join!(git, work, file);
+        let _ = tokio::join!(git, work);
+        if let Some(file) = file {
+            let _ = file.await;
+        }
         tracing::info!("stopped");
         served.map_err(DaemonError::Serve)
     }

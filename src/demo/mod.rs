@@ -289,7 +289,8 @@ fn daemon(
         let cloud: Arc<dyn Cloud> = Arc::new(cloud.clone());
         Box::pin(async move { Ok(cloud) }) as futures_util::future::BoxFuture<'static, _>
     };
-    Ok(Daemon { settings, repository, connect: Arc::new(connect), pace: Arc::new(clock::FastPace), dry_run: false })
+    let (connect, pace) = (Arc::new(connect), Arc::new(clock::FastPace));
+    Ok(Daemon { file: None, settings, repository, connect, pace, dry_run: false })
 }
 
 /// An error with all that it was caused by, on one line.

@@ -32,7 +32,7 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
     let repository = open(&settings)?;
     let open: Open = Arc::new(|settings| open(settings).map_err(|error| error.render().replace('\n', "; ")));
     let daemon = Daemon {
-        file: DaemonFile { path: args.config.clone(), text, open, set_log },
+        file: Some(DaemonFile { path: args.config.clone(), text, open, set_log }),
         settings,
         repository,
         connect: connector(args.cloud.clone()),
