@@ -123,7 +123,10 @@ pub async fn connect(
         CloudChoice::Sim(file) => {
             let known =
                 sim_file::load(file).map_err(|why| CliError::user(format!("cannot read the simulated world {why}")))?;
-            let cloud = SimCloud::new(known.unwrap_or_else(|| World::for_places(listeners)));
+            // A listener that a later commit names exists, too: the world is as the files have it.
+            let mut world = known.unwrap_or_else(|| World::for_places(listeners.clone()));
+            listeners.into_iter().for_each(|listener| world.add_listener(listener));
+            let cloud = SimCloud::new(world);
             Ok(Connection {
                 pace: Arc::new(super::simulated::Jumping(cloud.clone())),
                 simulated: Some((cloud.clone(), file.clone())),

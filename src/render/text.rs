@@ -302,11 +302,11 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
     let services: Vec<&ServicePlan> =
         plan.services.iter().filter(|service| only.is_none_or(|only| *only == service.name)).collect();
     let name_width = services.iter().map(|s| columns(s.name.as_str())).max().unwrap_or(0);
-    let version_width = services.iter().map(|s| columns(&versions(s))).max().unwrap_or(0);
+    let version_width = services.iter().map(|s| columns(&running(s))).max().unwrap_or(0);
     for service in services {
         let phase = phase_word(service.phase);
         let name = left(service.name.as_str(), name_width);
-        let versions = left(&versions(service), version_width);
+        let versions = left(&running(service), version_width);
         let _ = writeln!(out, "{}  {versions}  {phase}", style.paint(Meaning::Strong, &name));
         if let Some(wait) = waiting(service) {
             let said = format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, plan.observed_at));
@@ -319,6 +319,14 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
         }
     }
     out
+}
+
+/// What runs, and what comes up; a release that can't begin is neither.
+fn running(service: &ServicePlan) -> String {
+    match &service.from {
+        None if service.phase == Phase::Steady => "–".to_owned(),
+        _ => versions(service),
+    }
 }
 
 /// The server groups of a service, a line each.

@@ -231,3 +231,36 @@ fn the_answer_is_on_stdout_and_colour_is_asked_for() {
         assert!(!said.contains("Possible values"), "{said}");
     }
 }
+
+/// A default action and a listener that only a later commit names, from the first release to
+/// the removal of the file.
+#[test]
+fn behind_default_actions() {
+    let place = Place::new();
+    place.run(&["apply", "--service", "website"]).ended(0);
+    let file = |kind: &str, protocol: &str| {
+        let listener = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/{kind}/x/50dc/f2f7");
+        format!(
+            "version = \"1\"\n[machine]\nami = \"ami-0123456789abcdef0\"\ninstance_type = \"t3.small\"\n\
+             [capacity]\nmin = 2\n[load_balancer]\nlistener = \"{listener}\"\nport = 80\nprotocol = \"{protocol}\"\n"
+        )
+    };
+    let services = place.repo().join("services");
+    std::fs::write(services.join("front.toml"), file("app", "HTTP")).unwrap();
+    std::fs::write(services.join("raw.toml"), file("net", "TCP")).unwrap();
+    place.commit("two services behind default actions");
+    place.run(&["apply", "--service", "front", "--service", "raw"]).ended(0);
+    for name in ["front", "raw"] {
+        let service = place.service(name);
+        assert_eq!((&service["live"]["version"], &service["groups"][0]["weight"]), (&"1".into(), &100.into()));
+    }
+    std::fs::remove_file(services.join("front.toml")).unwrap();
+    let scope = place.repo().join("ionroller.toml");
+    let text = std::fs::read_to_string(&scope).unwrap();
+    std::fs::write(&scope, format!("{text}\n[prune]\nenabled = true\n")).unwrap();
+    place.commit("front goes");
+    let plan = place.run(&["plan", "-o", "json"]).ended(0).json();
+    let front = plan["services"].as_array().unwrap().iter().find(|service| service["name"] == "front").unwrap();
+    assert_eq!((&front["change"], &front["waiting_on"]["reason"]), (&"blocked".into(), &"preflight".into()));
+    assert_eq!(front["actions"], Value::Array(Vec::new()));
+}
