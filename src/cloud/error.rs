@@ -38,6 +38,17 @@ pub enum ErrorKind {
     Invalid,
 }
 
+impl ErrorKind {
+    /// Whether only a person or a commit can mend it. Everything else is tried again for as
+    /// long as it takes: what AWS has just made or let go takes minutes to be seen everywhere.
+    pub const fn needs_somebody(self) -> bool {
+        match self {
+            Self::NotOurs | Self::Denied | Self::Quota | Self::Invalid => true,
+            Self::Throttled | Self::Unavailable | Self::Conflict | Self::NotFound => false,
+        }
+    }
+}
+
 impl fmt::Display for CloudError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.operation)?;

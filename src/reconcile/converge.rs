@@ -103,15 +103,11 @@ fn due(pass: &Pass, until: Until, now: Timestamp) -> Option<Timestamp> {
     }
     let waits = pass.plan.services.iter().any(|service| {
         if let Some(error) = pass.failed.get(&service.name) {
-            return !needs_somebody(error);
+            return !error.kind.needs_somebody();
         }
         outcome::of(service) == Outcome::OnItsWay || (until.retired && outcome::keeps_warm(service))
     });
     waits.then(|| pass.look_again.map_or(now + IDLE, |at| at.clamp(now + Span::from_millis(50), now + IDLE)))
-}
-
-fn needs_somebody(error: &CloudError) -> bool {
-    matches!(error.kind, ErrorKind::NotOurs | ErrorKind::Denied | ErrorKind::Quota | ErrorKind::Invalid)
 }
 
 fn stuck(pass: &Pass) -> Vec<ServiceName> {

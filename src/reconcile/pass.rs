@@ -17,7 +17,7 @@ use crate::plan::forecast::Reach;
 use crate::plan::memory::Memory;
 use crate::plan::questions::{Next, next};
 use crate::plan::scope::{self, ScopeInput};
-use crate::plan::types::{Plan, WaitingOn};
+use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
 use crate::plan::view::View;
 use crate::plan::{service, wants};
 use crate::time::{Span, Timestamp};
@@ -334,9 +334,9 @@ impl Reconciler {
         };
         let failures = backoff.get(service).map_or(0, |b| b.failures) + 1;
         let first = match error.kind {
-            ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict => 1_000,
+            kind if kind.needs_somebody() => 30_000,
             ErrorKind::NotFound => 2_000,
-            ErrorKind::NotOurs | ErrorKind::Denied | ErrorKind::Quota | ErrorKind::Invalid => 30_000,
+            _ => 1_000,
         };
         let wait = (first << (failures - 1).min(8)).min(300_000);
         let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
@@ -350,16 +350,22 @@ impl Reconciler {
             Some(backoff) => Some(backoff.until),
             // Actions that are still to do come at once; the ones of this pass were cut off.
             None if !service.actions.is_empty() => Some(now + Span::from_millis(if acted > 0 { 100 } else { 1_000 })),
+            // Whatever ends a rollout frees its slot, and that is done here.
+            None if acted > 0 && waits_for_slot(service) => Some(now + Span::from_millis(500)),
             None => service.look_again,
         });
         waits.min()
     }
 }
 
+fn waits_for_slot(service: &ServicePlan) -> bool {
+    service.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Slot)
+}
+
 struct Turn {
     service: ServiceName,
     acted: usize,
-    plan: Option<crate::plan::types::ServicePlan>,
+    plan: Option<ServicePlan>,
     error: Option<CloudError>,
 }
 

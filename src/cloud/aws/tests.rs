@@ -55,6 +55,118 @@ fn codes_say_what_follows() {
     assert_eq!(classify("", "", Some(429)), Throttled);
 }
 
+/// What AWS says shortly after a change elsewhere, although it is no refusal of this call:
+/// each is tried again, for as long as it takes.
+#[test]
+fn what_ends_by_itself_is_tried_again() {
+    let eventual = [
+        ("ValidationError", "Invalid IAM Instance Profile name", 400),
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+            400,
+        ),
+        ("ValidationError", "One or more target groups not found. Validating load balancer configuration failed.", 400),
+        ("ValidationError", "Provided Target Groups may not be valid. Please ensure they exist and try again.", 400),
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The specified launch template, with template name x, does not exist.",
+            400,
+        ),
+        ("ValidationError", "AutoScalingGroup name not found - null", 400),
+        (
+            "ValidationError",
+            "AutoScalingGroup by this name already exists - A group with the name x already exists and is pending delete",
+            400,
+        ),
+        ("ValidationError", "AutoScalingGroup 'x' may not be modified while it is pending delete.", 400),
+        ("AlreadyExists", "A group with the name x already exists and is pending delete", 400),
+        ("ListenerNotFound", "One or more listeners not found", 400),
+        ("RuleNotFound", "One or more rules not found", 400),
+        ("TargetGroupNotFound", "One or more target groups not found", 400),
+        ("InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist", 400),
+        ("InvalidLaunchTemplateName.NotFoundException", "The specified launch template does not exist", 400),
+        ("ResourceInUse", "Target group 'x' is currently in use by a listener or a rule", 400),
+        ("ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances still in the group.", 400),
+        ("ScalingActivityInProgress", "there are scaling activities in progress for that group", 400),
+        ("ResourceContention", "You already have a pending update to an Amazon EC2 Auto Scaling resource", 500),
+        ("ServiceLinkedRoleFailure", "The service-linked role is not yet ready for use.", 500),
+        ("IdempotentCallInProgress", "", 500),
+        (
+            "PriorRequestNotComplete",
+            "The request was rejected because a previous request is still being processed",
+            429,
+        ),
+        (
+            "HealthUnavailable",
+            "The health of the specified targets could not be retrieved due to an internal error.",
+            500,
+        ),
+        ("InvalidNextToken", "", 400),
+        ("Throttling", "Rate exceeded", 400),
+        ("RequestLimitExceeded", "Request limit exceeded.", 503),
+        ("InternalError", "An internal error has occurred", 500),
+        ("Unavailable", "The server is overloaded and can't handle the request.", 503),
+    ];
+    for (code, message, status) in eventual {
+        let kind = classify(code, message, Some(status));
+        assert!(!kind.needs_somebody(), "{code}: {message}: {kind:?}");
+    }
+}
+
+/// What no waiting mends is told at once.
+#[test]
+fn what_does_not_end_by_itself_is_told() {
+    let terminal = [
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The image id '[ami-1]' does not exist",
+            400,
+        ),
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The security group 'sg-1' does not exist in VPC 'vpc-1'",
+            400,
+        ),
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The key pair 'team' does not exist",
+            400,
+        ),
+        (
+            "ValidationError",
+            "You must use a valid fully-formed launch template. The requested configuration is currently not supported.",
+            400,
+        ),
+        ("ValidationError", "The subnet ID 'subnet-1' does not exist", 400),
+        ("ValidationError", "Max bound, 1, must be greater than or equal to min bound, 2", 400),
+        ("ValidationError", "You are not authorized to perform this operation.", 400),
+        ("InvalidUserData.Malformed", "User data is limited to 16384 bytes", 400),
+        ("InvalidConfigurationRequest", "This target group appears behind a rule with group stickiness disabled", 400),
+        ("InvalidLoadBalancerAction", "You must enable group stickiness on a rule", 400),
+        ("IncompatibleProtocols", "", 400),
+        ("UnsupportedProtocol", "", 400),
+        ("OperationNotPermitted", "Default rule 'x' cannot be modified", 400),
+        ("LimitExceeded", "You have already reached a limit for your Amazon EC2 Auto Scaling resources", 400),
+        ("TooManyRules", "", 400),
+        ("TooManyTargetGroups", "", 400),
+        ("TooManyUniqueTargetGroupsPerLoadBalancer", "", 400),
+        ("TooManyRegistrationsForTargetId", "", 400),
+        ("TargetGroupAssociationLimit", "", 400),
+        ("VcpuLimitExceeded", "", 400),
+        ("UnauthorizedOperation", "You are not authorized to perform this operation.", 403),
+        ("AccessDenied", "User: x is not authorized to perform: sts:AssumeRole on resource: y", 403),
+        ("ExpiredToken", "The security token included in the request is expired", 400),
+        ("OptInRequired", "", 403),
+        ("InvalidParameterValue", "", 400),
+        ("MissingParameter", "", 400),
+    ];
+    for (code, message, status) in terminal {
+        let kind = classify(code, message, Some(status));
+        assert!(kind.needs_somebody(), "{code}: {message}: {kind:?}");
+    }
+}
+
 #[test]
 fn one_code_of_auto_scaling_says_the_rest_in_words() {
     let kind = |message: &str| classify("ValidationError", message, Some(400));
