@@ -27,7 +27,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         File::Broken | File::Missing => None,
     };
     let rejected = view.candidate.and_then(|group| Some((group.identity.digest.clone(), view.rejected(group)?)));
-    let settled = is_settled(&view, change, &ahead.actions);
+    let settled = is_settled(&view, change, &ahead.actions, ahead.wait.as_ref());
     ServicePlan {
         name: input.service.clone(),
         change,
@@ -200,11 +200,13 @@ fn look_again(view: &View<'_>, wait: Option<&Wait>) -> Option<Timestamp> {
     [of_wait, warm].into_iter().flatten().min()
 }
 
-/// Nothing is left to do but to retire a warm group when its time comes.
-fn is_settled(view: &View<'_>, change: Change, actions: &[Action]) -> bool {
+/// Nothing is left to do but to retire a warm group when its time comes. What only waits
+/// for the second reading of its removal is left to do.
+fn is_settled(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> bool {
+    let removes = wait.is_some_and(|wait| wait.removal.is_some());
     let live = view.live_is_wanted() && view.live_group().is_some();
     let orphan = view.input.file == File::Missing;
-    change == Change::None && actions.is_empty() && (live || orphan) && retire::is_tidy(view)
+    change == Change::None && actions.is_empty() && !removes && (live || orphan) && retire::is_tidy(view)
 }
 
 fn groups(view: &View<'_>) -> Vec<GroupView> {

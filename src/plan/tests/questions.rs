@@ -335,6 +335,23 @@ fn question_16_expired_groups_go_and_records_stay() {
     assert!(!past.contains(&"1.0".to_owned()) && !past.contains(&"1.1".to_owned()));
 }
 
+/// Each run of `apply` reads anew, so none may end between the two readings of a removal.
+#[test]
+fn question_16_a_record_that_goes_is_seen_to_its_end() {
+    let mut story = Story::settled("1.0");
+    let mut spec = file("1.1");
+    (spec.retention.records, spec.retention.warm) = (0, Span::ZERO);
+    story.commit(spec).until(|story| {
+        let past = story.model.state.groups.get(&story.name("1.0"));
+        past.is_some_and(|past| past.group.is_none() && past.target_group.is_none())
+            && matches!(story.next(), Next::Wait(wait) if wait.removal.is_some())
+    });
+    assert!(!story.plan().settled);
+    story.until(|story| !story.model.state.groups.contains_key(&story.name("1.0")));
+    story.later(Span::from_secs(5));
+    assert!(story.plan().settled, "{}", story.waits());
+}
+
 #[test]
 fn question_17_settings_change_in_place() {
     let mut story = Story::settled("1.0");
