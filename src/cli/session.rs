@@ -139,17 +139,34 @@ pub async fn connect(
 
 #[cfg(feature = "aws")]
 async fn aws(scope: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
-    use crate::cloud::aws::{AwsCloud, Connection as Settings};
+    use crate::cloud::aws::{AwsCloud, Connection as Settings, Limiter};
+    let limiter = match std::env::var(CALL_RATE_VARIABLE).ok().filter(|text| !text.is_empty()) {
+        None => Limiter::default(),
+        Some(text) => Limiter::with_factor(call_rate(&text).ok_or_else(|| {
+            CliError::usage(format!("{CALL_RATE_VARIABLE} is `{text}`, which is no factor"))
+                .hint("write a number from 0.01 to 100; 1 is the usual rate")
+        })?),
+    };
     let settings = Settings {
         region: Some(scope.region.clone()),
         role_arn: scope.role_arn.clone(),
         external_id: scope.external_id.clone(),
         account: scope.account.clone(),
-        ..Settings::default()
+        limiter: Arc::new(limiter),
     };
     let cloud = AwsCloud::connect(&settings).await?;
     cloud.check_account().await?;
     Ok(Arc::new(cloud))
+}
+
+/// Multiplies our own limits on calls to AWS: below 1 where others need a share of the
+/// account's allowance, above it where AWS has raised that.
+#[cfg(feature = "aws")]
+const CALL_RATE_VARIABLE: &str = "IONROLLER_AWS_CALL_RATE";
+
+#[cfg(feature = "aws")]
+fn call_rate(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|factor| (0.01..=100.0).contains(factor))
 }
 
 /// The region of the environment or the profile, as every AWS tool finds it.

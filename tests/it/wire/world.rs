@@ -295,7 +295,9 @@ records = {records}
             .env("AWS_ENDPOINT_URL", self.server.url())
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_EC2_METADATA_DISABLED", "true");
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            // The limits are those of an account that many share; here they would only be waited for.
+            .env("IONROLLER_AWS_CALL_RATE", "20");
         command
     }
 
