@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::daemon::Daemon;
 use super::world::{ACCOUNT, Ran, World, shares, web};
 
 const OTHER: &str = "210987654321";
@@ -87,6 +88,11 @@ fn credentials_of_another_account_are_never_acted_with() {
         let ran = world.run(args).ended(1);
         says(&ran, &[ACCOUNT, OTHER]);
     }
+    // A daemon starts, says what is wrong, and waits for another commit or other keys.
+    let daemon = Daemon::start(&world, &[]);
+    world.until("its refusal", |_| {
+        daemon.get("/readyz").is_some_and(|(code, said)| code == 503 && said.contains(ACCOUNT) && said.contains(OTHER))
+    });
     assert!(
         operations(&world).iter().all(|operation| operation == "GetCallerIdentity"),
         "nothing else was asked: {:?}",

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::world::{World, shares, web};
 
-struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     port: u16,
 }
 
 impl Daemon {
-    fn start(world: &World, flags: &[&str]) -> Self {
+    pub(super) fn start(world: &World, flags: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!(
             "repo = \"{}\"\npoll_interval = \"1s\"\nstate_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\n",
@@ -27,7 +27,7 @@ impl Daemon {
         Self { child, port }
     }
 
-    fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(super) fn get(&self, path: &str) -> Option<(u16, String)> {
         let config = ureq::config::Config::builder().http_status_as_error(false).build();
         let agent = ureq::Agent::new_with_config(config);
         let mut answer = agent.get(format!("http://127.0.0.1:{}{path}", self.port)).call().ok()?;

@@ -63,17 +63,24 @@ fn the_answer_of_each_change_lost() {
     assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [1, 1, 1, 1]);
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
 
-    lose(&[&CREATIONS[..], &CHANGES[..], &DELETIONS[..]].concat());
-    world.commit(&Web { warm: "0s".to_owned(), records: 1, ..scaled("1.1.0") });
+    lose(&[&CREATIONS[..], &CHANGES[..], &DELETIONS[..2]].concat());
+    world.commit(&Web { warm: "0s".to_owned(), ..scaled("1.1.0") });
     world.run(&["apply", "--wait", "retired", "--timeout", "100s"]).ended(0);
     assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [2, 1, 1, 1]);
     all_lost("the upgrade");
 
-    lose(&[&CREATIONS[..], &CHANGES[..]].concat());
+    lose(&[&CREATIONS[1..], &CHANGES[..2], &[("autoscaling", "DeleteTags"), ("ec2", "DeleteTags")]].concat());
     world.revert();
     world.apply();
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
     assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [2, 2, 1, 2]);
+    all_lost("the rollback");
+
+    lose(&DELETIONS);
+    world.commit(&Web { warm: "0s".to_owned(), records: 0, ..scaled("1.2.0") });
+    world.run(&["apply", "--wait", "retired", "--timeout", "100s"]).ended(0);
+    assert_eq!(["launch_templates", "target_groups", "rules", "groups"].map(count), [1, 1, 1, 1]);
+    all_lost("the clearing up");
 }
 
 /// Killed at twenty moments of an upgrade and started again each time.
@@ -127,7 +134,7 @@ fn throttled(operations: &[(&str, &str)]) {
     };
     world.apply();
     again();
-    world.commit(&Web { warm: "0s".to_owned(), ..scaled("1.1.0") });
+    world.commit(&Web { warm: "0s".to_owned(), records: 0, ..scaled("1.1.0") });
     world.run(&["apply", "--wait", "retired", "--timeout", "110s"]).ended(0);
     assert_eq!(world.weights(), shares(&[("1.1.0", 100)]));
     assert_eq!(world.groups(), shares(&[("1.1.0", 2)]));
@@ -145,7 +152,7 @@ fn a_refusal_that_ends_by_itself_is_waited_for() {
     world.commit(&web("1.0.0"));
     world.apply();
     let message = "Target group is currently in use by a listener or a rule";
-    let fault = json!([{"operation": "DeleteTargetGroup", "mode": "error-before", "code": "ResourceInUse", "message": message, "times": 6}]);
+    let fault = json!([{"operation": "DeleteTargetGroup", "mode": "error-before", "code": "ResourceInUse", "message": message, "times": 5}]);
     world.post("faults", &fault);
     world.commit(&Web { warm: "0s".to_owned(), ..web("1.1.0") });
     world.run(&["apply", "--wait", "retired", "--timeout", "110s"]).ended(0);

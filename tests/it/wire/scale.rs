@@ -35,7 +35,7 @@ async fn apply_unlimited(world: &World) {
     assert!(end.stuck.is_empty() && end.failed.is_empty(), "{:?} {:?}", end.stuck, end.failed);
 }
 
-/// 24 services on three listeners, and pages of ten at most, then of two: a listing that
+/// Nine services on three listeners, and pages of four at most, then of two: a listing that
 /// stopped at its first page would make things again, or take them for gone. Pages of
 /// AWS's own size are among the tests of the adapter. The calls of a reading at rest are
 /// pages, not services.
@@ -45,14 +45,14 @@ async fn more_than_one_page() {
         &json!({"listeners": [8081, 8082]}),
         &format!("account = \"{ACCOUNT}\"\n\n[limits]\nmax_concurrent_rollouts = 200\nmax_releases_per_change = 50\n"),
     );
-    world.post("settings", &json!({"most_per_page": 10}));
+    world.post("settings", &json!({"most_per_page": 4}));
     write_all(&mut world, "1.0.0");
     apply_unlimited(&world).await;
     write_all(&mut world, "1.1.0");
     apply_unlimited(&world).await;
     let state = world.state();
     let count = |kind: &str| state[kind].as_array().unwrap().len();
-    assert_eq!(["groups", "launch_templates", "target_groups", "rules"].map(count), [48, 48, 48, 24]);
+    assert_eq!(["groups", "launch_templates", "target_groups", "rules"].map(count), [18, 18, 18, 9]);
     assert!(
         state["rules"]
             .as_array()
@@ -65,16 +65,16 @@ async fn more_than_one_page() {
     world.forget_calls();
     world.run(&["plan", "--detailed-exitcode"]).ended(0);
     let counts = world.get("calls/counts");
-    assert_eq!(counts["DescribeAutoScalingGroups"], 24, "{counts}");
-    assert_eq!(counts["DescribeLaunchTemplates"], 24, "{counts}");
-    assert_eq!(counts["DescribeTargetGroups"], 24, "{counts}");
-    assert_eq!(counts["DescribeRules"], 3 * 5, "eight rules and the default one on each listener: {counts}");
+    assert_eq!(counts["DescribeAutoScalingGroups"], 9, "{counts}");
+    assert_eq!(counts["DescribeLaunchTemplates"], 9, "{counts}");
+    assert_eq!(counts["DescribeTargetGroups"], 9, "{counts}");
+    assert_eq!(counts["DescribeRules"], 3 * 2, "three rules and the default one on each listener: {counts}");
     assert_eq!(counts["DescribeListeners"], 2, "{counts}");
 }
 
 fn write_all(world: &mut World, version: &str) {
     let listeners = ["80", "8081", "8082"].map(|port| world.made["listeners"][port].as_str().unwrap().to_owned());
-    for number in 0..24_u32 {
+    for number in 0..9_u32 {
         let mut file = web(version).at(number + 1, &format!("s{number}.example.com"));
         (file.min, file.max, file.bake, file.steps) = (1, 1, "0s".to_owned(), "[100]".to_owned());
         file.deadline = "10m".to_owned();
