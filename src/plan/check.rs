@@ -148,7 +148,8 @@ fn traffic(
         let targets = state.foreign.get(arn)?;
         Some(targets.values().filter(|health| **health == TargetHealth::Healthy).count())
     };
-    let someone_is_well = state.groups.values().any(|owner| healthy(owner) > 0)
+    // Machines behind no target group can't answer instead.
+    let someone_is_well = state.groups.values().any(|owner| owner.target_group.is_some() && healthy(owner) > 0)
         || before.iter().any(|(arn, percent)| *percent > 0 && foreign_health(arn).is_some_and(|well| well > 0));
     for weight in weights {
         let had = before.get(&weight.target_group).copied().unwrap_or(0);

@@ -7,9 +7,10 @@ use crate::desired::spec::OnFailure;
 use crate::observed::marks::{Hold, Mark, Rejected, Retry};
 use crate::observed::resources::Outcome;
 use crate::observed::state::{GroupState, ServerGroup};
+use crate::time::Timestamp;
 
 use super::action::Mutation;
-use super::answer::{Answer, act, wait};
+use super::answer::{Answer, Wait, act, wait};
 use super::retire::template_carrier;
 use super::types::Reason;
 use super::view::{View, is_temporary};
@@ -28,6 +29,10 @@ pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
         return None;
     }
     let group = candidate.group.as_ref()?;
+    if candidate.template.is_none() {
+        // Nothing can carry the verdict: the weights go all the same.
+        return failing(view, candidate, group).and_then(|_| give_back(view, candidate));
+    }
     if let Some(message) = blameless_trouble(candidate, group) {
         let tries = candidate.template.as_ref().and_then(|t| t.marks.retry).map_or(1, |retry| retry.tries + 1);
         let value = Retry { tries, at: view.input.now }.to_string();
@@ -159,6 +164,10 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
     if rejected.is_none() && retry.is_none() {
         return None;
     }
+    let stays = rejected.is_none() && view.serves(candidate) && !view.has_side();
+    if let Some((retry, due)) = retry.filter(|_| stays) {
+        return Some(next_try(retry, due).into());
+    }
     if let Some(answer) = give_back(view, candidate) {
         return Some(answer);
     }
@@ -177,12 +186,14 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
             );
             wait(Reason::Rejected, detail).since(rejected.at).into()
         }
-        (None, Some((retry, due))) => {
-            let detail = format!("try {} failed through no fault of the release", retry.tries);
-            wait(Reason::Retry, detail).since(retry.at).until(due).into()
-        }
+        (None, Some((retry, due))) => next_try(retry, due).into(),
         (None, None) => return None,
     })
+}
+
+fn next_try(retry: Retry, due: Timestamp) -> Wait {
+    let detail = format!("try {} failed through no fault of the release", retry.tries);
+    wait(Reason::Retry, detail).since(retry.at).until(due)
 }
 
 /// A rejected candidate's traffic goes to live. With no live side a rule that nobody can

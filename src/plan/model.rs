@@ -44,6 +44,9 @@ impl Model {
     pub fn new(state: &ServiceState, now: Timestamp) -> Self {
         let mut model = Self { state: state.clone(), due: BTreeMap::new(), machines: 0 };
         for group in state.groups.values() {
+            for name in &group.deleting {
+                model.schedule(now + DELETION, Event::Deleted(group.name.clone(), name.clone()));
+            }
             let Some(members) = &group.group else { continue };
             let healthy = group.targets.as_ref().map_or(members.inline_healthy(), |targets| {
                 u32::try_from(targets.values().filter(|health| **health == TargetHealth::Healthy).count()).unwrap_or(0)
@@ -54,9 +57,6 @@ impl Model {
             if members.instances.iter().any(|instance| instance.lifecycle == Lifecycle::Leaving) || members.desired == 0
             {
                 model.schedule(now + Span::from_secs(30), Event::Emptied(group.name.clone()));
-            }
-            for name in &group.deleting {
-                model.schedule(now + DELETION, Event::Deleted(group.name.clone(), name.clone()));
             }
         }
         model
@@ -89,9 +89,7 @@ impl Model {
                 }
             }
             Event::Deleted(name, group) => {
-                if let Some(owner) = self.state.groups.get_mut(&name) {
-                    owner.deleting.retain(|other| *other != group);
-                }
+                self.forget(&name, |owner| owner.deleting.retain(|other| *other != group));
             }
         }
         self.settle_health();
@@ -317,6 +315,9 @@ impl Model {
     }
 
     fn set_capacity(&mut self, release: &GroupName, min: u32, max: u32, desired: Option<u32>, now: Timestamp) {
+        let targets = self.state.groups.get(release).and_then(|owner| owner.targets.clone()).unwrap_or_default();
+        let failing: Vec<String> =
+            targets.into_iter().filter(|(_, health)| *health != TargetHealth::Healthy).map(|(id, _)| id).collect();
         let Some(group) = self.group(release) else { return };
         let old = group.desired;
         (group.min, group.max) = (min, max);
@@ -326,7 +327,11 @@ impl Model {
             self.launch(release, new - old);
             self.schedule(now + BOOT, Event::Booted(release.clone()));
         } else if new < old {
+            // Those that fail go first.
             let keep = usize::try_from(new).unwrap_or(usize::MAX);
+            group
+                .instances
+                .sort_by_key(|i| i.lifecycle != Lifecycle::InService || !i.healthy || failing.contains(&i.id));
             for instance in group.instances.iter_mut().skip(keep) {
                 instance.lifecycle = Lifecycle::Leaving;
             }

@@ -40,12 +40,27 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
     let repair = reading_is_incomplete(view)
         .or_else(|| removal_under_way(view))
         .or_else(|| live_without_group(view))
+        .or_else(|| live_at_zero(view))
+        .or_else(|| rollout::live_entry(view))
         .or_else(|| rollback::finish(view))
         .or_else(|| settle_was_cut_off(view))
-        .or_else(|| stray_weight(view));
+        .or_else(|| settings::second_rule(view));
     if repair.is_some() {
         return repair;
     }
+    match stray_weight(view) {
+        // Where live can't take it, a release that can is brought up all the same.
+        Some(Answer::Wait(wait)) if wait.halted => match asked_by_git(view) {
+            Some(Answer::Act(action)) => Some(Answer::Act(action)),
+            _ => Some(Answer::Wait(wait)),
+        },
+        None => asked_by_git(view),
+        answer => answer,
+    }
+}
+
+/// Questions 6 to 17.
+fn asked_by_git(view: &View<'_>) -> Option<Answer> {
     // 6: what stops everything else. What protects goes on.
     if let Some(stop) = stopped(view) {
         return failure::protect(view)
@@ -147,6 +162,16 @@ fn live_without_group(view: &View<'_>) -> Option<Answer> {
         action.expects.push(format!("{} has {} %", live.identity.version, view.weight(live)));
     }
     Some(answer)
+}
+
+/// As question 2: somebody has scaled live to zero. A hold lets them.
+fn live_at_zero(view: &View<'_>) -> Option<Answer> {
+    let live = view.live.filter(|live| live.target_group.is_some() && view.hold().is_none())?;
+    let group = live.group.as_ref().filter(|group| group.desired == 0)?;
+    let (min, max) = (view.need(), view.candidate_max());
+    let mutation =
+        Mutation::SetCapacity { release: live.name.clone(), group: group.name.clone(), min, max, desired: Some(min) };
+    Some(act(mutation, "live has no machines").into())
 }
 
 /// Question 4: a stable group lost its traffic to a release that settled, and the mark

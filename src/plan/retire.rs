@@ -121,18 +121,24 @@ pub fn retire(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Ans
     leave_rule(view, group, because).or_else(|| empty(view, group, because)).or_else(|| delete(view, group, because))
 }
 
-/// A group that is well while live is not stays, whatever its role: it may be needed.
+/// A group that is well while nobody is who serves stays, whatever its role: it may be
+/// needed. Who serves has traffic; of workers it is live.
 fn only_healthy(view: &View<'_>, group: &ServerGroup) -> Option<Answer> {
-    let live = view.live.filter(|live| live.name != group.name)?;
+    let others = || view.input.state.groups.values().filter(|other| other.name != group.name && other.group.is_some());
+    let mut serving: Vec<&ServerGroup> = others().filter(|other| view.weight(other) > 0).collect();
+    // Machines behind no target group are no help where there is traffic to be had.
+    if serving.is_empty() && (group.target_group.is_some() || view.is_worker()) {
+        serving = others().filter(|other| view.is_live(other)).collect();
+    }
     let own = group.group.as_ref().map_or(0, GroupState::inline_healthy);
-    if own == 0 || live.group.is_none() {
+    if own == 0 || serving.is_empty() {
         return None;
     }
-    let healthy = match (view.health(live), view.health(group)) {
-        (Some(live), Some(own)) => (live.healthy, own.healthy),
-        _ => return Some(wait(Reason::Unknown, "health was not read").into()),
+    let well: Option<u32> = serving.iter().map(|other| view.health(other).map(|health| health.healthy)).sum();
+    let (Some(well), Some(own)) = (well, view.health(group)) else {
+        return Some(wait(Reason::Unknown, "health was not read").into());
     };
-    (healthy.0 == 0 && healthy.1 > 0).then(|| {
+    (well == 0 && own.healthy > 0).then(|| {
         let detail = format!("{} stays: it is the only one with healthy machines", group.identity.version);
         wait(Reason::Gate, detail).halted().into()
     })
@@ -146,6 +152,12 @@ fn leave_rule(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Ans
     let mutation = match traffic::without(view, rule, group) {
         Some(weights) => Mutation::SetWeights { rule: rule.arn.clone(), weights },
         None if is_temporary(&rule.conditions) => Mutation::DeleteRule { rule: rule.arn.clone() },
+        // A rule without any traffic is hidden first; then it can go.
+        None if traffic::serves_nobody(view, rule) => Mutation::SetRule {
+            rule: rule.arn.clone(),
+            conditions: traffic::temporary_conditions(&group.name),
+            weights: traffic::named(view, vec![(arn.clone(), 100)]),
+        },
         None => return Some(traffic::halted(view, "nobody else in its rule has any traffic".to_owned())),
     };
     Some(act(mutation, because).expect(format!("{} has no traffic", group.identity.version)).into())

@@ -142,13 +142,14 @@ fn raise(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option
     if group.desired >= need && group.min >= need.min(group.desired) {
         return None;
     }
-    let max = view.candidate_max().max(need);
+    let desired = need.max(group.desired);
+    let max = view.candidate_max().max(desired);
     let mutation = Mutation::SetCapacity {
         release: candidate.name.clone(),
         group: group.name.clone(),
         min: need,
         max,
-        desired: Some(need.max(group.desired)),
+        desired: Some(desired),
     };
     Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
 }

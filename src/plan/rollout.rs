@@ -13,13 +13,17 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{group_carrier, template_carrier};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{failure, resources, settings, traffic};
+use super::{failure, resources, retire, settings, traffic};
 
 /// Questions 9 and 10: template, target group, rule entry or group are missing.
 pub fn create(view: &View<'_>) -> Option<Answer> {
     let spec = view.wanted.filter(|_| !view.live_is_wanted())?;
     if let Some(refused) = preflight(view, spec) {
         return Some(refused);
+    }
+    // Nobody waits for live's traffic.
+    if let Some(answer) = restore_rule(view) {
+        return Some(answer);
     }
     if let Some(gate) = view.input.gate.clone().filter(|_| !started(view)) {
         return Some(gate.into());
@@ -29,6 +33,9 @@ pub fn create(view: &View<'_>) -> Option<Answer> {
         return Some(fence_first(view, || create_template(view, spec, &because).into()));
     };
     if let Some(lb) = &spec.load_balancer {
+        if candidate.target_group.is_none() && candidate.group.is_some() {
+            return retire::retire(view, candidate, "its target group is gone, so its machines are registered nowhere");
+        }
         if candidate.target_group.is_none() {
             return Some(fence_first(view, || create_target_group(view, candidate, spec, lb).into()));
         }
@@ -106,11 +113,11 @@ fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Op
     };
     let named = rule.action.percents().iter().any(|(arn, _)| *arn == target_group.arn);
     let temporary = is_temporary(&rule.conditions);
-    if temporary && !view.has_side() {
+    if (temporary || traffic::serves_nobody(view, rule)) && view.side_beside(candidate).is_none() {
         // Before a default action the rule may have any priority.
         let wanted = lb.rule.as_ref().map_or(rule.priority, |wanted| Some(wanted.priority));
         let in_place = rule.listener == lb.listener && rule.priority == wanted;
-        if !in_place {
+        if temporary && !in_place {
             let because = "no traffic passes it yet, and its place has changed";
             return Some(fence_first(view, || act(Mutation::DeleteRule { rule: rule.arn.clone() }, because).into()));
         }
@@ -133,6 +140,20 @@ fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Op
     let weights = traffic::with_entry(view, &target_group.arn);
     let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights };
     Some(fence_first(view, || act(mutation, "so that its health is checked").into()))
+}
+
+/// Live's entry in the action, if somebody has taken it out: nothing can go back to machines
+/// that are not checked.
+pub fn live_entry(view: &View<'_>) -> Option<Answer> {
+    let live = view.live.filter(|live| live.weight.is_none() && view.hold().is_none())?;
+    let target_group = live.target_group.as_ref()?;
+    let rule = view.rule().filter(|rule| !is_temporary(&rule.conditions) && !traffic::serves_nobody(view, rule))?;
+    if let Some(full) = make_room(view, rule) {
+        return Some(full);
+    }
+    let mutation =
+        Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::with_entry(view, &target_group.arn) };
+    Some(act(mutation, TO_BE_CHECKED).into())
 }
 
 /// A full action lets the warm group go before a candidate enters, then any without weight.
@@ -196,13 +217,29 @@ pub fn rule_tags(view: &View<'_>) -> Tags {
 pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
     let live = view.live.filter(|live| live.target_group.is_some())?;
     let lb = view.wanted?.load_balancer.as_ref()?;
-    if view.rule().is_some() {
-        return None;
-    }
+    // Whoever answers may have the traffic until live does.
+    let well = |group: &ServerGroup| view.health(group).map_or(0, |health| health.healthy);
+    let others = view.input.state.groups.values().filter(|group| group.weight.is_some() && well(group) > 0);
+    let most = others.max_by_key(|group| well(group)).filter(|_| well(live) == 0).unwrap_or(live);
+    let hidden = match (view.rule(), &lb.rule) {
+        (None, _) => None,
+        (Some(rule), Some(wanted)) if is_temporary(&rule.conditions) => Some(Mutation::SetRule {
+            rule: rule.arn.clone(),
+            conditions: resources::conditions(wanted),
+            weights: traffic::with_share(view, most, 100),
+        }),
+        (Some(rule), _) if rule.action.percents().iter().all(|(_, percent)| *percent == 0) => {
+            Some(Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::with_share(view, most, 100) })
+        }
+        (Some(_), _) => return None,
+    };
     if let Some(refused) = preflight(view, view.wanted?) {
         return Some(refused);
     }
-    Some(fence_first(view, || new_rule(view, live, lb)))
+    Some(fence_first(view, || match hidden {
+        Some(mutation) => act(mutation, "no client reaches it").into(),
+        None => new_rule(view, live, lb),
+    }))
 }
 
 /// Question 10: no group. Weights first, then live is pinned, then the group is made.
@@ -331,10 +368,16 @@ fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Op
     if weight == step.percent {
         return None;
     }
-    if view.step_after(step.percent) == Some(weight) {
+    // Nor is there a way back from all of it where live can't take it.
+    let only_forward = weight == 100 && traffic::can_go_back(view, candidate) == Some(false);
+    if view.step_after(step.percent) == Some(weight) || only_forward {
         let value = Step { percent: weight, at: view.input.now }.to_string();
         let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
         return Some(act(mutation, format!("{weight} % was read back, so its bake begins")).into());
+    }
+    if weight > 0 && !view.has_side() && step.percent == 0 {
+        // It has a part, and nobody else is left to have the rest: all of it is its next step.
+        return None;
     }
     if weight > 0 && view.has_side() {
         let because = format!("it has {weight} %, and its last step was {} %", step.percent);

@@ -1,5 +1,7 @@
 //! Question 17: settings that change in place, with no new machines.
 
+use std::collections::BTreeMap;
+
 use crate::desired::spec::{LoadBalancer, ServiceSpec};
 use crate::names::Digest;
 use crate::observed::marks::Mark;
@@ -218,9 +220,8 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
     }
     let weights = traffic::named(view, old.action.percents());
     if let Some(new) = view.input.state.rules.iter().find(in_place) {
-        let complete = !is_temporary(&new.conditions) && new.action.percents() == old.action.percents();
         let mutation = match &lb.rule {
-            _ if complete => Mutation::DeleteRule { rule: old.arn.clone() },
+            _ if replaces(view, new, old) => Mutation::DeleteRule { rule: old.arn.clone() },
             Some(wanted) => {
                 Mutation::SetRule { rule: new.arn.clone(), conditions: resources::conditions(wanted), weights }
             }
@@ -243,6 +244,28 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
         tags: rollout::rule_tags(view),
     };
     Some(act(mutation, because).into())
+}
+
+/// A move to another place that was cut off, with both rules under real conditions. A weight
+/// call reaches only one of them, so it comes to its end before any.
+pub fn second_rule(view: &View<'_>) -> Option<Answer> {
+    view.wanted.filter(|spec| spec.paused.is_none() && view.hold().is_none())?;
+    let real = view.input.state.rules.iter().filter(|rule| !is_temporary(&rule.conditions));
+    (real.count() > 1).then(|| misplaced(view)).flatten()
+}
+
+/// Whether a rule in its place does what the old one does. Where they differ the new one
+/// counts, unless only the old one leads to machines that are well.
+fn replaces(view: &View<'_>, new: &Rule, old: &Rule) -> bool {
+    // AWS lists an action's target groups in any order.
+    let shares = |rule: &Rule| BTreeMap::from_iter(rule.action.percents());
+    let is_well = |rule: &Rule| {
+        rule.action.percents().into_iter().filter(|(_, percent)| *percent > 0).any(|(arn, _)| {
+            let owner = view.input.state.owner_of(&arn).and_then(|owner| owner.group.as_ref());
+            owner.is_none_or(|group| group.inline_healthy() > 0)
+        })
+    };
+    !is_temporary(&new.conditions) && (shares(new) == shares(old) || is_well(new) || !is_well(old))
 }
 
 /// What served before the first release leaves the action once that has settled.

@@ -3,7 +3,7 @@
 use crate::desired::spec::LoadBalancer;
 use crate::names::TargetGroupArn;
 use crate::observed::resources::{Conditions, Rule};
-use crate::observed::state::{ServerGroup, Slot};
+use crate::observed::state::{Health, ServerGroup, Slot};
 
 use super::action::{Mutation, Weight};
 use super::answer::{Answer, Wait, act, wait};
@@ -21,17 +21,24 @@ pub fn with_share(view: &View<'_>, group: &ServerGroup, percent: u32) -> Vec<Wei
         return named(view, view.weights());
     };
     match view.side_beside(group) {
-        Some(side) => split(view, &[(side, 100 - percent), (own, percent)]),
-        None => split(view, &[(own, 100)]),
+        Some(side) => split(view, view.weights(), &[(side, 100 - percent), (own, percent)]),
+        None => split(view, view.weights(), &[(own, 100)]),
     }
 }
 
-/// The weights of our rule with one more target group, at 0.
+/// The weights of our rule with one more target group, at 0; with all of it where nobody
+/// has any, since no action may have only zero weights.
 pub fn with_entry(view: &View<'_>, target_group: &TargetGroupArn) -> Vec<Weight> {
     let serving: Vec<_> = view.weights().into_iter().filter(|(_, percent)| *percent > 0).collect();
     let mut given: Vec<(&TargetGroupArn, u32)> = serving.iter().map(|(arn, percent)| (arn, *percent)).collect();
-    given.push((target_group, 0));
-    split(view, &given)
+    given.push((target_group, if serving.is_empty() { 100 } else { 0 }));
+    split(view, view.weights(), &given)
+}
+
+/// Whether a rule of our own gives nobody any traffic.
+pub fn serves_nobody(view: &View<'_>, rule: &Rule) -> bool {
+    let ours = rule.priority.is_some() && !view.input.state.borrowed.contains(&rule.arn);
+    ours && rule.action.percents().iter().all(|(_, percent)| *percent == 0)
 }
 
 /// Why a rule that is the user's stays.
@@ -54,17 +61,17 @@ pub fn taken(slot: Option<&Slot>, lb: &LoadBalancer) -> Option<Wait> {
     }
 }
 
-/// The weights of our rule with all traffic on the side that serves beside a release.
-fn with_side(view: &View<'_>, group: &ServerGroup) -> Option<Vec<Weight>> {
-    Some(split(view, &[(view.side_beside(group)?, 100)]))
+/// The weights of a rule with all traffic on the side that serves beside a release.
+fn with_side(view: &View<'_>, rule: &Rule, group: &ServerGroup) -> Option<Vec<Weight>> {
+    Some(split(view, rule.action.percents(), &[(view.side_beside(group)?, 100)]))
 }
 
-/// These shares, and 0 for whoever else is in our rule. What isn't ours and has no part in
+/// These shares, and 0 for whoever else is in the rule. What isn't ours and has no part in
 /// this leaves it.
-fn split(view: &View<'_>, given: &[(&TargetGroupArn, u32)]) -> Vec<Weight> {
+fn split(view: &View<'_>, present: Vec<(TargetGroupArn, u32)>, given: &[(&TargetGroupArn, u32)]) -> Vec<Weight> {
     let serves = view.foreign.as_ref().map(|foreign| &foreign.target_group);
     let stays = |arn: &TargetGroupArn| view.input.state.owner_of(arn).is_some() || Some(arn) == serves;
-    let present = view.weights().into_iter().map(|(arn, _)| (arn, 0)).filter(|(arn, _)| stays(arn));
+    let present = present.into_iter().map(|(arn, _)| (arn, 0)).filter(|(arn, _)| stays(arn));
     let mut shares: Vec<(TargetGroupArn, u32)> = present.collect();
     for (target_group, percent) in given {
         match shares.iter_mut().find(|(arn, _)| arn == *target_group) {
@@ -84,8 +91,34 @@ pub fn without(view: &View<'_>, rule: &Rule, group: &ServerGroup) -> Option<Vec<
     (left > 0).then(|| named(view, rest))
 }
 
+/// Shares that sum to 100, each as large a part of the whole as before. Percents of what
+/// somebody wrote need not sum to that, and what is left when one leaves does not either.
+fn whole(view: &View<'_>, mut shares: Vec<(TargetGroupArn, u32)>) -> Vec<(TargetGroupArn, u32)> {
+    let sum: u32 = shares.iter().map(|(_, percent)| percent).sum();
+    if sum == 0 || sum == 100 {
+        return shares;
+    }
+    let rounded = usize::try_from(sum.abs_diff(100)).is_ok_and(|off| off <= shares.len());
+    for (_, percent) in shares.iter_mut().filter(|(_, percent)| *percent > 0 && !rounded) {
+        *percent = (*percent * 100 / sum).max(1);
+    }
+    // The rest of the division goes to whoever can answer, else to whoever has machines.
+    let answers = |arn: &TargetGroupArn| {
+        let owner = view.input.state.owner_of(arn);
+        let health = owner.map_or(Some(1), |owner| Some(view.health(owner)?.healthy));
+        (health > Some(0), owner.is_none_or(|owner| owner.group.is_some()))
+    };
+    let sum: u32 = shares.iter().map(|(_, percent)| percent).sum();
+    let filled = shares.iter_mut().filter(|(_, percent)| *percent > 0);
+    if let Some((_, most)) = filled.max_by_key(|(arn, percent)| (answers(arn), *percent)) {
+        *most = (*most + 100).saturating_sub(sum);
+    }
+    shares
+}
+
 /// Puts the releases' names to target groups, in a fixed order: live, then by ARN.
 pub fn named(view: &View<'_>, shares: Vec<(TargetGroupArn, u32)>) -> Vec<Weight> {
+    let shares = whole(view, shares);
     let mut weights: Vec<Weight> = shares
         .into_iter()
         .map(|(target_group, percent)| {
@@ -98,25 +131,36 @@ pub fn named(view: &View<'_>, shares: Vec<(TargetGroupArn, u32)>) -> Vec<Weight>
     weights
 }
 
+/// The health of live, or of the foreign side before a first release has settled.
+fn side_health(view: &View<'_>) -> Option<Health> {
+    match view.live {
+        Some(live) => view.health(live),
+        None => view.foreign.as_ref().and_then(|foreign| foreign.health),
+    }
+}
+
+/// Whether the side beside a group can take its traffic: it has a healthy machine, and half
+/// of what is needed or as many as the group. None where that was not read.
+pub fn can_go_back(view: &View<'_>, from: &ServerGroup) -> Option<bool> {
+    let (side, own) = (side_health(view)?, view.health(from)?);
+    Some(side.healthy > 0 && (side.healthy * 2 >= view.need() || side.healthy >= own.healthy))
+}
+
 /// All traffic to live, or to the foreign side before a first release has settled, if that
-/// helps: it has a healthy machine, and half of what is needed or as many as the group that
-/// has the traffic now.
+/// helps.
 pub fn to_live(view: &View<'_>, from: &ServerGroup, because: &str) -> Answer {
-    let (Some(rule), Some(weights)) = (view.rule(), with_side(view, from)) else {
+    let rule = view.rule_of(from);
+    let Some((rule, weights)) = rule.and_then(|rule| Some((rule, with_side(view, rule, from)?))) else {
         return halted(
             view,
             format!("there is no other release that could take the traffic of {}", from.identity.version),
         );
     };
-    let (side, health) = match view.live {
-        Some(live) => (live.identity.version.to_string(), view.health(live)),
-        None => (FOREIGN_SIDE.to_owned(), view.foreign.as_ref().and_then(|foreign| foreign.health)),
-    };
-    let (Some(health), Some(other)) = (health, view.health(from)) else {
+    let side = view.live.map_or_else(|| FOREIGN_SIDE.to_owned(), |live| live.identity.version.to_string());
+    let (Some(health), Some(other)) = (side_health(view), view.health(from)) else {
         return wait(Reason::Unknown, format!("the health of {side} was not read")).into();
     };
-    let enough = health.healthy * 2 >= view.need() || health.healthy >= other.healthy;
-    if health.healthy == 0 || !enough {
+    if can_go_back(view, from) == Some(false) {
         let detail = format!(
             "no weight may move: {} of {} needed machines of {side} are healthy, and {} of {}",
             health.healthy,

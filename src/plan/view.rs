@@ -10,6 +10,7 @@ use crate::time::{Span, Timestamp};
 
 use super::memory::Memory;
 use super::removal::Orphan;
+use super::traffic;
 use super::types::{Release, Role, WaitingOn};
 
 /// What the commit says about a service.
@@ -140,7 +141,11 @@ impl<'a> View<'a> {
         if let Some(live) = stable().filter(|g| self.weight(g) > 0).max_by_key(|g| (self.weight(g), latest(g))) {
             return Some(live);
         }
-        if let Some(live) = stable().filter(|g| g.retired().is_none()).max_by_key(latest) {
+        // Machines behind no target group can't get any traffic: they are made again.
+        let reachable = |group: &&ServerGroup| {
+            group.target_group.is_some() || self.is_worker() || Some(&group.name) != self.wanted_name.as_ref()
+        };
+        if let Some(live) = stable().filter(|g| g.retired().is_none()).filter(reachable).max_by_key(latest) {
             return Some(live);
         }
         if stable().next().is_some() || self.foreign.is_some() {
@@ -149,6 +154,8 @@ impl<'a> View<'a> {
         // Nothing ever settled: who has real work and isn't wanted stands in.
         standing()
             .filter(|group| self.serves(group) && Some(&group.name) != self.wanted_name.as_ref())
+            // Of nothing but a target group no machines can be made.
+            .filter(|group| group.group.is_some() || group.template.is_some())
             .max_by_key(|group| (self.weight(group), group.name.clone()))
     }
 
@@ -174,8 +181,10 @@ impl<'a> View<'a> {
     }
 
     /// Whether somebody serves who could take the traffic back: live, or what isn't ours.
+    /// Machines behind no target group can take none.
     pub fn has_side(&self) -> bool {
-        self.live.is_some() || self.foreign.is_some()
+        let live = self.live.is_some_and(|live| live.target_group.is_some() || self.is_worker());
+        live || self.foreign.is_some()
     }
 
     /// The target group of whoever serves beside a release: live's, else the foreign one.
@@ -265,6 +274,14 @@ impl<'a> View<'a> {
         place.or_else(|| state.rules.first()).or_else(|| self.to_take_over())
     }
 
+    /// A rule under real conditions that gives a group traffic, else the rule as above.
+    pub fn rule_of(&self, group: &ServerGroup) -> Option<&'a Rule> {
+        let arn = group.target_group.as_ref().map(|target_group| &target_group.arn);
+        let gives = |rule: &&Rule| arn.and_then(|arn| percent_of(rule, arn)).is_some_and(|percent| percent > 0);
+        let real = self.input.state.rules.iter().filter(|rule| !is_temporary(&rule.conditions));
+        self.rule().filter(gives).or_else(|| real.clone().find(gives)).or_else(|| self.rule())
+    }
+
     /// What stands where the file wants its rule, isn't ours, and may be taken over.
     fn to_take_over(&self) -> Option<&'a Rule> {
         let asked = self.load_balancer().is_some_and(|lb| lb.adopt) && !self.has_settled();
@@ -317,11 +334,14 @@ impl<'a> View<'a> {
     }
 
     /// The steps of this rollout. With no side to go back to there is nothing to compare
-    /// with, so all traffic comes at once.
+    /// with, so all traffic comes at once. So it does from a third release whose traffic live
+    /// can't take: the rest of a step would go there.
     pub fn steps(&self) -> Vec<u32> {
         let beside = self.foreign.is_some() || self.live.is_some_and(|live| live.target_group.is_some());
+        let mut stray = self.leftovers.iter().filter(|group| self.weight(group) > 0);
+        let stranded = stray.any(|stray| traffic::can_go_back(self, stray) == Some(false));
         match self.spec {
-            Some(spec) if beside => spec.rollout.steps.clone(),
+            Some(spec) if beside && !stranded => spec.rollout.steps.clone(),
             _ => vec![100],
         }
     }
@@ -352,7 +372,8 @@ impl<'a> View<'a> {
         let due = retry.at + retry_delay(retry.tries);
         let withdrawn_since = group.group.is_none() && group.target_group.is_none();
         // A group that the last try left goes first, even if its time has come meanwhile.
-        let left_over = !withdrawn_since && group.group.as_ref().is_some_and(|g| g.created <= retry.at);
+        let stays = self.serves(group) && !self.has_side();
+        let left_over = !withdrawn_since && !stays && group.group.as_ref().is_some_and(|g| g.created <= retry.at);
         (due > self.input.now || left_over).then_some((retry, due))
     }
 

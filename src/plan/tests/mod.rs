@@ -4,13 +4,16 @@
 mod story;
 mod takeover;
 mod verdicts;
+mod wild;
 mod worker;
 
+mod damage;
 mod fence;
 mod files;
 mod interrupted;
 mod preempt;
 mod questions;
+mod random;
 mod release;
 mod removal;
 mod rollback;

@@ -282,7 +282,9 @@ impl Story {
             if holds(self) {
                 return self;
             }
-            let ahead = self.due().map_or(0, |due| due.since(self.now).as_millis());
+            // Whoever is sick is looked at more often.
+            let due = self.due().filter(|_| self.sick.is_empty());
+            let ahead = due.map_or(0, |due| due.since(self.now).as_millis());
             self.later(Span::from_secs(5 * ahead.div_ceil(5_000).max(1)));
         }
         panic!("it never came:\n{}", self.log);
@@ -305,7 +307,6 @@ impl Story {
             }
             let wait = wait.as_ref();
             moments.extend(wait.into_iter().flat_map(|wait| [wait.on.until, wait.brief_until]).flatten());
-            moments.extend(wait.and_then(|wait| wait.look_again).filter(|_| !self.sick.is_empty()));
             moments.into_iter().filter(|moment| *moment > self.now).min()
         })
     }
@@ -364,6 +365,11 @@ impl Story {
     /// What was done since the last time this was asked.
     pub fn log(&mut self) -> String {
         std::mem::take(&mut self.log)
+    }
+
+    /// All that was done since the log was asked for last, without clearing it.
+    pub fn log_so_far(&self) -> &str {
+        &self.log
     }
 
     /// What is waited for, as `reason: detail`.
