@@ -152,11 +152,25 @@ impl<'a> View<'a> {
             return None;
         }
         // Nothing ever settled: who has real work and isn't wanted stands in.
-        standing()
+        let stand_in = standing()
             .filter(|group| self.serves(group) && Some(&group.name) != self.wanted_name.as_ref())
             // Of nothing but a target group no machines can be made.
             .filter(|group| group.group.is_some() || group.template.is_some())
-            .max_by_key(|group| (self.weight(group), group.name.clone()))
+            .max_by_key(|group| (self.weight(group), group.name.clone()));
+        stand_in.or_else(|| self.side_of_last_bake())
+    }
+
+    /// Who stood in until all its traffic went to the wanted release, which still bakes: it
+    /// is the only way back.
+    fn side_of_last_bake(&self) -> Option<&'a ServerGroup> {
+        let groups = &self.input.state.groups;
+        groups.get(self.wanted_name.as_ref()?).filter(|wanted| self.weight(wanted) > 0)?;
+        let had_work = |group: &&ServerGroup| group.step().is_some_and(|step| step.percent > 0);
+        let others = groups.values().filter(|group| Some(&group.name) != self.wanted_name.as_ref());
+        others
+            .filter(|group| group.weight.is_some() && group.retired().is_none())
+            .filter(had_work)
+            .max_by_key(|group| (group.step().map(|step| step.percent), group.name.clone()))
     }
 
     /// Whether some release of ours has settled and stands, so that nothing else can be live.

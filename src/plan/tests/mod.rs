@@ -16,5 +16,6 @@ mod questions;
 mod random;
 mod release;
 mod removal;
+mod roles;
 mod rollback;
 mod scope;
