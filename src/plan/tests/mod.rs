@@ -8,8 +8,10 @@ mod wild;
 mod worker;
 
 mod damage;
+mod failures;
 mod fence;
 mod files;
+mod forecast;
 mod interrupted;
 mod preempt;
 mod questions;
@@ -19,3 +21,4 @@ mod removal;
 mod roles;
 mod rollback;
 mod scope;
+mod steps;
