@@ -8,9 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::names::{AccountId, Region, Scope, ServiceName, Version};
 use crate::time::Span;
 
+const AFTER_HELP: &str = "Exit status: 0 done; 1 failed, or cannot go on; 2 something would change \
+(plan --detailed-exitcode); 64 wrong usage; 130 interrupted";
+
 /// Release what Git says, on AWS Auto Scaling groups
 #[derive(Debug, Clone, Parser)]
-#[command(name = "ionroller", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "ionroller", version, max_term_width = 100, propagate_version = true, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]

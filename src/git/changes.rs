@@ -54,6 +54,20 @@ impl Repository {
         }
         Ok(changes)
     }
+
+    /// A file of now without the change from `before` to `after`; none where that is in
+    /// conflict with what was changed since. The repository is not asked; but libgit2
+    /// merges nothing before one was opened.
+    pub fn without_change(&self, now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+        let input = |content| {
+            let mut input = MergeFileInput::new();
+            input.content(content);
+            input
+        };
+        let mut options = MergeFileOptions::new();
+        let merged = git2::merge_file(&input(after), &input(now), &input(before), Some(&mut options)).ok()?;
+        merged.is_automergeable().then(|| merged.content().to_vec())
+    }
 }
 
 fn change(commit: &git2::Commit<'_>, parent: Option<CommitId>) -> FileChange {
@@ -68,17 +82,4 @@ fn change(commit: &git2::Commit<'_>, parent: Option<CommitId>) -> FileChange {
         author: line(commit.author().name_bytes()),
         subject: line(commit.message_bytes()),
     }
-}
-
-/// A file of now without the change from `before` to `after`; none where that is in
-/// conflict with what was changed since.
-pub fn without_change(now: &[u8], before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
-    let input = |content| {
-        let mut input = MergeFileInput::new();
-        input.content(content);
-        input
-    };
-    let mut options = MergeFileOptions::new();
-    let merged = git2::merge_file(&input(after), &input(now), &input(before), Some(&mut options)).ok()?;
-    merged.is_automergeable().then(|| merged.content().to_vec())
 }

@@ -37,7 +37,7 @@ mod watch;
 mod tests;
 
 pub use access::{Access, Token};
-pub use changes::{FileChange, without_change};
+pub use changes::FileChange;
 pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
 pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};

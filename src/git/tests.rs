@@ -1,6 +1,7 @@
 //! Tests against real repositories in temporary folders, made by the `git`
 //! binary where its habits matter and by hand where it would refuse.
 
+mod changes;
 mod files;
 mod history;
 mod hostile;

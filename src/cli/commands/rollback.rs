@@ -13,7 +13,7 @@ use crate::cli::past::{Past, release};
 use crate::cli::session::{self, connect};
 use crate::cli::ui::Ui;
 use crate::desired::spec::Desired;
-use crate::git::{FileChange, Repository, without_change};
+use crate::git::{FileChange, Repository};
 use crate::names::{Digest, ServiceName, Version};
 use crate::plan::records::last_stable;
 use crate::plan::types::{Release, ServicePlan};
@@ -160,7 +160,7 @@ fn undone(repository: &Repository, path: &str, text: &str, undo: &[&FileChange])
     for change in undo {
         let at = |commit| repository.file_at(commit, path).map(Option::unwrap_or_default);
         let before = change.parent.as_ref().map(at).transpose()?.unwrap_or_default();
-        let Some(without) = without_change(&bytes, &before, &at(&change.commit)?) else {
+        let Some(without) = repository.without_change(&bytes, &before, &at(&change.commit)?) else {
             let (short, subject) = (change.commit.short(), &change.subject);
             return Err(CliError::user(format!(
                 "conflict: {short} ({subject}) can't be taken out of {path}, since the same lines changed later; \
