@@ -1,6 +1,7 @@
 //! Follows the daemon's own file. A good one takes effect while the daemon runs; a broken
 //! one changes nothing, and the log says what is wrong with it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,9 +88,9 @@ fn watch(path: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
         _ => Path::new("."),
     };
     let wake = Arc::clone(changed);
+    let name = path.file_name().map(OsStr::to_owned);
     let told = move |event: notify::Result<Event>| {
-        // Reading must not count, or each look would cause the next one.
-        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+        if event.is_ok_and(|event| concerns(&event, name.as_deref())) {
             wake.notify_one();
         }
     };
@@ -100,6 +101,13 @@ fn watch(path: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     watcher
         .inspect_err(|error| tracing::warn!(%error, "the daemon's file is not watched; SIGHUP makes it be read again"))
         .ok()
+}
+
+/// Whether an event may mean that the file has changed. Reading must not count, or each look
+/// would cause the next one; nor what others do in the same folder.
+fn concerns(event: &Event, name: Option<&OsStr>) -> bool {
+    let named = event.paths.is_empty() || event.paths.iter().any(|path| path.file_name() == name);
+    event.need_rescan() || (named && !matches!(event.kind, EventKind::Access(_)))
 }
 
 /// Follows what the file says now, as far as it can be used.
@@ -165,4 +173,29 @@ async fn open(file: &DaemonFile, settings: &Settings) -> Result<ConfigRepository
     let (open, settings) = (Arc::clone(&file.open), settings.clone());
     let opened = tokio::task::spawn_blocking(move || open(&settings)).await;
     opened.unwrap_or_else(|error| Err(format!("opening the repository ended early: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, ModifyKind};
+
+    use super::*;
+
+    #[test]
+    fn only_changes_of_the_file_itself_wake() {
+        let name = OsStr::new("daemon.toml");
+        let event = |kind, path: &str| Event::new(kind).add_path(PathBuf::from(path));
+        let (written, opened) = (EventKind::Modify(ModifyKind::Any), EventKind::Access(AccessKind::Any));
+        assert!(concerns(&event(written, "/etc/ionroller/daemon.toml"), Some(name)));
+        assert!(concerns(&Event::new(written), Some(name)), "one that does not say what it is about");
+        assert!(!concerns(&event(opened, "/etc/ionroller/daemon.toml"), Some(name)));
+        assert!(!concerns(&event(written, "/etc/ionroller/environment"), Some(name)));
+    }
+
+    #[test]
+    fn a_mistake_is_told_on_one_line() {
+        let said = Settings::parse("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").unwrap_err();
+        let said = one_line(&said.to_string());
+        assert!(said.contains("line 3, column 17: `soon` is no duration") && !said.contains('\n'), "{said}");
+    }
 }

@@ -239,12 +239,14 @@ impl Reconciler {
     /// handed on.
     async fn read(&self, target: &Target, one: Option<(&ServiceName, usize)>) -> Result<Reading, CloudError> {
         let only = one.map(|(name, _)| name);
-        let query = Query {
-            scope: target.scope.scope.clone(),
-            service: only.cloned(),
-            places: target.places(),
-            listeners: BTreeSet::new(),
-        };
+        let mut places = target.places();
+        if let Some(only) = only {
+            // Where the others want their rules is no matter of this one, and there may be
+            // thousands: this reading is made again after every change.
+            places.retain(|name, _| name == only);
+        }
+        let query =
+            Query { scope: target.scope.scope.clone(), service: only.cloned(), places, listeners: BTreeSet::new() };
         let mut observed = observe(&*self.cloud, &self.tags, &query).await?;
         if let Some(only) = only {
             observed.services.retain(|name, _| name == only);
