@@ -124,10 +124,8 @@ name!(
     /// An AWS region such as `eu-west-1`.
     Region,
     "region",
-    "such as eu-west-1",
-    |t| (3..=32).contains(&t.len())
-        && t.starts_with(|c: char| c.is_ascii_lowercase())
-        && all(t, lower_digit_hyphen)
+    "a name such as eu-west-1",
+    is_region
 );
 name!(
     /// An AWS account, 12 digits.
@@ -171,6 +169,17 @@ name!(
 
 fn is_arn(text: &str, part: &str) -> bool {
     text.len() <= 512 && text.starts_with("arn:") && text.contains(part) && text.chars().all(|c| c.is_ascii_graphic())
+}
+
+/// Words and a number, with hyphens between them.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let word = |word: &str| !word.is_empty() && all(word, |c| c.is_ascii_lowercase());
+    text.len() <= 32
+        && words.contains('-')
+        && words.split('-').all(word)
+        && !number.is_empty()
+        && all(number, |c| c.is_ascii_digit())
 }
 
 /// The last part of a default action's ARN; ids of AWS are hex.
@@ -275,6 +284,12 @@ mod tests {
              characters out of a-z, 0-9 and hyphen"
         );
         assert!(Scope::parse("").is_err());
+        for region in ["eu-west-1", "us-gov-west-1", "eusc-de-east-1"] {
+            assert!(Region::parse(region).is_ok(), "{region}");
+        }
+        for region in ["eu-west1", "eu-west-1a", "eu-west-", "eu-1", "Ireland", "eu--west-1", "eu-west-1-"] {
+            assert!(Region::parse(region).is_err(), "{region}");
+        }
         assert!(Version::parse("-rf").is_err());
         assert!(Digest::parse(&"A".repeat(64)).is_err());
     }

@@ -71,7 +71,7 @@ impl Settings {
     /// # Errors
     /// Unknown keys, missing keys or wrong values, with line and column.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        let settings: Self = toml::from_str(text).map_err(|error| SettingsError(error.to_string()))?;
+        let settings: Self = toml::from_str(text).map_err(|error| SettingsError(place(text, &error)))?;
         if settings.poll_interval < Span::from_secs(1) {
             return Err(SettingsError("`poll_interval` is below 1s".to_owned()));
         }
@@ -80,6 +80,17 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// What is wrong and where. The library's own text shows the line, which may be the one
+/// with a password in the URL.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 fn main_branch() -> String {
@@ -155,6 +166,8 @@ mod tests {
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nbranhc = \"z\"\n").contains("branhc"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\n[git]\ntoken = \"z\"\n").contains("unknown field `token`"));
         assert!(error("state_dir = \"y\"\n").contains("repo"));
+        assert!(error("repo = \"x\"\nstate_dir = \"y\"\nlog = \"loud\"\n").contains("line 3, column 7: "));
+        assert!(!error("state_dir = \"y\"\nrepo = \"https://ann:s3cret@example.com/x\n").contains("s3cret"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").contains("soon"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nlisten = \"nowhere\"\n").contains("listen"));
     }

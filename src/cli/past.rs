@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::files::ConfigFiles;
 use crate::desired::spec::ServiceSpec;
 use crate::git::{FileChange, GitError, Repository};
 use crate::names::{CommitId, ServiceName};
 use crate::plan::types::Release;
 
-use super::commit::{file_of, spec_of};
+use super::commit::spec_of;
 
 /// Commits that are looked at. A service is released a few times a day at most.
 pub const CHANGES_MAX: usize = 200;
@@ -42,20 +41,14 @@ impl<'a> Past<'a> {
         if let Some(known) = self.known.get(commit) {
             return known.clone();
         }
-        let files = self.repository.config_files(commit, self.folder).ok();
-        let release = files.and_then(|files| release_of(files, self.service));
+        let files = self.repository.config_files_of(commit, self.folder, self.service.as_str()).ok();
+        let release = files.and_then(|files| {
+            let desired = crate::desired::load(&files, None);
+            spec_of(&desired, self.service).map(release)
+        });
         self.known.insert(commit.clone(), release.clone());
         release
     }
-}
-
-/// What some files ask for, of one service. The others' files are left out: they say
-/// nothing about this one, and cost time.
-fn release_of(mut files: ConfigFiles, service: &ServiceName) -> Option<Release> {
-    let own = file_of(service);
-    files.files.retain(|path, _| !path.starts_with("services/") || *path == own);
-    let desired = crate::desired::load(&files, None);
-    spec_of(&desired, service).map(release)
 }
 
 /// A spec's release, as plans name it.

@@ -325,7 +325,12 @@ pub(super) fn word<T: Copy>(field: Field<'_>, words: &[(&str, T)], walk: &mut Wa
     }
     let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
     let message = format!("`{}` is not a valid `{}`", shorten(text), field.label);
-    walk.error(field.place(), message, format!("write one of \"{}\"", names.join("\", \"")));
+    let same = names.iter().copied().find(|name| name.eq_ignore_ascii_case(text));
+    let help = match same.or_else(|| keys::nearest(text, names.iter().copied())) {
+        Some(near) => format!("did you mean \"{near}\"? The words are \"{}\"", names.join("\", \"")),
+        None => format!("write one of \"{}\"", names.join("\", \"")),
+    };
+    walk.error(field.place(), message, help);
     None
 }
 

@@ -15,7 +15,7 @@ use crate::desired::files::{ConfigFiles, FileContent};
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The most files and folders that are looked at in one config folder.
-pub const FILES_MAX: usize = 10_000;
+pub const FILES_MAX: usize = 20_000;
 
 /// The most that all files together may hold: it is kept in memory.
 pub const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;

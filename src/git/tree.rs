@@ -28,6 +28,14 @@ impl Repository {
         Ok(files)
     }
 
+    /// As [`Self::config_files`], with one service's file and no other's: what a past commit
+    /// said of it, at the price of a few files.
+    pub fn config_files_of(&self, commit: &CommitId, folder: &str, service: &str) -> Result<ConfigFiles, GitError> {
+        let mut top = self.config_tree(commit, folder)?;
+        top.only = Some((0, format!("{service}.toml")));
+        collect(&top, root_of(folder)?)
+    }
+
     /// The version of what `config_files` would read. Costs a few look-ups,
     /// however many files there are.
     pub fn config_version(&self, commit: &CommitId, folder: &str) -> Result<ConfigVersion, GitError> {
@@ -64,7 +72,7 @@ impl Repository {
             location: self.location(),
             found,
         };
-        let mut top = TreeFolder { repository: self, handle, tree };
+        let mut top = TreeFolder { repository: self, handle, tree, only: None };
         for name in root_of(folder)?.split_terminator('/') {
             top = match top.tree.get_name(name).map(|entry| (entry.kind(), entry.filemode())) {
                 None => return Err(missing("nothing has that name")),
@@ -89,10 +97,15 @@ pub(super) struct TreeFolder<'r> {
     repository: &'r Repository,
     handle: &'r git2::Repository,
     tree: git2::Tree<'r>,
+    /// How deep this is, and the one file of `services` that is read; none: all of them.
+    only: Option<(u32, String)>,
 }
 
 impl Folder for TreeFolder<'_> {
     fn names(&self) -> Result<Vec<Vec<u8>>, GitError> {
+        if let Some((1, only)) = &self.only {
+            return Ok(vec![only.clone().into_bytes()]);
+        }
         Ok(self.tree.iter().map(|entry| entry.name_bytes().to_vec()).collect())
     }
 
@@ -105,7 +118,9 @@ impl Folder for TreeFolder<'_> {
                 let tree = self.handle.find_tree(entry.id());
                 let tree =
                     tree.map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
-                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, handle: self.handle, tree })))
+                let inside = (name == b"services").then_some(1);
+                let only = self.only.as_ref().and_then(|(depth, only)| Some((depth + inside?, only.clone())));
+                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, handle: self.handle, tree, only })))
             }
             Some(ObjectType::Commit) => Ok(Some(Node::Content(FileContent::Submodule))),
             _ => self.blob(name, &entry).map(|content| Some(Node::Content(content))),

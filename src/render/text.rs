@@ -7,7 +7,7 @@ use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::names::ServiceName;
 use crate::observed::marks::Mark;
 use crate::plan::action::{Action, Mutation};
-use crate::plan::types::{Change, Phase, Plan, RollbackClass, ServicePlan, WaitingOn};
+use crate::plan::types::{Change, Phase, Plan, Reason, RollbackClass, ServicePlan, WaitingOn};
 use crate::time::Timestamp;
 
 pub use super::style::Style;
@@ -76,7 +76,7 @@ fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Sty
     actions(out, service, style);
     if let Some(wait) = waiting(service) {
         let at = plan.observed_at;
-        part(out, style, "waits", &wait_sentence(wait, at));
+        part(out, style, "waits", &format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, at)));
     }
     forecast(out, service, style);
     revert(out, plan, service, style);
@@ -309,7 +309,8 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
         let versions = left(&running(service), version_width);
         let _ = writeln!(out, "{}  {versions}  {phase}", style.paint(Meaning::Strong, &name));
         if let Some(wait) = waiting(service) {
-            for line in style.wrap(&wait_sentence(wait, plan.observed_at), 4) {
+            let said = format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, plan.observed_at));
+            for line in style.wrap(&said, 4) {
                 let _ = writeln!(out, "    {line}");
             }
         }
@@ -477,6 +478,31 @@ pub fn word(change: Change) -> &'static str {
         Change::Update => "update",
         Change::Remove => "remove",
         Change::Blocked => "blocked",
+    }
+}
+
+/// A reason as the JSON has it, by which the documentation explains it.
+fn reason_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Capacity => "capacity",
+        Reason::Health => "health",
+        Reason::Bake => "bake",
+        Reason::Warm => "warm",
+        Reason::Drain => "drain",
+        Reason::Freeze => "freeze",
+        Reason::Hold => "hold",
+        Reason::Paused => "paused",
+        Reason::Approval => "approval",
+        Reason::Gate => "gate",
+        Reason::Dependency => "dependency",
+        Reason::Slot => "slot",
+        Reason::Limit => "limit",
+        Reason::Preflight => "preflight",
+        Reason::Retry => "retry",
+        Reason::Unknown => "unknown",
+        Reason::Fence => "fence",
+        Reason::Rejected => "rejected",
+        Reason::Invalid => "invalid",
     }
 }
 

@@ -90,6 +90,17 @@ fn the_daemon_may_do_what_it_calls() {
     assert_eq!(actions(&policy("daemon.json")), needed);
 }
 
+/// The most characters that the inline policies of one role may have, white space aside.
+/// Source: IAM user guide, quotas.
+const INLINE_MAX: usize = 10_240;
+
+#[test]
+fn the_daemons_policy_fits_its_role() {
+    let text = fs::read_to_string(root().join("docs/iam/daemon.json")).unwrap();
+    let size = text.chars().filter(|c| !c.is_whitespace()).count();
+    assert!(size < INLINE_MAX * 9 / 10, "{size}");
+}
+
 /// A plan reads; what only a creation asks for is not in its policy.
 #[test]
 fn a_plan_may_only_read() {

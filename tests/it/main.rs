@@ -1,5 +1,11 @@
 //! The one integration binary: a module per feature.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests, too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests, too"
+)]
 
 #[cfg(feature = "aws")]
 mod aws_adapter;

@@ -161,6 +161,60 @@ fn a_release_on_a_branch_of_its_own_is_pushed() {
 }
 
 #[test]
+fn git_s_own_settings_are_kept() {
+    let place = Place::new();
+    let config = [
+        ("core.autocrlf", "true"),
+        ("author.name", "Ann"),
+        ("committer.email", "bot@example.com"),
+        ("commit.gpgSign", "true"),
+    ];
+    for (key, value) in config {
+        place.git(&["config", key, value]);
+    }
+    std::fs::remove_file(place.repo().join("services/search.toml")).unwrap();
+    place.git(&["checkout", "--", "services/search.toml"]);
+    assert!(place.file("services/search.toml").contains("\r\n"));
+    let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+    command.env_remove("GIT_AUTHOR_NAME").env_remove("GIT_COMMITTER_EMAIL");
+    place.git(&["config", "user.name", "nobody"]);
+    place.git(&["config", "user.email", "nobody@example.com"]);
+    let output = command.args(["release", "search", "1.5.0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("not signed"), "{said}");
+    // The working folder has its own line ends, and the commit has git's.
+    assert!(place.file("services/search.toml").contains("version = \"1.5.0\"\r\n"));
+    assert!(!place.git_says(&["show", "HEAD:services/search.toml"]).contains('\r'));
+    assert_eq!(place.git_says(&["status", "--porcelain"]), "");
+    let people = place.git_says(&["log", "-1", "--format=%an %ae %cn %ce"]);
+    assert_eq!(people, "Ann t@example.com t bot@example.com\n");
+}
+
+#[test]
+fn a_release_from_a_linked_worktree_and_into_a_bare_repository() {
+    let place = Place::new();
+    place.git(&["worktree", "add", "--quiet", "-b", "topic", "../linked"]);
+    place.run(&["release", "search", "1.5.0", "--repo", "../linked"]).ended(0);
+    assert_eq!(place.git_says(&["log", "-1", "--format=%s", "topic"]), "search: release 1.5.0\n");
+    assert_eq!(place.git_says(&["-C", "../linked", "status", "--porcelain"]), "");
+    place.git(&["clone", "--quiet", "--bare", ".", "../bare.git"]);
+    place.run(&["release", "search", "1.6.0", "--repo", "../bare.git", "--branch", "main"]).ended(0);
+    let log = place.git_says(&["--git-dir", "../bare.git", "log", "-1", "--format=%s", "main"]);
+    assert_eq!(log, "search: release 1.6.0\n");
+}
+
+#[test]
+fn a_release_in_the_middle_of_a_merge_is_refused() {
+    let place = Place::new();
+    place.git(&["branch", "other"]);
+    place.run(&["release", "search", "1.5.0", "--branch", "other"]).ended(0);
+    place.run(&["release", "website", "2026.04.1", "--digest", DIGEST]).ended(0);
+    place.git(&["merge", "--quiet", "--no-commit", "other"]);
+    let busy = place.refuses(&["release", "website", "2026.04.2", "--digest", &DIGEST.replace('1', "2")]);
+    assert!(busy.stderr.contains("a merge is under way"), "{}", busy.stderr);
+}
+
+#[test]
 fn a_freeze_is_no_reason_not_to_commit() {
     let place = Place::new();
     let scope =

@@ -129,9 +129,10 @@ fn over_http_without_a_login() {
     place.works(&url);
     // A mirror that was cut off or spoilt is made anew.
     let cache = place.path("home/.cache/ionroller");
-    for entry in fs::read_dir(&cache).unwrap().flatten() {
-        fs::remove_dir_all(entry.path().join("objects/pack")).unwrap();
-    }
+    let mirrors = fs::read_dir(&cache).unwrap().flatten().map(|entry| entry.path().join("objects/pack"));
+    let packs: Vec<PathBuf> = mirrors.filter(|packs| packs.is_dir()).collect();
+    assert_eq!(packs.len(), 1);
+    fs::remove_dir_all(&packs[0]).unwrap();
     place.works(&url);
 }
 

@@ -79,7 +79,8 @@ fn check(place: &Place, workflow: &Path, flags: &str) -> Ran {
         .args(["-e", "-c", &script])
         .env("PATH", path)
         .env("PLAN_FLAGS", flags)
-        .env("GITHUB_STEP_SUMMARY", "summary.md");
+        .env("GITHUB_STEP_SUMMARY", "summary.md")
+        .env("GITHUB_BASE_REF", "main");
     let output = command.output().unwrap();
     Ran {
         command: "plan".to_owned(),
@@ -98,11 +99,15 @@ fn the_check_plans_what_a_pull_request_would_do() {
     let text = std::fs::read_to_string(&workflow).unwrap();
     assert!(text.contains("run: ionroller validate conf/prod\n"), "{text}");
     place.commit("first service");
+    place.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    place.bare(&["release", "hello", "1.1.0", "--path", "conf/prod"]).ended(0);
     check(&place, &workflow, "--offline").ended(0);
+    let summary = std::fs::read_to_string(place.repo().join("summary.md")).unwrap();
+    assert!(summary.contains("| `hello` | release | `1.0.0` | `1.1.0` |"), "{summary}");
     let world = format!("--detailed-exitcode --cloud sim:{}", place.dir.path().join("world.json").display());
     check(&place, &workflow, &world).ended(0);
     let summary = std::fs::read_to_string(place.repo().join("summary.md")).unwrap();
-    assert!(summary.contains("| `hello` | create | – | `1.0.0` |"), "{summary}");
+    assert!(summary.contains("| `hello` | create | – | `1.1.0` |"), "{summary}");
     std::fs::write(place.repo().join("conf/prod/services/hello.toml"), "nonsense = 1\n").unwrap();
     place.commit("a mistake");
     check(&place, &workflow, &world).ended(1);

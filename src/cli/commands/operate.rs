@@ -67,10 +67,9 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
         let is_word = |action: &Action| matches!(action.mutation, Mutation::SetMark { .. }) && ui.verbose == 0;
         if let Event::Acted { service, action } = event
             && !is_word(action)
+            && let Some(line) = render::text::progress_action(service, action, super::style_story(ui))
         {
-            if let Some(line) = render::text::progress_action(service, action, super::style_story(ui)) {
-                ui.tell(&line);
-            }
+            ui.tell(&line);
         }
     };
     let cloud = Arc::clone(&connection.cloud);

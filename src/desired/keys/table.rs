@@ -411,7 +411,7 @@ pub const SCOPE: &[Key] = &[
     key(
         "",
         "region",
-        text("such as `eu-west-1`", "^[a-z][a-z0-9-]{2,31}$"),
+        text("such as `eu-west-1`", "^[a-z]+(-[a-z]+)+-[0-9]+$"),
         Required,
         IN_PLACE,
         "The region of all resources.",

@@ -23,7 +23,7 @@ print(json.dumps([[say(error) for error in judge.iter_errors(document)] for docu
 pub fn problems(schema: &Value, documents: &[Value]) -> Option<Vec<Vec<String>>> {
     let has = Command::new("python3").args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
     if !has.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: python3 has no jsonschema (Debian: python3-jsonschema)");
+        println!("skipped: python3 has no jsonschema (Debian: python3-jsonschema)");
         return None;
     }
     let mut python =
