@@ -253,6 +253,9 @@ fn a_rollback_goes_to_what_was_stable() {
             reverted.trim()
         )
     );
+    // Said twice, it does not go forward again.
+    let again = place.refuses(&["rollback", "search"]);
+    assert!(again.stderr.contains("asks for 1.4.0 already"), "{}", again.stderr);
     let plan = place.run(&["plan", "-o", "json", "--service", "search"]).ended(0).json();
     assert_eq!(
         (&plan["services"][0]["change"], &plan["services"][0]["rollback"]),

@@ -16,7 +16,7 @@ use crate::desired::spec::Desired;
 use crate::git::{FileChange, Repository};
 use crate::names::{Digest, ServiceName, Version};
 use crate::plan::records::last_stable;
-use crate::plan::types::{Release, ServicePlan};
+use crate::plan::types::{Change, Release, ServicePlan};
 use crate::reconcile::{ConfigRepository, Reconciler, Target};
 
 /// What to go back to.
@@ -88,6 +88,15 @@ async fn goal(args: &Rollback, clone: &Clone, desired: &Desired, ui: &Ui) -> Res
         ui.insist(&format!(
             "warning: {service} is held by {who}; it goes back when it is resumed: ionroller resume {service}"
         ));
+    }
+    if let Some(to) = plan.as_ref().filter(|plan| plan.change == Change::Rollback).and_then(|plan| plan.to.as_ref()) {
+        // Once more would go forward again, to what is live and was to be left.
+        return Err(CliError::user(format!(
+            "{} asks for {} already, and that rollback is not done yet",
+            clone.shown(&args.service),
+            to.version
+        ))
+        .hint(format!("ionroller apply does it, or the daemon; --to VERSION goes back further than {}", to.version)));
     }
     match plan.as_ref().and_then(last_stable) {
         Some(record) => Ok(Goal::Release(record.release.clone())),
