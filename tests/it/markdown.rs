@@ -23,7 +23,7 @@ fn a_plan_in_a_comment() {
     let head: Vec<&str> =
         said.lines().take(6).map(|line| line.split_once(" at ").map_or(line, |(_, rest)| &rest[7..])).collect();
     expect![[r#"
-        : 1 release, 1 blocked, 1 waiting, 1 unchanged.
+        : 1 release, 1 blocked, 1 waiting, 2 unchanged.
 
         | service | change | from | to | way back |
         |---|---|---|---|---|
@@ -62,14 +62,14 @@ fn status_problems_and_differences_in_a_comment() {
     is_sound(&status);
     assert!(status.contains("| `website` | `2026.03.1` | steady | – |"), "{status}");
     let valid = place.bare(&["validate", "-o", "markdown"]).ended(0).stdout;
-    assert_eq!(valid, "3 services: 0 errors, 0 warnings.\n");
+    assert_eq!(valid, "4 services: 0 errors, 0 warnings.\n");
     place.run(&["apply"]).ended(0);
     place.run(&["release", "search", "1.5.0"]).ended(0);
     let diff = place.run(&["diff", "search", "-o", "markdown"]).ended(0).stdout;
     is_sound(&diff);
     assert!(diff.starts_with("search runs 1.4.0, its file wants 1.5.0\n\n```diff\n"), "{diff}");
     let applied = place.run(&["apply", "-o", "markdown"]).ended(0).stdout;
-    assert!(applied.contains("3 of 3 services are steady."), "{applied}");
+    assert!(applied.contains("4 of 4 services are steady."), "{applied}");
     let history = place.run(&["history", "search", "-o", "markdown"]).ended(0).stdout;
     assert!(history.contains("| `1.5.0` | live, settled "), "{history}");
     place.bare(&["release", "search", "1.6.0", "-o", "markdown"]).ended(64);

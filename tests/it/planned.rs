@@ -55,8 +55,8 @@ fn what_names_a_plan() {
     let mut ids = vec![first];
     for (from, to) in [
         ("[limits]", "[prune]\nenabled = true\n\n[limits]"),
-        ("max_concurrent_rollouts = 3", "max_concurrent_rollouts = 4"),
-        ("2026-11-27", "2025-11-27"),
+        ("max_concurrent_rollouts = 5", "max_concurrent_rollouts = 4"),
+        ("2030-11-29", "2025-11-29"),
     ] {
         let file = place.repo().join("ionroller.toml");
         let text = std::fs::read_to_string(&file).unwrap();
