@@ -44,7 +44,8 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
         .or_else(|| rollout::live_entry(view))
         .or_else(|| rollback::finish(view))
         .or_else(|| settle_was_cut_off(view))
-        .or_else(|| settings::second_rule(view));
+        .or_else(|| settings::second_rule(view))
+        .or_else(|| live_out_of_reach(view));
     if repair.is_some() {
         return repair;
     }
@@ -172,6 +173,12 @@ fn live_at_zero(view: &View<'_>) -> Option<Answer> {
     let mutation =
         Mutation::SetCapacity { release: live.name.clone(), group: group.name.clone(), min, max, desired: Some(min) };
     Some(act(mutation, "live has no machines").into())
+}
+
+/// Live whose rule is gone, hidden, or without any weight serves nobody.
+fn live_out_of_reach(view: &View<'_>) -> Option<Answer> {
+    let answer = rollout::restore_rule(view).filter(|_| stopped(view).is_none())?;
+    matches!(answer, Answer::Act(_)).then_some(answer)
 }
 
 /// Question 4: a stable group lost its traffic to a release that settled, and the mark

@@ -166,6 +166,13 @@ fn only_zero_weights_are_mended() {
     story.commit(file("1.1")).run();
     weights(&mut story, &[("1.0", 0), ("1.1", 0)]);
     settled_alone(&mut story, "1.1");
+    // Live has no part in it at all, and is served before anything is cleared up.
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).run();
+    weights(&mut story, &[("1.0", 0)]);
+    story.later(Span::from_mins(70)).pass();
+    assert_eq!(story.weight("1.1") + story.weight("1.0"), 100);
+    settled_alone(&mut story, "1.1");
     // Nothing has settled: the rule is hidden until somebody can answer.
     let mut story = Story::new(file("1.0"));
     story.until_weight("1.0", 100);

@@ -11,7 +11,7 @@ fn foreseen(story: &Story) -> String {
     let plan = story.plan();
     let moments = plan.forecast.iter();
     let line = |m: &crate::plan::types::Forecast| {
-        format!("{:>5} {} [{} running; {}]\n", m.after_secs, m.event, m.instances, weights(&m.weights))
+        format!("{:<5} {} [{} running; {}]\n", m.after_secs, m.event, m.instances, weights(&m.weights))
     };
     moments.map(line).collect()
 }
@@ -20,9 +20,9 @@ fn foreseen(story: &Story) -> String {
 fn of_a_first_release() {
     let story = Story::new(file("1.0"));
     expect_test::expect![[r#"
-            0 2 instances of 1.0 [2 running; 1.0 0]
-          190 100 %, bake 5 min [2 running; 1.0 100]
-          490 settled [2 running; 1.0 100]
+        0     2 instances of 1.0 [2 running; 1.0 0]
+        190   100 %, bake 5 min [2 running; 1.0 100]
+        490   settled [2 running; 1.0 100]
     "#]]
     .assert_eq(&foreseen(&story));
 }
@@ -32,11 +32,11 @@ fn of_a_release_with_steps() {
     let mut story = Story::settled("1.0");
     story.commit(file("1.1"));
     expect_test::expect![[r#"
-            0 2 instances of 1.1, as many as live has [4 running; 1.0 100, 1.1 0]
-          190 10 %, bake 5 min [4 running; 1.0 90, 1.1 10]
-          490 100 %, bake 5 min [4 running; 1.1 100, 1.0 0]
-          790 settled, 1.0 kept warm [4 running; 1.1 100, 1.0 0]
-         4391 1.0 retired [2 running; 1.1 100]
+        0     2 instances of 1.1, as many as live has [4 running; 1.0 100, 1.1 0]
+        190   10 %, bake 5 min [4 running; 1.0 90, 1.1 10]
+        490   100 %, bake 5 min [4 running; 1.1 100, 1.0 0]
+        790   settled, 1.0 kept warm [4 running; 1.1 100, 1.0 0]
+        4391  1.0 retired [2 running; 1.1 100]
     "#]]
     .assert_eq(&foreseen(&story));
 }
@@ -47,8 +47,8 @@ fn of_an_instant_rollback() {
     story.commit(file("1.1")).run();
     story.commit(file("1.0"));
     expect_test::expect![[r#"
-            0 all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
-         3601 1.1 retired [2 running; 1.0 100]
+        0     all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
+        3601  1.1 retired [2 running; 1.0 100]
     "#]]
     .assert_eq(&foreseen(&story));
 }
@@ -59,9 +59,9 @@ fn of_a_full_rollback() {
     story.commit(file("1.1")).run_to_the_end();
     story.commit(file("1.0"));
     expect_test::expect![[r#"
-            0 2 instances of 1.0, as many as live has [4 running; 1.1 100, 1.0 0]
-          180 all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
-         3781 1.1 retired [2 running; 1.0 100]
+        0     2 instances of 1.0, as many as live has [4 running; 1.1 100, 1.0 0]
+        180   all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
+        3781  1.1 retired [2 running; 1.0 100]
     "#]]
     .assert_eq(&foreseen(&story));
 }
@@ -71,13 +71,13 @@ fn of_a_third_version() {
     let mut story = super::questions::half_way();
     story.commit(file("1.2"));
     expect_test::expect![[r#"
-            0 all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
-            0 2 instances of 1.2, as many as live has [6 running; 1.0 100, 1.1 0, 1.2 0]
-            1 1.1 retired [4 running; 1.0 100, 1.2 0]
-          190 10 %, bake 5 min [4 running; 1.0 90, 1.2 10]
-          490 100 %, bake 5 min [4 running; 1.2 100, 1.0 0]
-          790 settled, 1.0 kept warm [4 running; 1.2 100, 1.0 0]
-         4391 1.0 retired [2 running; 1.2 100]
+        0     all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
+        0     2 instances of 1.2, as many as live has [6 running; 1.0 100, 1.1 0, 1.2 0]
+        1     1.1 retired [4 running; 1.0 100, 1.2 0]
+        190   10 %, bake 5 min [4 running; 1.0 90, 1.2 10]
+        490   100 %, bake 5 min [4 running; 1.2 100, 1.0 0]
+        790   settled, 1.0 kept warm [4 running; 1.2 100, 1.0 0]
+        4391  1.0 retired [2 running; 1.2 100]
     "#]]
     .assert_eq(&foreseen(&story));
 }
@@ -88,7 +88,7 @@ fn of_a_removal() {
     story.orphan = crate::plan::removal::Orphan::Removed;
     story.commit_removal();
     expect_test::expect![[r#"
-            2 1.0 retired [0 running; ]
+        2     1.0 retired [0 running; ]
     "#]]
     .assert_eq(&foreseen(&story));
 }
