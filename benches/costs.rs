@@ -53,8 +53,8 @@ account = "123456789012"
 network = { subnets = ["subnet-a", "subnet-b"], security_groups = ["sg-1"] }
 
 [limits]
-max_concurrent_rollouts = 100000
-max_releases_per_change = 100000
+max_concurrent_rollouts = 1000
+max_releases_per_change = 10000
 "#;
 
 fn name(number: usize) -> String {

@@ -132,7 +132,7 @@ async fn followed(
     old: &Followed,
 ) -> Result<(Followed, Vec<&'static str>), String> {
     let text = read.as_ref().map_err(Clone::clone)?;
-    let settings = Settings::parse(text).map_err(|error| one_line(&error.to_string()))?;
+    let settings = Settings::parse(text).map_err(|error| error.to_string())?;
     for (key, differs) in pinned(&old.settings, &settings) {
         if differs {
             tracing::warn!(key, "this key takes effect at the next start only");
@@ -152,12 +152,6 @@ async fn followed(
     let same = was.path == settings.path && was.git == settings.git;
     let repository = if same { old.repository.clone() } else { open(file, &settings).await? };
     Ok((Followed { settings, repository }, changed))
-}
-
-/// A message without the picture of the line that it is about.
-fn one_line(message: &str) -> String {
-    let gutter = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
-    message.lines().filter(|line| !line.is_empty() && !gutter(line)).collect::<Vec<_>>().join(": ")
 }
 
 /// What the daemon has taken hold of: the lock, the mirror and the address.
@@ -190,12 +184,5 @@ mod tests {
         assert!(concerns(&Event::new(written), Some(name)), "one that does not say what it is about");
         assert!(!concerns(&event(opened, "/etc/ionroller/daemon.toml"), Some(name)));
         assert!(!concerns(&event(written, "/etc/ionroller/environment"), Some(name)));
-    }
-
-    #[test]
-    fn a_mistake_is_told_on_one_line() {
-        let said = Settings::parse("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").unwrap_err();
-        let said = one_line(&said.to_string());
-        assert!(said.contains("line 3, column 17: `soon` is no duration") && !said.contains('\n'), "{said}");
     }
 }
