@@ -15,9 +15,10 @@ use super::json::waiting;
 use super::style::Style;
 use super::text;
 
-/// Characters that a comment may have: one less than GitHub takes.
+/// Bytes that a comment may have: one less than the characters that GitHub takes, however
+/// it counts those that take several bytes.
 /// Source: GitHub's documented limit of a comment's body, 65,536 characters.
-const CHARACTERS_MAX: usize = 65_535;
+const BYTES_MAX: usize = 65_535;
 
 /// Kept free for the last line, which says what was left out.
 const LAST_LINE: usize = 300;
@@ -71,8 +72,8 @@ impl Document {
     /// Writes it, with as much as fits.
     fn write(self, max: usize) -> String {
         let Self { head, table_head, mut pieces, command } = self;
-        let fixed = characters(&head) + characters(&table_head) + LAST_LINE;
-        let mut size: usize = fixed + pieces.iter().map(|piece| characters(&piece.text)).sum::<usize>();
+        let fixed = head.len() + table_head.len() + LAST_LINE;
+        let mut size: usize = fixed + pieces.iter().map(|piece| piece.text.len()).sum::<usize>();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse((pieces[*index].kind, pieces[*index].rank, *index)));
         let mut left_out: BTreeMap<Kind, usize> = BTreeMap::new();
@@ -80,7 +81,7 @@ impl Document {
             if size <= max {
                 break;
             }
-            size -= characters(&pieces[index].text);
+            size -= pieces[index].text.len();
             *left_out.entry(pieces[index].kind).or_default() += 1;
             pieces[index].text.clear();
         }
@@ -108,7 +109,7 @@ impl Document {
 
 /// A plan.
 pub fn plan(plan: &Plan) -> String {
-    document_of_plan(plan).write(CHARACTERS_MAX)
+    document_of_plan(plan).write(BYTES_MAX)
 }
 
 fn document_of_plan(plan: &Plan) -> Document {
@@ -177,6 +178,10 @@ fn plan_row(plan: &Plan, service: &ServicePlan) -> String {
 
 /// The status of all services, or of one.
 pub fn status(plan: &Plan, only: Option<&ServiceName>) -> String {
+    document_of_status(plan, only).write(BYTES_MAX)
+}
+
+fn document_of_status(plan: &Plan, only: Option<&ServiceName>) -> Document {
     let chosen = |service: &&ServicePlan| only.is_none_or(|only| *only == service.name);
     let services: Vec<&ServicePlan> = plan.services.iter().filter(chosen).collect();
     let steady = services.iter().filter(|service| service.phase == Phase::Steady && waiting(service).is_none()).count();
@@ -197,14 +202,14 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>) -> String {
         }
     }
     let table_head = "| service | live | phase | waiting for |\n|---|---|---|---|\n".to_owned();
-    Document { head, table_head, pieces, command: "ionroller status" }.write(CHARACTERS_MAX)
+    Document { head, table_head, pieces, command: "ionroller status" }
 }
 
 /// What apply ends with: the final status, and what is wrong.
 pub fn applied(plan: &Plan) -> String {
-    let pieces = problems(&plan.diagnostics);
-    let (head, command) = (status(plan, None), "ionroller apply");
-    Document { head, table_head: String::new(), pieces, command }.write(CHARACTERS_MAX)
+    let mut document = document_of_status(plan, None);
+    document.pieces.extend(problems(&plan.diagnostics));
+    document.write(BYTES_MAX)
 }
 
 /// What `validate` found in the files of so many services.
@@ -215,7 +220,7 @@ pub fn validated(diagnostics: &[Diagnostic], services: usize) -> String {
     let said = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let head = format!("{services} {noun}: {}, {}.\n", said(errors, "error"), said(warnings, "warning"));
     let pieces = problems(diagnostics);
-    Document { head, table_head: String::new(), pieces, command: "ionroller validate" }.write(CHARACTERS_MAX)
+    Document { head, table_head: String::new(), pieces, command: "ionroller validate" }.write(BYTES_MAX)
 }
 
 /// The running release of one service against its file.
@@ -224,7 +229,7 @@ pub fn diff(service: &ServicePlan) -> String {
     let Some(diff) = &service.file_diff else { return cell(said.trim_end()) + "\n" };
     let piece = Piece { kind: Kind::FileDiff, rank: 0, text: format!("\n{}", fenced("diff", diff)) };
     let head = format!("{}\n", cell(&text::diff_summary(service)));
-    Document { head, table_head: String::new(), pieces: vec![piece], command: "ionroller diff" }.write(CHARACTERS_MAX)
+    Document { head, table_head: String::new(), pieces: vec![piece], command: "ionroller diff" }.write(BYTES_MAX)
 }
 
 fn problems(diagnostics: &[Diagnostic]) -> Vec<Piece> {
@@ -289,10 +294,6 @@ fn one_line(text: &str) -> String {
     text.split(char::is_whitespace).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-fn characters(text: &str) -> usize {
-    text.chars().count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_matters_least_goes_first_and_is_counted() {
-        let whole = document().write(CHARACTERS_MAX);
+        let whole = document().write(BYTES_MAX);
         assert!(whole.contains("diff") && !whole.contains("Left out"), "{whole}");
         let full = 5 + 6 + 8 + 80 + 50 + 50 + 8 + 10 + LAST_LINE;
         let without_diff = document().write(full - 1);
@@ -328,7 +329,7 @@ mod tests {
         assert!(least.contains("1 file diff, 2 services' details, 1 warning, 1 row of the table, 1 error."), "{least}");
         for max in 0..full {
             let said = document().write(max.max(400));
-            assert!(characters(&said) <= max.max(400), "{max}");
+            assert!(said.len() <= max.max(400), "{max}");
         }
     }
 

