@@ -21,15 +21,22 @@ print(json.dumps([[say(error) for error in judge.iter_errors(document)] for docu
 /// # Panics
 /// The schema itself is not sound.
 pub fn problems(schema: &Value, documents: &[Value]) -> Option<Vec<Vec<String>>> {
-    let has = Command::new("python3").args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
-    if !has.is_ok_and(|status| status.success()) {
-        println!("skipped: python3 has no jsonschema (Debian: python3-jsonschema)");
+    let Some(python) = python() else {
+        eprintln!("skipped: python3 has no jsonschema (Debian: python3-jsonschema)");
         return None;
-    }
+    };
     let mut python =
-        Command::new("python3").args(["-c", JUDGE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Command::new(python).args(["-c", JUDGE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     python.stdin.take().unwrap().write_all(json!([schema, documents]).to_string().as_bytes()).unwrap();
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "the schema is not sound, see above");
     Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// A Python that has `jsonschema`: the first on the path, or Debian's own.
+fn python() -> Option<&'static str> {
+    ["python3", "/usr/bin/python3"].into_iter().find(|python| {
+        let has = Command::new(python).args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
+        has.is_ok_and(|status| status.success())
+    })
 }
