@@ -45,12 +45,21 @@ pub struct ScopeInput<'a> {
 
 /// How many services have something running and no file, in a reading of a whole scope.
 pub fn orphans(desired: &Desired, observed: &Observation) -> usize {
-    let stands = |state: &ServiceState| {
-        let mut groups = state.groups.values();
-        !state.rules.is_empty() || groups.any(|group| group.group.is_some() || group.target_group.is_some())
-    };
+    orphaned(desired, observed).count()
+}
+
+fn orphaned<'a>(
+    desired: &'a Desired,
+    observed: &'a Observation,
+) -> impl Iterator<Item = (&'a ServiceName, &'a ServiceState)> {
     let services = observed.services.iter();
-    services.filter(|(name, state)| !desired.services.contains_key(*name) && stands(state)).count()
+    services.filter(|(name, state)| !desired.services.contains_key(*name) && stands(state))
+}
+
+/// Whether anything of a service is there but records.
+fn stands(state: &ServiceState) -> bool {
+    let mut groups = state.groups.values();
+    !state.rules.is_empty() || groups.any(|group| group.group.is_some() || group.target_group.is_some())
 }
 
 static NOTHING: Memory = Memory::empty();
@@ -216,6 +225,7 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
     for plan in &services {
         diagnostics.extend(remarks(input, plan));
     }
+    diagnostics.extend(renames(input));
     for what in &input.observed.unreadable {
         let message = format!("{what} has this scope's tag, and its other tags do not say what it is");
         diagnostics.push(
@@ -234,6 +244,38 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
         services,
         diagnostics,
     }
+}
+
+/// A file that was renamed is another service: said aloud, since the old one's traffic does
+/// not go over to it. Known by its place on a listener, or by the release itself.
+fn renames(input: &ScopeInput<'_>) -> Vec<Diagnostic> {
+    let mut said = Vec::new();
+    for (old, state) in orphaned(input.desired, input.observed) {
+        for (new, file) in &input.desired.services {
+            let ServiceFile::Valid(spec) = file else { continue };
+            if input.observed.services.get(new).is_some_and(stands) || !replaces(spec, state) {
+                continue;
+            }
+            let then = if input.scope.prune.enabled { "is taken away" } else { "keeps running" };
+            let message = format!("service {new} looks like {old} under another name: {old} has no file any more");
+            let help = format!(
+                "a name stays: {new} is a new service with machines of its own, and {old} {then}; name the file \
+                 {old}.toml again, or give {new} another place, move the users over, then remove {old}"
+            );
+            let place = format!("services/{new}.toml");
+            said.push(Diagnostic::new(Severity::Warning, message).at(place, None).help(help));
+        }
+    }
+    said
+}
+
+/// Whether a file asks for what another service has: its place, or its very release.
+fn replaces(spec: &ServiceSpec, state: &ServiceState) -> bool {
+    let same_place = spec.load_balancer.as_ref().is_some_and(|lb| {
+        let priority = lb.rule.as_ref().map(|rule| rule.priority);
+        state.rule_at(&lb.listener, priority).is_some()
+    });
+    same_place || state.groups.values().any(|group| group.group.is_some() && group.identity.digest == spec.digest)
 }
 
 /// What must be said of a service besides its plan.

@@ -247,7 +247,10 @@ fn who_may_not_start_takes_no_slot() {
 #[test]
 fn a_freeze_gates_starts_only() {
     let mut many = Many::settled(&["back", "gone", "release", "started", "update"]);
-    let mut first = Story::new(spec("create", "1.0"));
+    // A place and a release of its own: it is no rename.
+    let mut create = spec("create", "0.1");
+    create.load_balancer.as_mut().unwrap().rule.as_mut().unwrap().priority = 20;
+    let mut first = Story::new(create);
     first.now = many.now;
     many.stories.insert(service("create"), first);
     let mut back = settled("back");
@@ -322,6 +325,33 @@ fn more_orphans_than_the_limit_keep_running() {
     many.wants("b", "1.0");
     assert!(!many.of("a").actions.is_empty());
     assert_eq!(many.of("b").change, Change::None);
+}
+
+/// A rename is no rename in AWS: the old service stays as it is, and the new one starts
+/// from nothing, if its place is free at all.
+#[test]
+fn a_rename_is_said_aloud() {
+    let mut many = Many::settled(&["a", "other"]);
+    many.story("a").commit_removal();
+    many.stories.insert(service("b"), Story::new(spec("b", "2.0")));
+    let renames = |many: &Many| {
+        let said = many.plan().diagnostics;
+        said.into_iter().filter(|said| said.message.contains("under another name")).collect::<Vec<_>>()
+    };
+    let said = renames(&many);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].message.contains("b looks like a"), "by its place: {said:?}");
+    assert_eq!((said[0].severity, said[0].file.as_deref()), (Severity::Warning, Some("services/b.toml")));
+    many.config.prune.enabled = true;
+    assert!(renames(&many)[0].help.as_deref().unwrap().contains("a is taken away"));
+    // By its release, wherever it wants to be; and no other service is one.
+    let mut moved = spec("b", "1.0");
+    moved.load_balancer.as_mut().unwrap().rule.as_mut().unwrap().priority = 77;
+    many.stories.insert(service("b"), Story::new(moved.clone()));
+    assert_eq!(renames(&many).len(), 1);
+    moved.digest = crate::names::Digest::of(b"2.0");
+    many.stories.insert(service("b"), Story::new(moved));
+    assert_eq!(renames(&many), []);
 }
 
 /// A removal that is done is no orphan any more; one that has begun is seen to its end.
