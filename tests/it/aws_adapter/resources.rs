@@ -194,9 +194,9 @@ async fn groups_are_made_sized_marked_and_deleted() {
     }
     assert_eq!(cloud.groups(&owner()).await.unwrap()[0].tags.len(), spec.tags.len() - 1);
 
-    cloud.set_capacity(&spec.name, 0, 0, Some(0)).await.unwrap();
     let error = cloud.delete_group(&spec.name).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Conflict, "never by force: {error}");
+    cloud.set_capacity(&spec.name, 0, 0, Some(0)).await.unwrap();
     stage.group_when(|group| group.instances.is_empty()).await;
     for _ in 0..2 {
         cloud.delete_group(&spec.name).await.unwrap();
