@@ -210,6 +210,14 @@ impl ListenerArn {
     }
 }
 
+impl TargetGroupArn {
+    /// The name of the target group: `arn:…:targetgroup/NAME/ID`.
+    pub fn name(&self) -> &str {
+        let path = self.0.split_once(":targetgroup/").map_or("", |(_, path)| path);
+        path.split_once('/').map_or(path, |(name, _)| name)
+    }
+}
+
 impl RuleArn {
     /// The listener whose default action this stands for, see
     /// [`ListenerArn::default_rule`]; none for a rule proper.

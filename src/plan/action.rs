@@ -293,7 +293,7 @@ impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.release {
             Some(release) => write!(f, "{} {} %", release.version, self.percent),
-            None => write!(f, "foreign {} %", self.percent),
+            None => write!(f, "{} (not ours) {} %", self.target_group.name(), self.percent),
         }
     }
 }

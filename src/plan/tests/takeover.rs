@@ -171,6 +171,7 @@ fn what_serves_is_taken_over_in_steps_and_never_touched() {
         assert_eq!(story.members("1").desired, 3, "as many as are healthy there");
         story.until_weight("1", 10);
         assert_eq!(share(&story, "old"), Some(90));
+        assert!(story.log().contains("old (not ours) 90 %"), "it is called by its name");
         story.until_weight("1", 100);
         assert_eq!(share(&story, "old"), Some(0), "until it settles, going back means back to it");
         story.converged();
