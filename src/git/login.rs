@@ -165,7 +165,8 @@ impl<'a> Login<'a> {
     /// A secret goes to the host that it is for, and not over the wire in the open.
     fn check_asking(&self, asking: &str) -> Result<(), git2::Error> {
         let Ok(Source::Remote(asking)) = Source::parse(asking) else {
-            return Ok(());
+            let source = Cause::new("it leads to an address that is no address of a repository".to_owned());
+            return Err(self.fail(GitError::Redirected { url: self.url.to_string(), source }));
         };
         if asking.server().host != self.effective.server().host {
             let source = Cause::new(format!("it leads to {}", asking.server().host));
