@@ -14,6 +14,6 @@ pub use pass::{Event, Pass, Reconciler};
 pub use target::{ConfigRepository, Merged, Target};
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,34 @@ impl Way {
     }
 }
 
+/// What a seed broke.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    seed: u64,
+    why: String,
+    /// All that happened until then.
+    log: String,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.why)
+    }
+}
+
+/// Runs one seed on the calling thread.
+///
+/// # Errors
+/// What it broke.
+pub(crate) fn try_seed(seed: u64) -> Result<(), Broken> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let run = || runtime.block_on(async { Run::new(seed).run().await });
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).map_err(|thrown| match thrown.downcast::<Broken>() {
+        Ok(broken) => *broken,
+        Err(other) => std::panic::resume_unwind(other),
+    })
+}
+
 struct Run {
     seed: u64,
     way: Way,
@@ -183,8 +211,10 @@ impl Run {
         let _ = writeln!(self.log.lock().unwrap(), "{:>6} s  {line}", at.as_secs_ceil());
     }
 
+    /// Ends the seed. Not a panic to the hook that prints them: [`try_seed`] catches it.
     fn fail(&self, why: &str) -> ! {
-        panic!("seed {}: {why}\n{}", self.seed, self.log.lock().unwrap());
+        let log = self.log.lock().unwrap().clone();
+        std::panic::resume_unwind(Box::new(Broken { seed: self.seed, why: why.to_owned(), log }))
     }
 
     /// One thing that people, Git or AWS do.
@@ -416,8 +446,9 @@ fn random_histories_keep_the_invariants_and_come_to_rest() {
     let one = std::env::var("IONROLLER_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let count = std::env::var("IONROLLER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS);
     let seeds: Vec<u64> = one.map_or_else(|| (0..count).collect(), |seed| vec![seed]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for seed in seeds {
-        runtime.block_on(async { Run::new(seed).run().await });
+        if let Err(broken) = try_seed(seed) {
+            panic!("{broken}\n{}", broken.log);
+        }
     }
 }
