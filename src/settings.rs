@@ -32,6 +32,18 @@ pub struct Settings {
     /// How to be let in by a remote repository.
     #[serde(default)]
     pub git: GitSettings,
+    /// Webhooks, which wake the daemon when somebody pushes.
+    #[serde(default)]
+    pub hooks: HookSettings,
+}
+
+/// `[hooks]`. Without a secret there are none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookSettings {
+    /// The secret that forges show, in a file; more than one, one a line, while it is
+    /// changed. It is read anew for each request.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// `[git]`. What is not said here comes from the environment.
@@ -141,6 +153,8 @@ mod tests {
             known_hosts_file = "/known"
             token_file = "/token"
             username = "bot"
+            [hooks]
+            secret_file = "/secret"
         "#;
         let expected = Settings {
             repo: "ssh://git@git.example.com/config.git".to_owned(),
@@ -156,6 +170,7 @@ mod tests {
                 token_file: Some(PathBuf::from("/token")),
                 username: Some("bot".to_owned()),
             },
+            hooks: HookSettings { secret_file: Some(PathBuf::from("/secret")) },
         };
         assert_eq!(Settings::parse(text).unwrap(), expected);
     }

@@ -1,4 +1,4 @@
-//! The daemon's HTTP side. Read-only: no request changes anything.
+//! The daemon's HTTP side. Read-only: no request changes anything. A webhook only wakes.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::render;
 
-use super::Shared;
+use super::{Shared, hooks};
 
 /// Answers until the daemon stops.
 pub(super) async fn serve(listener: TcpListener, shared: Shared) -> io::Result<()> {
@@ -20,6 +20,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared) -> io::Result<(
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
+        .route("/hooks/{sender}", post(hooks::ring))
         .with_state(shared);
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }

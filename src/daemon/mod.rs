@@ -1,10 +1,11 @@
 //! The daemon's wiring: what wakes the loop, who sees its results, how it stops.
 //!
-//! Four tasks share a few values. `source` watches Git and publishes the commit to bring
+//! A few tasks share a few values. `source` watches Git and publishes the commit to bring
 //! about; `work` runs passes and publishes what they found; `http` answers from that;
-//! `reload` follows the daemon's own file.
+//! `reload` follows the daemon's own file; `hooks` wakes `source` when a forge says so.
 //! Nothing here decides anything about a rollout.
 
+mod hooks;
 pub mod http;
 mod lock;
 mod reload;
@@ -28,6 +29,7 @@ use crate::settings::Settings;
 
 use crate::reconcile::pace::Pace;
 
+pub use hooks::problem_of as problem_of_hook_secret;
 pub use reload::{DaemonFile, Open, SetLog};
 
 /// Why the daemon can't start or go on.
@@ -93,6 +95,8 @@ struct Shared {
     trouble: watch::Sender<Trouble>,
     /// Wakes the watcher of Git.
     wake: Arc<Notify>,
+    /// What webhooks have told.
+    hooks: Arc<hooks::Hooks>,
     /// Ends everything.
     stop: CancellationToken,
 }
@@ -136,12 +140,14 @@ impl Daemon {
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
             wake: Arc::new(Notify::new()),
+            hooks: Arc::default(),
             stop: stop.clone(),
         };
         tracing::info!(%listen, dry_run = self.dry_run, "started");
         let _watch = source::watch(&self.repository, &shared);
         notify_systemd(&[sd_notify::NotifyState::Ready]);
         let git = tokio::spawn(source::run(shared.clone()));
+        tokio::spawn(hooks::run(shared.clone()));
         let file = self.file.map(|file| tokio::spawn(reload::run(file, shared.clone())));
         let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;

@@ -147,6 +147,7 @@ async fn followed(
         ("poll_interval", was.poll_interval != settings.poll_interval),
         ("log", was.log != settings.log),
         ("git", was.git != settings.git),
+        ("hooks", was.hooks != settings.hooks),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
     let same = was.path == settings.path && was.git == settings.git;

@@ -17,6 +17,7 @@ mod demo;
 mod documented;
 mod example;
 mod harness;
+mod hooks;
 mod iam;
 mod keys;
 mod markdown;

@@ -87,6 +87,8 @@ fn check(file: &Path, settings: &Settings, ui: &Ui) -> Result<ExitCode, CliError
             problems.push(CliError::user(format!("cannot read git.{key} {}", path.display())).caused_by(&error));
         }
     }
+    let hook_secret = settings.hooks.secret_file.as_deref().and_then(crate::daemon::problem_of_hook_secret);
+    problems.extend(hook_secret.map(CliError::user));
     if settings.state_dir.exists() && !settings.state_dir.is_dir() {
         problems.push(CliError::user(format!("state_dir {} is no folder", settings.state_dir.display())));
     }
