@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod demo;
 pub mod desired;
 pub mod execute;
+pub mod forge;
 pub mod git;
 pub mod names;
 pub mod observed;

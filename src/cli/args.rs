@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::forge::Kind;
 use crate::names::{AccountId, Region, Scope, ServiceName, Version};
 use crate::time::Span;
 
@@ -59,6 +60,8 @@ pub enum Command {
     Release(Release),
     /// Commit a service's file as it was for the last stable release
     Rollback(Rollback),
+    /// Keep one comment with the plan on a pull request
+    Comment(Comment),
     /// Show the releases of a service, what became of them, and their commits
     History(History),
     /// Keep a service as it is until it is resumed
@@ -221,6 +224,8 @@ pub enum SchemaOf {
     History,
     /// release -o json and rollback -o json
     Commit,
+    /// comment -o json
+    Comment,
     /// hold, resume, retry and abort with -o json
     Word,
 }
@@ -369,6 +374,56 @@ pub struct Rollback {
     pub commit: Commit,
 }
 
+/// Which repository on which forge.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Which forge; CI or the Git remote tell")]
+pub struct Forge {
+    /// The kind of forge
+    #[arg(long, env = "IONROLLER_FORGE", value_parser = forge_kind, hide_env_values = true, value_name = "github|gitlab|gitea")]
+    pub forge: Option<Kind>,
+    /// The address of its API, such as https://git.example.com/api/v1
+    #[arg(long, env = "IONROLLER_FORGE_URL", hide_env_values = true, value_name = "URL")]
+    pub forge_url: Option<String>,
+    /// The repository there
+    #[arg(long, env = "IONROLLER_FORGE_PROJECT", hide_env_values = true, value_name = "OWNER/NAME")]
+    pub project: Option<String>,
+    /// The token, in a file; else from the environment
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `comment`.
+#[derive(Debug, Clone, Args)]
+pub struct Comment {
+    /// A plan in Markdown, - for stdin; without it, the plan is made here
+    #[arg(value_name = "FILE", conflicts_with_all = ["base", "offline", "status"])]
+    pub file: Option<PathBuf>,
+    /// The pull or merge request; CI tells its own
+    #[arg(long, value_name = "NUMBER")]
+    pub pull_request: Option<u64>,
+    /// The scope whose comment this is; else the one of ionroller.toml
+    #[arg(long, value_name = "NAME")]
+    pub scope: Option<Scope>,
+    /// Set the commit's status, too: success, or failure when the plan has errors
+    #[arg(long)]
+    pub status: bool,
+    /// Wait for a busy forge no longer than this in all
+    #[arg(long, default_value = "2m", value_parser = span, value_name = "DURATION")]
+    pub timeout: Span,
+    /// Plan the merge of --ref into this; nothing is written
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+    /// Do not ask AWS for the plan
+    #[arg(long)]
+    pub offline: bool,
+    /// Which forge
+    #[command(flatten)]
+    pub forge: Forge,
+    /// Where states come from
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// `history`.
 #[derive(Debug, Clone, Args)]
 pub struct History {
@@ -409,6 +464,10 @@ pub struct Demo {
     /// The form of the answer
     #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
+}
+
+fn forge_kind(text: &str) -> Result<Kind, String> {
+    Kind::parse(text).ok_or_else(|| "it is github, gitlab, or gitea, which Forgejo is, too".to_owned())
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -452,6 +511,8 @@ mod tests {
             "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
             "ionroller demo --serve -o json",
+            "ionroller comment plan.md --scope prod --pull-request 7 --forge gitlab --project a/b/c -o json",
+            "ionroller comment --base main --status --timeout 30s --token-file t --forge-url https://g/api/v4",
         ];
         for line in good {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -462,6 +523,8 @@ mod tests {
             "ionroller apply --timeout soon",
             "ionroller diff",
             "ionroller run",
+            "ionroller comment plan.md --status",
+            "ionroller comment --forge bitbucket",
             "ionroller hold Web",
             "ionroller plan --offline --out p.json",
             "ionroller apply --plan p.json --service a",

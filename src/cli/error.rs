@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::daemon::DaemonError;
 use crate::demo::DemoError;
+use crate::forge::ForgeError;
 use crate::git::{CommitError, GitError};
 use crate::settings::SettingsError;
 
@@ -98,6 +99,12 @@ impl From<CommitError> for CliError {
             CommitError::WorkingFile { path, .. } => made.hint(format!("git checkout HEAD -- {path}")),
             _ => made,
         }
+    }
+}
+
+impl From<ForgeError> for CliError {
+    fn from(error: ForgeError) -> Self {
+        Self { hints: error.hint.into_iter().collect(), ..Self::user(error.message) }
     }
 }
 

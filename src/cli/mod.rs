@@ -5,6 +5,7 @@ mod base;
 mod commands;
 mod commit;
 pub mod error;
+mod forge;
 mod log;
 mod past;
 mod session;
@@ -66,6 +67,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Init(args) => commands::init::run(&args, ui),
             Command::Completions(args) => commands::shell::completions(&args, ui),
             Command::Man(args) => commands::shell::man(&args, ui),
+            Command::Comment(args) => commands::comment::run(&args, ui).await,
             Command::Rollback(args) => commands::rollback::run(&args, ui).await,
             Command::History(args) => commands::history::run(&args, ui).await,
             Command::Hold(args) => commands::operate::run(commands::operate::Verb::Hold, &args, ui).await,

@@ -26,6 +26,7 @@ mod known_hosts;
 mod login;
 mod merge;
 mod mirror;
+mod remotes;
 mod repository;
 mod scratch;
 mod secret;

@@ -183,6 +183,28 @@ impl RemoteUrl {
         &self.plain
     }
 
+    /// Where people see the server in a browser, and the path of the repository there:
+    /// `https://HOST` and `OWNER/NAME.git`. None for a folder.
+    pub fn web(&self) -> Option<(String, String)> {
+        let Server { host, port } = &self.server;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let rest = self.plain.split_once("://").map(|(_, rest)| rest);
+        let path = match rest {
+            Some(rest) => rest.split_once('/').map(|(_, path)| path),
+            None => self.plain.split_once(':').map(|(_, path)| path),
+        };
+        let path = path?.split('?').next().unwrap_or_default().trim_matches('/').to_owned();
+        let web = match self.transport {
+            Transport::File => return None,
+            // The port of ssh is nobody's web page.
+            Transport::Ssh => format!("https://{host}"),
+            Transport::Https if *port == self.transport.default_port() => format!("https://{host}"),
+            Transport::Https => format!("https://{host}:{port}"),
+            Transport::Http => format!("http://{host}:{port}"),
+        };
+        Some((web, path))
+    }
+
     pub(super) fn transport(&self) -> Transport {
         self.transport
     }

@@ -15,10 +15,10 @@ use super::json::waiting;
 use super::style::Style;
 use super::text;
 
-/// Bytes that a comment may have: one less than the characters that GitHub takes, however
-/// it counts those that take several bytes.
+/// Bytes that a comment may have: fewer than the characters that GitHub takes, however it
+/// counts those that take several bytes, with room for the line that finds it again.
 /// Source: GitHub's documented limit of a comment's body, 65,536 characters.
-const BYTES_MAX: usize = 65_535;
+const BYTES_MAX: usize = 65_200;
 
 /// Kept free for the last line, which says what was left out.
 const LAST_LINE: usize = 300;

@@ -99,6 +99,7 @@ pub fn of(command: &str) -> Option<Value> {
         "diff" => diff(),
         "history" => history(),
         "release" | "rollback" => committed(),
+        "comment" => commented(),
         "hold" | "resume" | "retry" | "abort" => said(),
         _ => return None,
     })
@@ -190,6 +191,28 @@ pub fn history() -> Value {
             ("observed_at", time_or_null(), "When AWS was read."),
             ("releases", list(release), "Newest first."),
             ("diagnostics", list(diagnostic()), "What is wrong with the service."),
+        ],
+    )
+}
+
+/// Of `comment`.
+pub fn commented() -> Value {
+    let status = object(vec![
+        ("commit", text(), "The commit that has it."),
+        ("context", text(), "Whose it is."),
+        ("state", json!({ "enum": ["success", "failure"] }), "What it says."),
+        ("description", text(), "Why."),
+    ]);
+    document(
+        "A comment on a pull request, as `ionroller comment -o json` prints it",
+        vec![
+            ("forge", json!({ "enum": ["github", "gitlab", "gitea"] }), "The kind of forge."),
+            ("project", text(), "The repository there."),
+            ("pull_request", count(), "The pull or merge request."),
+            ("comment", count(), "The comment's number on the forge."),
+            ("url", nullable("string"), "Where people read it, if the forge says so."),
+            ("outcome", json!({ "enum": ["created", "updated", "unchanged"] }), "What became of the comment."),
+            ("status", or_null(status), "The commit's status, if one was set."),
         ],
     )
 }

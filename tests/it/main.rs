@@ -16,6 +16,7 @@ mod configs;
 mod demo;
 mod documented;
 mod example;
+mod forge;
 mod harness;
 mod hooks;
 mod iam;

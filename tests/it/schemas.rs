@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::place::Place;
 use crate::harness::schema::problems;
 
-const ANSWERS: &[&str] = &["plan", "status", "apply", "validate", "diff", "history", "commit", "word"];
+const ANSWERS: &[&str] = &["plan", "status", "apply", "validate", "diff", "history", "commit", "comment", "word"];
 
 /// `UPDATE_EXPECT=1` writes them anew, as for snapshots.
 #[test]

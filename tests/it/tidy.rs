@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("time", &[]),
-    ("settings", &[]),
+    ("settings", &["forge"]),
+    ("forge", &[]),
     ("desired", &[]),
     ("observed", &[]),
     ("plan", &["desired", "observed"]),
@@ -34,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "reconcile",
             "daemon",
             "demo",
+            "forge",
         ],
     ),
 ];

@@ -1,6 +1,7 @@
 //! One file a command: its arguments in, an answer and an exit status out.
 
 pub mod apply;
+pub mod comment;
 pub mod demo;
 pub mod diff;
 pub mod history;
@@ -97,7 +98,11 @@ pub fn tell_diagnostics(diagnostics: &[Diagnostic], ui: &Ui) {
 }
 
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    diagnostics.iter().any(is_error)
+}
+
+fn is_error(diagnostic: &Diagnostic) -> bool {
+    diagnostic.severity == Severity::Error
 }
 
 fn style(ui: &Ui) -> crate::render::text::Style {

@@ -19,6 +19,22 @@ use crate::render;
 
 /// Shows what apply would do.
 pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
+    let plan = make(args, ui).await?;
+    if let Some(file) = &args.out {
+        std::fs::write(file, render::json::plan_json(&plan)).map_err(|error| {
+            CliError::user(format!("cannot write the plan to {}", file.display())).caused_by(&error)
+        })?;
+    }
+    match args.common.output {
+        Output::Json => ui.answer(&render::json::plan_json(&plan))?,
+        Output::Text => ui.answer(&render::text::plan(&plan, super::style(ui)))?,
+        Output::Markdown => ui.answer(&render::markdown::plan(&plan))?,
+    }
+    Ok(ExitCode::from(if args.detailed_exitcode { detailed(&plan) } else { 0 }))
+}
+
+/// The plan that the arguments ask for.
+pub(super) async fn make(args: &Args, ui: &Ui) -> Result<Plan, CliError> {
     let commit = Commit::read(&args.common)?;
     if commit.uncommitted {
         ui.tell("hint: files were changed and not committed; only the commit counts");
@@ -41,17 +57,7 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     }
     super::check_selection(&args.common, &plan)?;
     super::select_diagnostics(&args.common, &mut plan);
-    if let Some(file) = &args.out {
-        std::fs::write(file, render::json::plan_json(&plan)).map_err(|error| {
-            CliError::user(format!("cannot write the plan to {}", file.display())).caused_by(&error)
-        })?;
-    }
-    match args.common.output {
-        Output::Json => ui.answer(&render::json::plan_json(&plan))?,
-        Output::Text => ui.answer(&render::text::plan(&plan, super::style(ui)))?,
-        Output::Markdown => ui.answer(&render::markdown::plan(&plan))?,
-    }
-    Ok(ExitCode::from(if args.detailed_exitcode { detailed(&plan) } else { 0 }))
+    Ok(plan)
 }
 
 /// 1 goes before 2: what is wrong or unknown is looked at first.

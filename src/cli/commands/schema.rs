@@ -21,6 +21,7 @@ pub fn run(args: &Schema, ui: &Ui) -> Result<ExitCode, CliError> {
         Some(SchemaOf::Diff) => answer::diff(),
         Some(SchemaOf::History) => answer::history(),
         Some(SchemaOf::Commit) => answer::committed(),
+        Some(SchemaOf::Comment) => answer::commented(),
         Some(SchemaOf::Word) => answer::said(),
     };
     ui.answer(&format!("{schema:#}\n"))?;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws_server;
+pub mod forge_server;
 pub mod git_servers;
 pub mod json_schema;
 pub mod place;

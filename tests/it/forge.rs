@@ -1,0 +1,245 @@
+//! `comment` against forges on loopback: one comment, kept up to date, and what each kind
+//! of failure says.
+
+use serde_json::{Value, json};
+
+use crate::harness::forge_server::{ForgeServer, Speaks, TOKEN, Trouble};
+use crate::harness::place::{Place, Ran};
+
+const ALL: [Speaks; 3] = [Speaks::GitHub, Speaks::GitLab, Speaks::Gitea];
+
+/// What the forge's CI sets for pull request 7.
+pub fn ci(server: &ForgeServer) -> Vec<(&'static str, String)> {
+    let own = |text: &str| text.to_owned();
+    match server.speaks {
+        Speaks::GitLab => vec![
+            ("GITLAB_CI", own("true")),
+            ("CI_SERVER_URL", server.web.clone()),
+            ("CI_API_V4_URL", server.api.clone()),
+            ("CI_PROJECT_PATH", own("group/sub/config")),
+            ("CI_MERGE_REQUEST_IID", own("7")),
+            ("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", own("1111111111111111111111111111111111111111")),
+            ("GITLAB_TOKEN", own(TOKEN)),
+        ],
+        Speaks::GitHub | Speaks::Gitea => vec![
+            ("GITHUB_ACTIONS", own("true")),
+            ("GITHUB_SERVER_URL", server.web.clone()),
+            ("GITHUB_API_URL", server.api.clone()),
+            ("GITHUB_REPOSITORY", own("o/config")),
+            ("GITHUB_REF", own("refs/pull/7/merge")),
+            ("GITHUB_SHA", own("1111111111111111111111111111111111111111")),
+            ("GITHUB_TOKEN", own(TOKEN)),
+        ],
+    }
+}
+
+/// Runs the binary as part of the forge's CI.
+pub fn run_in(place: &Place, variables: &[(&'static str, String)], args: &[&str]) -> Ran {
+    let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
+    let world = format!("sim:{}", place.dir.path().join("world.json").display());
+    command.envs(variables.iter().map(|(name, value)| (*name, value.as_str()))).args(args).args(["--cloud", &world]);
+    let output = command.output().unwrap();
+    let ran = Ran {
+        command: args[0].to_owned(),
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    assert!(!(ran.stdout.clone() + &ran.stderr).contains(TOKEN), "the token is shown: {}{}", ran.stdout, ran.stderr);
+    ran
+}
+
+fn write(place: &Place, text: &str) {
+    std::fs::write(place.repo().join("../plan.md"), text).unwrap();
+}
+
+#[test]
+fn one_comment_is_written_found_again_and_changed() {
+    for speaks in ALL {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        // More than a page before ours, and one that quotes us.
+        for number in 0..130 {
+            server.state().add_comment("ann", &format!("comment {number}"));
+        }
+        write(&place, "the plan\n");
+        let comment = |outcome: &str| {
+            let ran = run_in(&place, &ci(&server), &["comment", "../plan.md", "-o", "json"]).ended(0).json();
+            assert_eq!(ran["outcome"], outcome, "{speaks:?}");
+            (ran["comment"].as_u64().unwrap(), ran["pull_request"].clone(), ran["forge"].clone())
+        };
+        let first = comment("created");
+        assert_eq!(first.1, 7);
+        assert_eq!(comment("unchanged"), first);
+        write(&place, "another plan\r\n");
+        assert_eq!(comment("updated"), first);
+        assert_eq!(comment("unchanged"), first);
+        let state = server.state();
+        let ours: Vec<&str> = state.comments[130..].iter().map(|(_, _, body)| body.trim_end()).collect();
+        assert_eq!(ours, ["another plan\n\n<!-- ionroller plan prod -->"], "{speaks:?}");
+        assert_eq!(state.writes().len(), 2, "{:?}", state.writes());
+    }
+}
+
+#[test]
+fn the_plan_is_made_here_and_decides_the_commit_s_status() {
+    for speaks in ALL {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        place.run(&["apply"]).ended(0);
+        place.git(&["branch", "base"]);
+        place.run(&["release", "search", "1.5.0"]).ended(0);
+        let args = ["comment", "--base", "base", "--status", "-o", "json"];
+        let ran = run_in(&place, &ci(&server), &args).ended(0).json();
+        assert_eq!((&ran["status"]["state"], &ran["status"]["context"]), (&json!("success"), &json!("ionroller/prod")));
+        let posted = server.state().comments[0].2.clone();
+        assert!(posted.contains("| `search` | release | `1.4.0` | `1.5.0` |"), "{posted}");
+        // With an error it fails, and the comment says which.
+        std::fs::write(place.repo().join("services/website.toml"), "nonsense = 1\n").unwrap();
+        place.commit("a mistake");
+        let ran = run_in(&place, &ci(&server), &args).ended(0).json();
+        assert_eq!((&ran["status"]["state"], &ran["outcome"]), (&json!("failure"), &json!("updated")));
+        let state = server.state();
+        let commits: Vec<&str> = state.statuses.iter().map(|(commit, _)| commit.as_str()).collect();
+        assert_eq!(commits, ["1111111111111111111111111111111111111111"; 2]);
+        let said: Vec<&Value> = state.statuses.iter().map(|(_, body)| &body["state"]).collect();
+        assert_eq!(said, if speaks == Speaks::GitLab { ["success", "failed"] } else { ["success", "failure"] });
+        assert!(state.statuses[0].1["description"].as_str().unwrap().starts_with("1 release"), "{speaks:?}");
+    }
+}
+
+#[test]
+fn a_broken_scope_file_is_said_in_the_scope_s_comment() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::GitHub));
+    place.git(&["branch", "base"]);
+    write(&place, "fine");
+    run_in(&place, &ci(&server), &["comment", "../plan.md"]).ended(0);
+    std::fs::write(place.repo().join("ionroller.toml"), "nonsense = 1\n").unwrap();
+    place.commit("a mistake");
+    let ran = run_in(&place, &ci(&server), &["comment", "--base", "base", "--offline"]).ended(0);
+    assert!(ran.stdout.starts_with("comment on o/config 7 updated  http://"), "{}", ran.stdout);
+    let state = server.state();
+    assert_eq!(state.comments.len(), 1);
+    assert!(state.comments[0].2.contains("nonsense"), "{}", state.comments[0].2);
+}
+
+#[test]
+fn flags_take_the_place_of_ci_and_the_remote_is_asked_without_it() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::Gitea));
+    write(&place, "the plan");
+    let token = place.dir.path().join("token");
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let token = token.display().to_string();
+    let lost = run_in(&place, &[], &["comment", "../plan.md", "--pull-request", "7"]).ended(1);
+    assert!(lost.stderr.contains("--forge KIND"), "{}", lost.stderr);
+    place.git(&["remote", "add", "origin", &format!("{}/o/config.git", server.web)]);
+    let unknown = run_in(&place, &[], &["comment", "../plan.md", "--pull-request", "7"]).ended(1);
+    assert!(unknown.stderr.contains("can't be told from its name"), "{}", unknown.stderr);
+    let args = ["comment", "../plan.md", "--pull-request", "7", "--forge", "forgejo", "--scope", "other"];
+    let none = run_in(&place, &[], &args).ended(1);
+    assert!(none.stderr.contains("set one of IONROLLER_FORGE_TOKEN"), "{}", none.stderr);
+    let with = [&args[..], &["--token-file", &token]].concat();
+    run_in(&place, &[], &with).ended(0);
+    assert!(server.state().comments[0].2.contains("<!-- ionroller plan other -->"));
+    let no_number =
+        run_in(&place, &[], &["comment", "../plan.md", "--forge", "gitea", "--token-file", &token]).ended(1);
+    assert!(no_number.stderr.contains("--pull-request NUMBER"), "{}", no_number.stderr);
+    let github = ForgeServer::start(Speaks::GitHub);
+    let flags = ["--forge", "github", "--forge-url", &github.api, "--project", "o/config"];
+    run_in(&place, &[], &[&with[..4], &flags, &["--token-file", &token]].concat()).ended(0);
+    assert_eq!(github.state().comments.len(), 1);
+}
+
+#[test]
+fn what_passes_is_waited_for_and_nothing_is_written_twice() {
+    for speaks in ALL {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        write(&place, "the plan");
+        server.fails("GET", 502, &[("retry-after", "0")], Value::Null);
+        server.fails("GET", 429, &[("retry-after", "0")], json!({ "message": "slow down" }));
+        // The comment is written, and the answer is lost.
+        let lost = Trouble {
+            on: "POST",
+            status: 504,
+            headers: vec![("retry-after", "0".to_owned())],
+            body: Value::Null,
+            acts: true,
+        };
+        server.state().troubles.push_back(lost);
+        let ran = run_in(&place, &ci(&server), &["comment", "../plan.md"]).ended(0);
+        assert!(ran.stdout.contains(" 7 unchanged"), "{}", ran.stdout);
+        assert!(ran.stderr.contains("too many requests (HTTP 429: slow down); again in 0 s"), "{}", ran.stderr);
+        assert_eq!(server.state().comments.len(), 1, "{speaks:?}");
+    }
+}
+
+#[test]
+fn a_limit_that_takes_too_long_is_said() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::GitHub));
+    write(&place, "the plan");
+    let limited = json!({ "message": "You have exceeded a secondary rate limit. Please wait a few minutes." });
+    server.fails("GET", 403, &[("x-ratelimit-remaining", "10")], limited);
+    let ran = run_in(&place, &ci(&server), &["comment", "../plan.md", "--timeout", "1s"]).ended(1);
+    assert!(ran.stderr.contains("it wants to be left alone for 60 s"), "{}", ran.stderr);
+    let date = "Tue, 24 Nov 2026 12:00:00 GMT";
+    let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795522000"), ("date", date)];
+    server.fails("GET", 403, &headers, json!({ "message": "API rate limit exceeded" }));
+    let ran = run_in(&place, &ci(&server), &["comment", "../plan.md", "--timeout", "1s"]).ended(1);
+    assert!(ran.stderr.contains("it wants to be left alone for 400 s"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_failure_names_the_right_that_is_needed() {
+    let read_only = "Resource not accessible by integration";
+    let cases = [
+        (Speaks::GitHub, "POST", 403, json!({ "message": read_only }), "`pull-requests: write` in the workflow's"),
+        (
+            Speaks::GitLab,
+            "POST",
+            403,
+            json!({ "error": "insufficient_scope" }),
+            "the scope `api` and the role Reporter",
+        ),
+        (Speaks::Gitea, "POST", 403, json!({ "message": "token does not have" }), "the scope `write:issue`"),
+        (Speaks::GitHub, "GET", 404, json!({ "message": "Not Found" }), "check the repository, the number"),
+        (Speaks::GitHub, "POST", 413, Value::Null, "the text is too long for it"),
+        (
+            Speaks::GitHub,
+            "POST",
+            422,
+            json!({ "message": "Validation Failed" }),
+            "it refused (HTTP 422: Validation Failed)",
+        ),
+        (Speaks::GitHub, "GET", 301, json!({ "message": "Moved Permanently" }), "name it as it is called now"),
+        (Speaks::GitLab, "GET", 200, json!({ "not": "a list" }), "its answer makes no sense"),
+    ];
+    for (speaks, on, status, body, expected) in cases {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        write(&place, "the plan");
+        server.fails(on, status, &[], body);
+        let ran = run_in(&place, &ci(&server), &["comment", "../plan.md"]).ended(1);
+        assert!(ran.stderr.contains(expected), "{status}: {}", ran.stderr);
+    }
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::GitHub));
+    write(&place, "the plan");
+    let mut variables = ci(&server);
+    // The server repeats the token, and we don't.
+    variables.push(("IONROLLER_FORGE_TOKEN", "wr0ng-t0ken".to_owned()));
+    server.fails("GET", 401, &[], json!({ "message": "Bad credentials: wr0ng-t0ken" }));
+    let ran = run_in(&place, &variables, &["comment", "../plan.md"]).ended(1);
+    assert!(ran.stderr.contains("it does not know the token") && !ran.stderr.contains("wr0ng"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_can_not_be_posted_is_not_sent() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::GitHub));
+    write(&place, &"x".repeat(65_536));
+    let long = run_in(&place, &ci(&server), &["comment", "../plan.md"]).ended(1);
+    assert!(long.stderr.contains("GitHub takes 65536"), "{}", long.stderr);
+    write(&place, " \n");
+    let empty = run_in(&place, &ci(&server), &["comment", "../plan.md"]).ended(1);
+    assert!(empty.stderr.contains("is empty"), "{}", empty.stderr);
+    let mut open = ci(&server);
+    open[2].1 = "http://git.example.com/api/v3".to_owned();
+    let plain = run_in(&place, &open, &["comment", "../plan.md"]).ended(1);
+    assert!(plain.stderr.contains("in the open") || plain.stderr.contains("no token"), "{}", plain.stderr);
+    assert!(server.state().asked.is_empty());
+}
