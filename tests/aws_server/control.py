@@ -10,14 +10,19 @@ from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
+import crash
 import elbv2
 import groups
 import health
+import permissions
 import state
 import wire
 from ec2 import plain_instance
 
 ACCOUNT = "123456789012"
+
+
+serve_copy = None  # how a copy of the server serves; the server says
 
 
 class Refused(Exception):
@@ -65,7 +70,7 @@ def change_health(data):
     wanted = data.get("state")
     if wanted is not None and wanted not in health.FORCED:
         raise Refused(f"'state' must be null or one of {sorted(health.FORCED)}")
-    selector = selector_of(data, ("target_group", "prefix", "version", "user_data"))
+    selector = selector_of(data, ("target_group", "prefix", "version", "user_data", "had_weight"))
     state.put_rule(state.health_rules, selector, wanted, data.get("count"))
     return show_health(None)
 
@@ -101,6 +106,47 @@ def release_faults(_):
     return show_faults(None)
 
 
+def place(data):
+    """A wrong place is refused as a wrong fault is."""
+    try:
+        crash.arm(data.get("n"), data.get("kind"))
+    except ValueError as wrong:
+        raise Refused(str(wrong)) from None
+    return show_place(None)
+
+
+def aim(data):
+    try:
+        crash.aim(int(data["pid"]))
+    except ValueError as wrong:
+        raise Refused(str(wrong)) from None
+    return show_place(None)
+
+
+def show_place(_):
+    return crash.point.describe() if crash.point else {"n": None, "kind": None, "calls": 0, "reached": False}
+
+
+def clear_place(_):
+    was = show_place(None)
+    crash.clear()
+    return was
+
+
+def fork(_):
+    if serve_copy is None:
+        raise Refused("this server can't be copied")
+    return crash.fork(serve_copy)
+
+
+def change_iam(data):
+    policy = (data or {}).get("policy")
+    if policy is None:
+        permissions.stop()
+        return {}
+    return permissions.enforce((data or {}).get("account", ACCOUNT), policy)
+
+
 def show_calls(_):
     return [dict(call) for call in wire.calls]
 
@@ -118,6 +164,7 @@ def reset(data):
     BackendDict.reset()
     state.reset(keep_settings=bool((data or {}).get("keep_settings")))
     wire.reset()
+    permissions.stop()
     return {"reset": True}
 
 
@@ -315,5 +362,14 @@ ROUTES = {
     ("GET", "calls/counts"): count_calls,
     ("POST", "world"): build_world,
     ("GET", "state"): show_state,
+    ("GET", "dump"): lambda _: crash.dump(show_state(None)),
+    ("GET", "crash"): show_place,
+    ("POST", "crash"): place,
+    ("POST", "crash/pid"): aim,
+    ("POST", "crash/clear"): clear_place,
+    ("POST", "fork"): fork,
+    ("GET", "iam"): lambda _: permissions.shown(),
+    ("POST", "iam"): change_iam,
+    ("POST", "exit"): lambda _: crash.end(),
     ("POST", "reset"): reset,
 }

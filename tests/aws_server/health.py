@@ -48,8 +48,10 @@ def recompute_use(backend, at):
     for balancer in backend.load_balancers.values():
         for listener in balancer.listeners.values():
             for rule in rules_of(listener):
-                for arn, _ in forwarded(rule.actions):
+                for arn, weight in forwarded(rule.actions):
                     arns = used.setdefault(arn, [])
+                    if weight > 0 and arn in backend.target_groups:
+                        backend.target_groups[arn].had_weight = True
                     if balancer.arn not in arns:
                         arns.append(balancer.arn)
     changed = []
@@ -77,6 +79,7 @@ def group_init(self, *args, **kwargs):
     original_group_init(self, *args, **kwargs)
     self.draining = {}
     self.used = False
+    self.had_weight = False
 
 
 def register(self, targets, at=None):
@@ -117,6 +120,8 @@ def deregister_terminated_instances(self, instance_ids):
 
 def selected(group, selector):
     """Whether a forced health is about this target group."""
+    if selector.get("had_weight") and not group.had_weight:
+        return False
     if "target_group" in selector:
         wanted = selector["target_group"]
         if wanted.endswith("*"):

@@ -25,6 +25,7 @@ import autoscaling  # noqa: E402
 import control  # noqa: E402
 import ec2  # noqa: E402
 import elbv2  # noqa: E402
+import permissions  # noqa: E402
 import wire  # noqa: E402
 
 
@@ -50,6 +51,7 @@ def install():
     ec2.install()
     elbv2.install()
     autoscaling.install()
+    permissions.install()
 
 
 def follow_parent():
@@ -57,6 +59,14 @@ def follow_parent():
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(0)
+
+
+def serve_copy(door, listening):
+    """What a copy does; it ends with the server that it was copied from."""
+    threading.Thread(target=follow_parent, daemon=True).start()
+    server = make_server(*listening.getsockname(), door, threaded=True, request_handler=Handler, fd=listening.fileno())
+    server.daemon_threads = True
+    server.serve_forever()
 
 
 def main():
@@ -70,7 +80,9 @@ def main():
     door = wire.Door(DomainDispatcherApplication(create_backend_app), control.handle)
     server = make_server(options.host, options.port, door, threaded=True, request_handler=Handler)
     server.daemon_threads = True
+    control.serve_copy = functools.partial(serve_copy, door)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies that have ended leave nothing behind
     if options.with_parent:
         threading.Thread(target=follow_parent, daemon=True).start()
     print(f"listening on http://{options.host}:{server.server_port}", flush=True)

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from botocore.model import OperationNotFoundError
 from moto.iam.models import get_account_id_from
 
+import crash
 import groups
 import state
 
@@ -74,6 +75,7 @@ def release():
 def reset():
     set_faults([])
     calls.clear()
+    crash.clear()
 
 
 def cbor(value):
@@ -123,13 +125,17 @@ class Door:
             text = json.dumps(answer, default=str).encode()
             start_response(f"{status} {'OK' if status == 200 else 'Error'}", [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
             return [text]
-        call = self.record(environ, body)
+        call, passage = self.record(environ, body)
+        if passage.before():
+            self.drop(environ)
         status, headers, content = self.answer(environ, body, call)
+        if passage.done():
+            self.drop(environ)
         with state.LOCK:
             call["status"] = status
         headers = [(name, value) for name, value in headers if name.lower() not in ("content-length", "connection")]
         start_response(f"{status} {'OK' if status < 400 else 'Error'}", headers + [("Content-Length", str(len(content)))])
-        return [content]
+        return passage.sending(content)
 
     def record(self, environ, body):
         scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
@@ -160,7 +166,8 @@ class Door:
             call["n"] = len(calls) + 1
             call["account"] = get_account_id_from(key)
             calls.append(call)
-        return call
+            passage = crash.Passage()
+        return call, passage
 
     def answer(self, environ, body, call):
         with state.LOCK:
