@@ -2,6 +2,8 @@
 //! and a real Git repository. Each test has a server to itself.
 
 mod accounts;
+mod copies;
+mod crashes;
 mod daemon;
 mod failures;
 mod gates;
