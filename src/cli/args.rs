@@ -369,6 +369,9 @@ pub struct Rollback {
     /// Back to this version; without it, to the last stable release
     #[arg(long, value_name = "VERSION")]
     pub to: Option<Version>,
+    /// Without Git
+    #[command(flatten)]
+    pub live: super::commands::live_rollback::Live,
     /// Where the commit is made
     #[command(flatten)]
     pub commit: Commit,
@@ -508,6 +511,7 @@ mod tests {
             "ionroller man plan",
             "ionroller man --dir man1",
             "ionroller rollback web --to 2.7.0 --push --branch back -o json",
+            "ionroller rollback web --live --reason x --scope prod --region eu-west-1 --cloud sim:w.json -o json",
             "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
             "ionroller demo --serve -o json",
@@ -530,6 +534,9 @@ mod tests {
             "ionroller apply --plan p.json --service a",
             "ionroller completions cmd.exe",
             "ionroller release web",
+            "ionroller rollback web --live --to 2.7.0",
+            "ionroller rollback web --live --push",
+            "ionroller rollback web --reason x",
             "ionroller release web /1",
         ];
         for line in bad {

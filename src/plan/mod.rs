@@ -9,6 +9,7 @@ pub mod answer;
 pub mod check;
 pub mod failure;
 pub mod forecast;
+pub mod live_rollback;
 pub mod memory;
 pub mod model;
 pub mod offline;

@@ -10,7 +10,7 @@ use super::questions::{self, Next};
 use super::retire::{self, template_carrier};
 use super::types::Reason;
 use super::view::View;
-use super::{failure, settings, traffic};
+use super::{failure, live_rollback, settings, traffic};
 
 /// What an operator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,13 @@ pub enum Word {
     Resume,
     /// Try a rejected release again.
     Retry,
+    /// Put all traffic back on the release that is kept warm, and hold.
+    RollBack {
+        /// Who says it, one word.
+        who: String,
+        /// Why.
+        text: String,
+    },
     /// Take the release back, and hold.
     Abort {
         /// Who says it, one word.
@@ -41,6 +48,7 @@ pub fn next(view: &View<'_>, word: &Word) -> Next {
         Word::Hold { who, text } => hold(view, who, text),
         Word::Resume => clear(view, &[Mark::Hold]),
         Word::Retry => retry(view),
+        Word::RollBack { who, text } => live_rollback::next(view, who, text),
         Word::Abort { who, text } => hold(view, who, text).or_else(|| take_back(view)),
     };
     match answer {

@@ -13,7 +13,7 @@ use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{File, View};
-use super::{failure, removal, retire, rollback, rollout, settings, traffic};
+use super::{failure, live_rollback, removal, retire, rollback, rollout, settings, traffic};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,9 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
 
 /// Questions 6 to 17.
 fn asked_by_git(view: &View<'_>) -> Option<Answer> {
+    if let Some(answer) = live_rollback::agreed(view) {
+        return Some(answer);
+    }
     // 6: what stops everything else. What protects goes on.
     if let Some(stop) = stopped(view) {
         return failure::protect(view)
@@ -229,9 +232,8 @@ struct Stop {
 fn stopped(view: &View<'_>) -> Option<Stop> {
     let rejected = view.candidate.is_some_and(|candidate| view.rejected(candidate).is_some());
     if let Some(hold) = view.hold() {
-        let detail = format!("held by {}: {}", hold.who, hold.text);
         // A failed candidate whose machines stay does not keep live pinned.
-        let wait = wait(Reason::Hold, detail.trim_end_matches([' ', ':'])).since(hold.at);
+        let wait = wait(Reason::Hold, live_rollback::told(view, &hold)).since(hold.at);
         return Some(Stop { wait: Some(wait), retires: false });
     }
     let stop = |wait| Some(Stop { wait: Some(wait), retires: true });

@@ -297,6 +297,7 @@ fn remarks(input: &ScopeInput<'_>, plan: &ServicePlan) -> Option<Diagnostic> {
     match wait.reason {
         Reason::Rejected | Reason::Fence | Reason::Limit => Some(say(Severity::Warning, message)),
         Reason::Preflight => Some(say(Severity::Error, message)),
+        Reason::Hold if super::live_rollback::disagrees(plan) => Some(say(Severity::Warning, message)),
         Reason::Gate => Some(
             say(Severity::Error, message)
                 .help("look at the machines; weights move again by themselves when live is well"),

@@ -26,6 +26,11 @@ pub fn with_share(view: &View<'_>, group: &ServerGroup, percent: u32) -> Vec<Wei
     }
 }
 
+/// The weights of a rule with all traffic on one target group.
+pub fn all_to(view: &View<'_>, rule: &Rule, target_group: &TargetGroupArn) -> Vec<Weight> {
+    split(view, rule.action.percents(), &[(target_group, 100)])
+}
+
 /// The weights of our rule with one more target group, at 0; with all of it where nobody
 /// has any, since no action may have only zero weights.
 pub fn with_entry(view: &View<'_>, target_group: &TargetGroupArn) -> Vec<Weight> {

@@ -239,7 +239,7 @@ pub fn said() -> Value {
         vec![
             ("scope", text(), "The scope."),
             ("service", text(), "The service."),
-            ("word", json!({ "enum": ["hold", "resume", "retry", "abort"] }), "What was said."),
+            ("word", json!({ "enum": ["hold", "resume", "retry", "abort", "live-rollback"] }), "What was said."),
             ("changes", count(), "How many changes were made; 0: it was so already."),
         ],
     )

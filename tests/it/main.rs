@@ -11,6 +11,7 @@
 mod aws_adapter;
 mod base;
 mod boot;
+mod break_glass;
 mod commands;
 mod configs;
 mod demo;

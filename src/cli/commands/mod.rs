@@ -6,6 +6,7 @@ pub mod demo;
 pub mod diff;
 pub mod history;
 pub mod init;
+pub mod live_rollback;
 pub mod operate;
 pub mod plan;
 pub mod release;

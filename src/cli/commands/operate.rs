@@ -1,4 +1,4 @@
-//! `ionroller hold`, `resume`, `retry` and `abort`
+//! `ionroller hold`, `resume`, `retry` and `abort`, and `rollback --live`
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub enum Verb {
     Retry,
     /// Take the release back, and hold.
     Abort,
+    /// Put traffic back on the release that is kept warm, and hold.
+    LiveRollback,
 }
 
 impl Verb {
@@ -41,6 +43,9 @@ impl Verb {
             Self::Resume => "is held no longer",
             Self::Retry => "will be tried again",
             Self::Abort => "is taken back, and held; `ionroller resume` lets it go on",
+            Self::LiveRollback => {
+                "is put back, and held until Git wants the same, too: revert it there, or `ionroller resume` goes forward again"
+            }
         }
     }
 }
@@ -129,6 +134,7 @@ async fn word(verb: Verb, args: &Operate, cloud: &dyn Cloud) -> Result<Word, Cli
     let text = args.reason.clone();
     Ok(match verb {
         Verb::Hold => Word::Hold { who: who(cloud).await?, text },
+        Verb::LiveRollback => Word::RollBack { who: who(cloud).await?, text },
         Verb::Abort => Word::Abort { who: who(cloud).await?, text },
         Verb::Resume => Word::Resume,
         Verb::Retry => Word::Retry,

@@ -15,6 +15,7 @@ use crate::cli::ui::Ui;
 use crate::desired::spec::Desired;
 use crate::git::{FileChange, Repository};
 use crate::names::{Digest, ServiceName, Version};
+use crate::plan::live_rollback::is_live_rollback;
 use crate::plan::records::last_stable;
 use crate::plan::types::{Change, Release, ServicePlan};
 use crate::reconcile::{ConfigRepository, Reconciler, Target};
@@ -42,6 +43,9 @@ impl Goal {
 
 /// Makes the commit that takes a service's file back.
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
+    if args.live.live {
+        return super::live_rollback::run(args, ui).await;
+    }
     let service = &args.service;
     let clone = Clone::open(&args.commit)?;
     let text = clone.text(service)?;
@@ -83,7 +87,9 @@ async fn goal(args: &Rollback, clone: &Clone, desired: &Desired, ui: &Ui) -> Res
             return Ok(Goal::Before);
         }
     };
-    if let Some(hold) = plan.as_ref().and_then(|plan| plan.held.as_ref()) {
+    // One that was put back by hand is held only until the commit says the same.
+    let held = plan.as_ref().and_then(|plan| plan.held.as_ref()).filter(|hold| !is_live_rollback(hold));
+    if let Some(hold) = held {
         let (service, who) = (&args.service, &hold.who);
         ui.insist(&format!(
             "warning: {service} is held by {who}; it goes back when it is resumed: ionroller resume {service}"

@@ -13,6 +13,7 @@ mod fence;
 mod files;
 mod forecast;
 mod interrupted;
+mod live_rollback;
 mod preempt;
 mod questions;
 mod random;

@@ -12,7 +12,7 @@ use crate::plan::view::{Input, View};
 use crate::time::Span;
 
 /// An operator says something, and it is carried out.
-fn say(story: &mut Story, word: &Word) {
+pub fn say(story: &mut Story, word: &Word) {
     loop {
         let next = story.ask(|input| {
             let input = Input { commit: None, ..input.clone() };
