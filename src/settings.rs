@@ -1,10 +1,14 @@
 //! The daemon's own file.
 
+mod forge;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::time::Span;
+
+pub use forge::ForgeSettings;
 
 /// What the daemon's file says, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -32,6 +36,9 @@ pub struct Settings {
     /// How to be let in by a remote repository.
     #[serde(default)]
     pub git: GitSettings,
+    /// What is done on the forge that it is on.
+    #[serde(default)]
+    pub forge: ForgeSettings,
     /// Webhooks, which wake the daemon when somebody pushes.
     #[serde(default)]
     pub hooks: HookSettings,
@@ -155,6 +162,12 @@ mod tests {
             username = "bot"
             [hooks]
             secret_file = "/secret"
+            [forge]
+            kind = "forgejo"
+            url = "https://code.example.com/api/v1"
+            project = "platform/config"
+            token_file = "/forge"
+            statuses = true
         "#;
         let expected = Settings {
             repo: "ssh://git@git.example.com/config.git".to_owned(),
@@ -171,6 +184,13 @@ mod tests {
                 username: Some("bot".to_owned()),
             },
             hooks: HookSettings { secret_file: Some(PathBuf::from("/secret")) },
+            forge: ForgeSettings {
+                kind: Some(crate::forge::Kind::Gitea),
+                url: Some("https://code.example.com/api/v1".to_owned()),
+                project: Some("platform/config".to_owned()),
+                token_file: Some(PathBuf::from("/forge")),
+                statuses: true,
+            },
         };
         assert_eq!(Settings::parse(text).unwrap(), expected);
     }

@@ -2,7 +2,8 @@
 //!
 //! A few tasks share a few values. `source` watches Git and publishes the commit to bring
 //! about; `work` runs passes and publishes what they found; `http` answers from that;
-//! `reload` follows the daemon's own file; `hooks` wakes `source` when a forge says so.
+//! `reload` follows the daemon's own file; `hooks` wakes `source` when a forge says so;
+//! `statuses` tells the forge.
 //! Nothing here decides anything about a rollout.
 
 mod hooks;
@@ -10,6 +11,7 @@ pub mod http;
 mod lock;
 mod reload;
 mod source;
+pub mod statuses;
 mod work;
 
 use std::fs::File;
@@ -149,6 +151,10 @@ impl Daemon {
         let git = tokio::spawn(source::run(shared.clone()));
         tokio::spawn(hooks::run(shared.clone()));
         let file = self.file.map(|file| tokio::spawn(reload::run(file, shared.clone())));
+        if !self.dry_run {
+            // Nobody waits for it: what is not told when the daemon stops is told by the next one.
+            tokio::spawn(statuses::run(shared.clone()));
+        }
         let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;
         stop.cancel();

@@ -133,6 +133,7 @@ async fn followed(
 ) -> Result<(Followed, Vec<&'static str>), String> {
     let text = read.as_ref().map_err(Clone::clone)?;
     let settings = Settings::parse(text).map_err(|error| error.to_string())?;
+    super::statuses::check(&settings)?;
     for (key, differs) in pinned(&old.settings, &settings) {
         if differs {
             tracing::warn!(key, "this key takes effect at the next start only");
@@ -148,6 +149,7 @@ async fn followed(
         ("log", was.log != settings.log),
         ("git", was.git != settings.git),
         ("hooks", was.hooks != settings.hooks),
+        ("forge", was.forge != settings.forge),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
     let same = was.path == settings.path && was.git == settings.git;

@@ -18,6 +18,7 @@ mod demo;
 mod documented;
 mod example;
 mod forge;
+mod forge_daemon;
 mod harness;
 mod hooks;
 mod iam;

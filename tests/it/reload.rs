@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use super::harness::place::Place;
 
 /// A daemon on a simulated AWS, with its log.
-struct Running {
-    child: Child,
+pub struct Running {
+    pub child: Child,
     log: Arc<Mutex<Vec<String>>>,
     /// Lines of the log that were waited for before.
     read: usize,
 }
 
 impl Running {
-    fn start(place: &Place, config: &PathBuf) -> Self {
+    pub fn start(place: &Place, config: &PathBuf) -> Self {
         let world = format!("sim:{}", place.dir.path().join("world.json").display());
         let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
         command.args(["run", "--cloud", &world, "--config"]).arg(config);
@@ -30,7 +30,7 @@ impl Running {
 
     /// The next line of the log that has all these words.
     #[track_caller]
-    fn says(&mut self, words: &[&str]) -> String {
+    pub fn says(&mut self, words: &[&str]) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let log = self.log.lock().unwrap().clone();
@@ -44,7 +44,7 @@ impl Running {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }

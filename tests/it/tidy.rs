@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("git", &["desired"]),
     ("execute", &["plan", "observed", "cloud"]),
     ("reconcile", &["git", "desired", "observed", "cloud", "plan", "execute"]),
-    ("daemon", &["reconcile", "render", "settings", "cloud", "git", "desired", "plan"]),
+    ("notifications", &["plan", "execute"]),
+    ("daemon", &["reconcile", "notifications", "render", "settings", "forge", "cloud", "git", "desired", "plan"]),
     ("demo", &["settings", "desired", "observed", "plan", "render", "cloud", "git", "execute", "reconcile", "daemon"]),
     (
         "cli",
@@ -41,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Layers without async, I/O, clock, environment and hash-ordered maps.
-const PURE: &[&str] = &["desired", "observed", "plan", "render"];
+const PURE: &[&str] = &["desired", "observed", "plan", "render", "notifications"];
 
 /// Files longer than this are hard to hold in mind.
 const LINES_MAX: usize = 800;

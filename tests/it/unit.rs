@@ -93,8 +93,9 @@ fn is_key(word: &str) -> bool {
 
 /// The fields of the daemon's settings, from the code.
 fn fields() -> BTreeSet<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/settings.rs");
-    let text = fs::read_to_string(path).unwrap();
+    let text = ["settings.rs", "settings/forge.rs"]
+        .map(|name| fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src").join(name)).unwrap());
+    let text = text.join("\n");
     let fields = text.lines().filter_map(|line| Some(line.strip_prefix("    pub ")?.split_once(": ")?.0.to_owned()));
     fields.filter(|field| is_key(field)).collect()
 }

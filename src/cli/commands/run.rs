@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::session::{access, connect};
 use crate::cli::ui::Ui;
 use crate::cloud::sim::SimCloud;
-use crate::daemon::{Connect, Daemon, DaemonFile, Open};
+use crate::daemon::{Connect, Daemon, DaemonFile, Open, statuses};
 use crate::git::{Repository, Source};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
@@ -28,6 +28,7 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
     if args.check {
         return check(&args.config, &settings, ui);
     }
+    statuses::check(&settings).map_err(CliError::user)?;
     let set_log = crate::cli::log::start(settings.log, ui.verbose, ui.quiet);
     let repository = open(&settings)?;
     let open: Open = Arc::new(|settings| open(settings).map_err(|error| error.render().replace('\n', "; ")));
@@ -75,16 +76,18 @@ fn check(file: &Path, settings: &Settings, ui: &Ui) -> Result<ExitCode, CliError
         Ok(Source::Remote(_)) => problems.extend(access(&settings.git).err()),
         Err(error) => problems.push(error.into()),
     }
+    problems.extend(statuses::check(settings).err().map(CliError::user));
     let git = &settings.git;
     let named = [
-        ("token_file", &git.token_file),
-        ("ssh_key_file", &git.ssh_key_file),
-        ("known_hosts_file", &git.known_hosts_file),
+        ("git.token_file", &git.token_file),
+        ("git.ssh_key_file", &git.ssh_key_file),
+        ("git.known_hosts_file", &git.known_hosts_file),
+        ("forge.token_file", &settings.forge.token_file),
     ];
     for (key, path) in named {
         let Some(path) = path else { continue };
         if let Err(error) = std::fs::read(path) {
-            problems.push(CliError::user(format!("cannot read git.{key} {}", path.display())).caused_by(&error));
+            problems.push(CliError::user(format!("cannot read {key} {}", path.display())).caused_by(&error));
         }
     }
     let hook_secret = settings.hooks.secret_file.as_deref().and_then(crate::daemon::problem_of_hook_secret);
