@@ -37,11 +37,11 @@ class Point:
             if self.reached:
                 return
             self.known.wait(30)
+            self.reached = True  # before whoever waits for its end can ask
             try:
                 os.kill(self.pid, signal.SIGKILL)
-                self.reached = True
             except ProcessLookupError:  # it was over with the answer of its last call
-                pass
+                self.reached = False
 
     def describe(self):
         return {"n": self.n, "kind": self.kind, "calls": self.count, "reached": self.reached}
@@ -178,12 +178,12 @@ def dump(world):
     for one in world["groups"]:
         template = one["launch_template"] or {}
         lives = [member["lifecycle"] for member in one["instances"]]
-        name = template_names.get(template.get("launch_template_id"), template.get("launch_template_name"))
+        name = template_names.get(template.get("LaunchTemplateId"), "gone")
         groups[one["name"]] = {
             "status": one["status"],
             "sizes": [one["min"], one["desired"], one["max"]],
             "tags": one["tags"],
-            "template": [name, template.get("version")],
+            "template": [name, template.get("Version")],
             "target_groups": sorted(target_names.get(arn, "gone") for arn in one["target_group_arns"]),
             "suspended": one["suspended"],
             "policies": sorted(one["policies"]),

@@ -18,7 +18,10 @@ from moto.ec2.models import ec2_backends
 from moto.iam.access_control import IAMRequestBase
 from moto.iam.models import iam_backends
 
+import state
+
 USER = "ionroller"
+original_request = IAMRequestBase._create_aws_request
 
 asked = {}  # Sid → actions that it allowed; None → those that nothing allowed
 
@@ -338,6 +341,12 @@ def needs(account, region, service, operation, params):
 # ---------------------------------------------------------------- at the door
 
 
+def signed_request(self):
+    """moto knows a form as pairs only and writes it anew, in which a space is `+` and not `%20`: another signature."""
+    self._body = state.body
+    return original_request(self)
+
+
 def check(self, resource="*"):
     """In place of moto's decision. A caller's identity may be asked for by everybody, as on AWS."""
     service, _, operation = self._action.partition(":")
@@ -394,3 +403,4 @@ def shown():
 
 def install():
     IAMRequestBase.check_action_permitted = check
+    IAMRequestBase._create_aws_request = signed_request

@@ -25,6 +25,7 @@ DEFAULTS = {
 }
 
 settings = dict(DEFAULTS)
+body = b""  # of the call that is being carried out, as it came
 health_rules = []  # newest first
 launch_rules = []  # newest first
 

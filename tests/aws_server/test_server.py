@@ -830,6 +830,15 @@ class Wire(Case):
         self.assertEqual(first["launch_templates"]["svc"]["tags"], {"ionroller:stable": "TIME"})
         self.assertEqual(control("GET", "dump"), first)
 
+    def test_a_dump_has_what_belongs_together(self):
+        self.running()
+        self.assertTrue(eventually(lambda: len(self.members()) == 2))
+        shown = control("GET", "dump")
+        group = shown["groups"]["svc"]
+        self.assertEqual((group["template"], group["target_groups"], group["sizes"]), (["svc", "1"], ["svc"], [2, 2, 10]))
+        self.assertEqual((group["instances"], shown["target_groups"]["svc"]["targets"]), ({"InService": 2}, 2))
+        self.assertEqual(shown["rules"][0]["actions"][0]["weights"], {"svc": 100})
+
     def test_sick_once_it_had_weight(self):
         arn, other = self.running(), self.target_group("other", version="2")
         self.arns["other"] = other
@@ -926,6 +935,8 @@ class Permissions(Case):
         _, asg, _, sts = self.allowed({"Action": "autoscaling:DescribeAutoScalingGroups"})
         self.assertEqual(asg.describe_auto_scaling_groups()["AutoScalingGroups"], [])
         self.assertIn("user/ionroller", sts.get_caller_identity()["Arn"])
+        name = "a (b); c+d % é"
+        self.assertEqual(asg.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"], [])
         for wrong in (self.asg, client("autoscaling", aws_access_key_id=asg._request_signer._credentials.access_key)):
             self.assertIn(self.denied(wrong.describe_auto_scaling_groups), ("InvalidClientTokenId", "SignatureDoesNotMatch"))
         control("POST", "iam", {"policy": None})

@@ -217,6 +217,7 @@ class Door:
         with state.LOCK:
             try:
                 groups.advance(state.now())
+                state.body = body
                 content = b"".join(self.moto(environ, keep))
                 if call["service"] == "ec2" and call["operation"] in ("StopInstances", "StartInstances", "TerminateInstances"):
                     groups.touch_all()

@@ -10,6 +10,7 @@ mod gates;
 mod images;
 mod interruptions;
 mod operators;
+mod permissions;
 mod releases;
 mod removal;
 mod scale;

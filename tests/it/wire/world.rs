@@ -30,6 +30,8 @@ pub struct World {
     pub made: Value,
     /// The listener of the services.
     pub listener: String,
+    /// The access key that the program has, id and secret.
+    pub keys: (String, String),
 }
 
 /// How traffic comes to a service.
@@ -168,7 +170,8 @@ impl World {
         wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let made = server.tell("world", &wanted);
         let listener = made["listener_arn"].as_str().unwrap().to_owned();
-        let world = Self { server, dir: TempDir::new().unwrap(), made, listener };
+        let keys = ("AKIAIOSFODNN7EXAMPLE".to_owned(), "secret".to_owned());
+        let world = Self { server, dir: TempDir::new().unwrap(), made, listener, keys };
         std::fs::create_dir_all(world.repo()).unwrap();
         world.git(&["init", "--quiet", "--initial-branch", "main", "."]);
         world.scope_file(scope);
@@ -293,8 +296,8 @@ records = {records}
             .env("USER", "tester")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("AWS_ENDPOINT_URL", self.server.url())
-            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_ACCESS_KEY_ID", &self.keys.0)
+            .env("AWS_SECRET_ACCESS_KEY", &self.keys.1)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             // The limits are those of an account that many share; here they would only be waited for.
             .env("IONROLLER_AWS_CALL_RATE", "20");
