@@ -335,12 +335,18 @@ pub struct Commit {
     /// Push the branch afterwards
     #[arg(long)]
     pub push: bool,
+    /// Push the branch, and open a pull request from it
+    #[arg(long, requires = "branch")]
+    pub open: bool,
     /// The form of the answer
     #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
     pub output: Output,
     /// AWS, or a simulated world kept in a file
     #[arg(long, default_value = "aws", value_name = "aws|sim:FILE")]
     pub cloud: CloudChoice,
+    /// Which forge
+    #[command(flatten)]
+    pub forge: Forge,
 }
 
 /// `release`.
@@ -515,6 +521,7 @@ mod tests {
             "ionroller history web -o json",
             "ionroller release web 2.7.1 --digest sha256:00 --push --branch release/web --repo . --path conf",
             "ionroller demo --serve -o json",
+            "ionroller rollback web --branch back --open --forge gitea --forge-url https://g/api/v1 --project o/c",
             "ionroller comment plan.md --scope prod --pull-request 7 --forge gitlab --project a/b/c -o json",
             "ionroller comment --base main --status --timeout 30s --token-file t --forge-url https://g/api/v4",
         ];
@@ -527,6 +534,7 @@ mod tests {
             "ionroller apply --timeout soon",
             "ionroller diff",
             "ionroller run",
+            "ionroller release web 2.7.1 --open",
             "ionroller comment plan.md --status",
             "ionroller comment --forge bitbucket",
             "ionroller hold Web",

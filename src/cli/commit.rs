@@ -1,6 +1,7 @@
 //! A commit that a command makes in the user's own clone: of one service's file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use crate::cloud::sim::file as sim_file;
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::{Desired, ServiceFile, ServiceSpec};
+use crate::forge::{Forge, NewPullRequest, Opened, Patience, ensure};
 use crate::git::{Branch, FileCommit, Repository, Source};
 use crate::names::{CommitId, ServiceName};
 use crate::settings::GitSettings;
@@ -15,7 +17,11 @@ use crate::time::Timestamp;
 
 use super::args::{CloudChoice, Commit as Args, Output};
 use super::error::CliError;
+use super::forge;
 use super::ui::Ui;
+
+/// How long a busy forge is waited for in all.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A clone, the branch that the commit goes onto, and the config folder at its tip.
 pub struct Clone {
@@ -27,6 +33,14 @@ pub struct Clone {
     pub files: ConfigFiles,
     /// Where the branch is pushed to, if that was asked for.
     remote: Option<String>,
+    /// Where a pull request is opened, if that was asked for.
+    opening: Option<Opening>,
+}
+
+/// Where a pull request is opened, and what it goes into.
+struct Opening {
+    forge: Box<dyn Forge>,
+    into: Option<String>,
 }
 
 /// What was committed, for the answer.
@@ -39,6 +53,7 @@ pub struct Committed<'a> {
     commit: &'a CommitId,
     branch: &'a str,
     pushed_to: Option<&'a str>,
+    pull_request: Option<&'a str>,
 }
 
 impl Clone {
@@ -58,9 +73,12 @@ impl Clone {
         let repository = Repository::open_local(&place)?;
         let folder = super::session::join(&repository.opened_at(), &args.path);
         let branch = repository.branch_to_commit_on(args.branch.as_deref())?;
-        let remote = args.push.then(|| repository.push_remote(&branch.name)).transpose()?;
+        let push = args.push || args.open;
+        let remote = push.then(|| repository.push_remote(&branch.name)).transpose()?;
+        let opening = remote.as_deref().filter(|_| args.open);
+        let opening = opening.map(|remote| Opening::prepare(args, &repository, &branch, remote)).transpose()?;
         let files = repository.config_files(&branch.tip, &folder)?;
-        Ok(Self { repository, branch, files, remote })
+        Ok(Self { repository, branch, files, remote, opening })
     }
 
     /// The text of a service's file at the tip of the branch.
@@ -144,9 +162,18 @@ impl Clone {
             ui.insist(&format!("{service} {to} is committed on {branch} as {}, and not pushed", commit.short()));
             return Err(error);
         }
+        let opened = self.opening.as_ref().map(|opening| opening.open(branch, message, ui)).transpose();
+        let opened = opened.inspect_err(|_| {
+            ui.insist(&format!(
+                "{service} {to} is pushed on {branch} as {}, and no pull request was opened",
+                commit.short()
+            ));
+        })?;
         if args.output == Output::Json {
             let pushed_to = self.remote.as_deref();
-            let answer = Committed { format_version: "1", service, from, to, commit: &commit, branch, pushed_to };
+            let pull_request = opened.as_ref().map(|opened| opened.pull_request.url.as_str());
+            let answer =
+                Committed { format_version: "1", service, from, to, commit: &commit, branch, pushed_to, pull_request };
             return Ok(ui.answer(&crate::render::json::text(&answer))?);
         }
         ui.answer(&format!("{service}  {from} → {to}   committed on {branch} as {}\n", commit.short()))?;
@@ -158,7 +185,39 @@ impl Clone {
                 }
             }
         }
+        if let Some(Opened { pull_request, is_new }) = &opened {
+            let what = if *is_new { "pull request opened" } else { "there is a pull request already" };
+            ui.answer(&format!("{what}: {}\n", pull_request.url))?;
+        }
         Ok(())
+    }
+}
+
+impl Opening {
+    /// Finds the forge and its token, before anything is done.
+    fn prepare(args: &Args, repository: &Repository, branch: &Branch, remote: &str) -> Result<Self, CliError> {
+        let place = forge::place(&args.forge, None, || repository.remote_web(remote))?;
+        let forge = forge::connect(&args.forge, &place)?;
+        // What is checked out, if the remote knows it; else what the forge goes by.
+        let into = repository.current_branch().filter(|into| repository.is_on_remote(remote, into));
+        if into.as_ref() == Some(&branch.name) {
+            return Err(CliError::usage(format!("--open needs another branch than {}", branch.name))
+                .hint("--branch NAME names a new one; the pull request goes from it into what is checked out"));
+        }
+        Ok(Self { forge, into })
+    }
+
+    /// Opens the pull request, with the commit's subject and body.
+    fn open(&self, branch: &str, message: &str, ui: &Ui) -> Result<Opened, CliError> {
+        let patience = Patience { budget: PATIENCE, wait: &forge::wait(ui) };
+        let into = match &self.into {
+            Some(into) => into.clone(),
+            None => patience.run(|| self.forge.default_branch())?,
+        };
+        let (title, body) = message.split_once('\n').unwrap_or((message, ""));
+        let (title, body) = (title.to_owned(), body.trim().to_owned());
+        let new = NewPullRequest { branch: branch.to_owned(), into, title, body };
+        Ok(patience.run(|| ensure(&*self.forge, &new))?)
     }
 }
 

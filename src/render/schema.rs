@@ -228,6 +228,7 @@ pub fn committed() -> Value {
             ("commit", text(), "The new commit."),
             ("branch", text(), "The branch that it is on."),
             ("pushed_to", nullable("string"), "The remote that the branch was pushed to."),
+            ("pull_request", nullable("string"), "The address of the pull request from the branch, with --open."),
         ],
     )
 }

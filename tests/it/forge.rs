@@ -243,3 +243,61 @@ fn what_can_not_be_posted_is_not_sent() {
     assert!(plain.stderr.contains("in the open") || plain.stderr.contains("no token"), "{}", plain.stderr);
     assert!(server.state().asked.is_empty());
 }
+
+/// The environment for a clone that is pushed to a folder and whose forge is elsewhere.
+fn clone_of(place: &Place, server: &ForgeServer, kind: &str) -> Vec<(&'static str, String)> {
+    place.git(&["init", "--quiet", "--bare", "--initial-branch", "main", "../origin.git"]);
+    place.git(&["remote", "add", "origin", "../origin.git"]);
+    place.git(&["push", "--quiet", "origin", "main"]);
+    let project = if server.speaks == Speaks::GitLab { "group/sub/config" } else { "o/config" };
+    vec![
+        ("IONROLLER_FORGE", kind.to_owned()),
+        ("IONROLLER_FORGE_URL", server.api.clone()),
+        ("IONROLLER_FORGE_PROJECT", project.to_owned()),
+        ("IONROLLER_FORGE_TOKEN", TOKEN.to_owned()),
+    ]
+}
+
+#[test]
+fn a_release_and_a_rollback_open_a_pull_request_once() {
+    for (speaks, kind) in [(Speaks::GitHub, "github"), (Speaks::GitLab, "gitlab"), (Speaks::Gitea, "gitea")] {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        let token = clone_of(&place, &server, kind);
+        let none = run_in(&place, &token[..3], &["release", "search", "1.5.0", "--branch", "new", "--open"]).ended(1);
+        assert!(none.stderr.contains("there is no token"), "{}", none.stderr);
+        place.run(&["release", "search", "1.5.0", "--open"]).ended(64);
+        run_in(&place, &token, &["release", "search", "1.5.0", "--branch", "main", "--open"]).ended(64);
+        place.git(&["diff", "--quiet", "origin/main"]);
+        let open = ["release", "search", "1.5.0", "--branch", "search/1.5.0", "--open", "-o", "json"];
+        let ran = run_in(&place, &token, &open).ended(0).json();
+        let url = ran["pull_request"].as_str().unwrap().to_owned();
+        assert_eq!(ran["pushed_to"], "origin");
+        let pull = server.state().pulls[0].clone();
+        let (body, into) = match speaks {
+            Speaks::GitLab => (&pull["description"], &pull["target_branch"]),
+            Speaks::GitHub | Speaks::Gitea => (&pull["body"], &pull["base"]["ref"]),
+        };
+        assert_eq!((&pull["title"], into), (&json!("search: release 1.5.0"), &json!("main")));
+        assert_eq!(body, "It follows 1.4.0.\n\nIonroller-Release: search 1.5.0");
+        // The branch goes on, and its pull request with it.
+        let again =
+            run_in(&place, &token, &["release", "search", "1.5.1", "--branch", "search/1.5.0", "--open"]).ended(0);
+        assert!(again.stdout.contains(&format!("there is a pull request already: {url}")), "{}", again.stdout);
+        // A rollback that the forge refuses at last: commit and push stand.
+        server.fails("POST", 403, &[], json!({ "message": "not permitted" }));
+        let back = ["rollback", "search", "--to", "1.4.0", "--branch", "search/1.5.0", "--open"];
+        assert_eq!(std::mem::take(&mut server.state().pulls).len(), 1);
+        let refused = run_in(&place, &token, &back).ended(1);
+        assert!(
+            refused.stderr.contains("is pushed on search/1.5.0") && refused.stderr.contains("the token needs"),
+            "{}",
+            refused.stderr
+        );
+        let tip = place
+            .command("git")
+            .args(["-C", "../origin.git", "log", "-1", "--format=%s", "search/1.5.0"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&tip.stdout), "search: roll back to 1.4.0\n");
+    }
+}

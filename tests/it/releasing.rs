@@ -84,7 +84,7 @@ fn a_pinned_image_needs_its_digest() {
     let wrong = place.refuses(&["release", "checkout", "2.8.0", "--digest", "sha256:12"]);
     assert!(wrong.stderr.contains("services/checkout.toml:"), "{}", wrong.stderr);
     let ran = place.run(&["release", "checkout", "2.8.0", "--digest", DIGEST, "-o", "json"]).ended(0).json();
-    let fields = ["format_version", "service", "from", "to", "commit", "branch", "pushed_to"];
+    let fields = ["format_version", "service", "from", "to", "commit", "branch", "pushed_to", "pull_request"];
     assert_eq!(ran.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().len(), fields.len());
     assert_eq!((&ran["from"], &ran["to"], &ran["pushed_to"]), (&"2.7.1".into(), &"2.8.0".into(), &Value::Null));
     let changed = place.changed();
