@@ -42,6 +42,37 @@ pub struct Settings {
     /// Webhooks, which wake the daemon when somebody pushes.
     #[serde(default)]
     pub hooks: HookSettings,
+    /// Whose commits are acted on.
+    #[serde(default)]
+    pub trust: TrustSettings,
+}
+
+/// `[trust]`. Off, whoever can push decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSettings {
+    /// Which commits must be signed.
+    #[serde(default)]
+    pub mode: TrustMode,
+    /// SSH keys whose signatures count, in the form of OpenSSH's allowed signers.
+    pub ssh_allowed_signers_file: Option<PathBuf>,
+    /// SSH keys that count no more, one public key a line.
+    pub ssh_revoked_keys_file: Option<PathBuf>,
+    /// OpenPGP keys whose signatures count, armored.
+    pub gpg_keys_file: Option<PathBuf>,
+}
+
+/// `trust.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrustMode {
+    /// None.
+    #[default]
+    Off,
+    /// The one at the head of the branch.
+    Head,
+    /// Every one since the last that was acted on.
+    Strict,
 }
 
 /// `[hooks]`. Without a secret there are none.
@@ -96,6 +127,11 @@ impl Settings {
         }
         if settings.listen.parse::<std::net::SocketAddr>().is_err() {
             return Err(SettingsError(format!("`listen` is no address with a port: {}", settings.listen)));
+        }
+        let trust = &settings.trust;
+        if trust.mode != TrustMode::Off && trust.ssh_allowed_signers_file.is_none() && trust.gpg_keys_file.is_none() {
+            let said = "`trust.mode` asks for signatures, and there are no keys: add `ssh_allowed_signers_file` or `gpg_keys_file`";
+            return Err(SettingsError(said.to_owned()));
         }
         Ok(settings)
     }
@@ -168,6 +204,11 @@ mod tests {
             project = "platform/config"
             token_file = "/forge"
             statuses = true
+            [trust]
+            mode = "strict"
+            ssh_allowed_signers_file = "/signers"
+            ssh_revoked_keys_file = "/revoked"
+            gpg_keys_file = "/gpg"
         "#;
         let expected = Settings {
             repo: "ssh://git@git.example.com/config.git".to_owned(),
@@ -191,6 +232,12 @@ mod tests {
                 token_file: Some(PathBuf::from("/forge")),
                 statuses: true,
             },
+            trust: TrustSettings {
+                mode: TrustMode::Strict,
+                ssh_allowed_signers_file: Some(PathBuf::from("/signers")),
+                ssh_revoked_keys_file: Some(PathBuf::from("/revoked")),
+                gpg_keys_file: Some(PathBuf::from("/gpg")),
+            },
         };
         assert_eq!(Settings::parse(text).unwrap(), expected);
     }
@@ -201,6 +248,7 @@ mod tests {
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nbranhc = \"z\"\n").contains("branhc"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\n[git]\ntoken = \"z\"\n").contains("unknown field `token`"));
         assert!(error("state_dir = \"y\"\n").contains("repo"));
+        assert!(error("repo = \"x\"\nstate_dir = \"y\"\n[trust]\nmode = \"head\"\n").contains("there are no keys"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nlog = \"loud\"\n").contains("line 3, column 7: "));
         assert!(!error("state_dir = \"y\"\nrepo = \"https://ann:s3cret@example.com/x\n").contains("s3cret"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").contains("soon"));

@@ -12,6 +12,7 @@ mod lock;
 mod reload;
 mod source;
 pub mod statuses;
+mod trust;
 mod work;
 
 use std::fs::File;
@@ -33,6 +34,7 @@ use crate::reconcile::pace::Pace;
 
 pub use hooks::problem_of as problem_of_hook_secret;
 pub use reload::{DaemonFile, Open, SetLog};
+pub use trust::problem_of as problem_of_trust;
 
 /// Why the daemon can't start or go on.
 #[derive(Debug, thiserror::Error)]

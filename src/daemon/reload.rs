@@ -150,6 +150,7 @@ async fn followed(
         ("git", was.git != settings.git),
         ("hooks", was.hooks != settings.hooks),
         ("forge", was.forge != settings.forge),
+        ("trust", was.trust != settings.trust),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect();
     let same = was.path == settings.path && was.git == settings.git;

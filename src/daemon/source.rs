@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::desired::diagnostic::Severity;
-use crate::git::{GitError, Watch};
+use crate::git::{TrustedKeys, Watch};
 use crate::names::CommitId;
 use crate::reconcile::{ConfigRepository, Target};
-use crate::settings::Settings;
+use crate::settings::{Settings, TrustMode};
 
 use crate::reconcile::pace;
 
-use super::Shared;
 use super::reload::Followed;
+use super::{Shared, trust};
 
 /// Wakes the watcher when a local repository changes. Polling goes on all the same.
 pub fn watch(repository: &ConfigRepository, shared: &Shared) -> Option<Watch> {
@@ -25,17 +25,32 @@ pub fn watch(repository: &ConfigRepository, shared: &Shared) -> Option<Watch> {
     }
 }
 
+/// What the last look has found.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// The commit at the head of the branch.
+    tip: Option<CommitId>,
+    /// The keys that it was judged by, where signatures are asked for.
+    keys: Option<Arc<TrustedKeys>>,
+    /// The commit that is brought about.
+    target: Option<CommitId>,
+    /// Why that is not the one at the head.
+    refused: Option<String>,
+    /// Why nothing is done for the one at the head, although it may be acted on.
+    broken: Option<String>,
+}
+
 /// Looks for a new commit at every tick and whenever it is woken, until it is stopped.
 pub async fn run(shared: Shared) {
-    let mut last: Option<CommitId> = None;
+    let mut last = Seen::default();
     let mut followed = shared.followed.subscribe();
-    let mut place = (String::new(), String::new());
+    let mut place = None;
     while !shared.stop.is_cancelled() {
         let Followed { settings, repository } = followed.borrow_and_update().clone();
-        let here = (settings.branch.clone(), settings.path.clone());
-        // The same commit says something else in another folder.
+        let here = Some((settings.branch.clone(), settings.path.clone(), settings.trust.clone()));
+        // The same commit says something else in another folder, or to other ears.
         if place != here {
-            (last, place) = (None, here);
+            (last, place) = (Seen::default(), here);
         }
         look(&repository, &settings, &shared, &mut last).await;
         let tick = pace::jittered(settings.poll_interval).to_std();
@@ -48,19 +63,22 @@ pub async fn run(shared: Shared) {
     }
 }
 
-async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Shared, last: &mut Option<CommitId>) {
-    let (asked, branch, known) = (repository.clone(), settings.branch.clone(), last.clone());
-    let read = tokio::task::spawn_blocking(move || read(&asked, &branch, known.as_ref())).await;
+async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Shared, last: &mut Seen) {
+    let (asked, settings, known) = (repository.clone(), settings.clone(), last.clone());
+    let read = tokio::task::spawn_blocking(move || read(&asked, &settings, known)).await;
     match read {
-        Ok(Ok(None)) => trouble(shared, None),
-        Ok(Ok(Some((commit, target)))) => {
-            *last = Some(commit.clone());
-            trouble(shared, None);
-            publish(repository, shared, &commit, target);
+        Ok(Ok((seen, new))) => {
+            if let Some(said) = seen.refused.as_ref().filter(|_| seen.refused != last.refused) {
+                tracing::error!("{said}");
+            }
+            if let Some((commit, target)) = new {
+                publish(repository, shared, &commit, target);
+            }
+            trouble(shared, seen.refused.clone().or_else(|| seen.broken.clone()));
+            *last = seen;
         }
         // What runs goes on by the last commit that could be read.
-        Ok(Err(error)) => {
-            let said = chain(&error);
+        Ok(Err(said)) => {
             if shared.trouble.borrow().git.as_ref() != Some(&said) {
                 tracing::warn!(error = %said, "the config repository cannot be read; what runs goes on");
             }
@@ -70,18 +88,38 @@ async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Share
     }
 }
 
-type Found = Option<(CommitId, Option<Target>)>;
+/// A commit to bring about; no target where its scope file is broken.
+type New = Option<(CommitId, Option<Target>)>;
 
-fn read(repository: &ConfigRepository, branch: &str, known: Option<&CommitId>) -> Result<Found, GitError> {
-    let commit = repository.with(|repository| repository.tip(branch))?;
-    if known == Some(&commit) {
-        return Ok(None);
+fn read(repository: &ConfigRepository, settings: &Settings, known: Seen) -> Result<(Seen, New), String> {
+    let tip = repository.with(|repository| repository.tip(&settings.branch)).map_err(|error| chain(&error))?;
+    let keys = trust::keys(&settings.trust, known.keys.as_ref())?;
+    let same_keys = keys.as_ref().map(|keys| keys.digest()) == known.keys.as_ref().map(|keys| keys.digest());
+    if known.tip.as_ref() == Some(&tip) && same_keys {
+        return Ok((Seen { keys, ..known }, None));
     }
-    let desired = repository.desired(&commit)?;
+    let judged = match &keys {
+        None => trust::Judged { commit: Some(tip.clone()), refused: None },
+        Some(keys) => {
+            let before = known.target.as_ref();
+            let judged = repository.with(|git| trust::judge(git, &tip, before, settings.trust.mode, keys));
+            judged.map_err(|error| chain(&error))?
+        }
+    };
+    let seen = Seen { tip: Some(tip), keys, refused: judged.refused, ..known };
+    let Some(commit) = judged.commit.filter(|commit| seen.target.as_ref() != Some(commit)) else {
+        return Ok((seen, None));
+    };
+    let desired = repository.desired(&commit).map_err(|error| chain(&error))?;
     for problem in desired.diagnostics.iter().filter(|problem| problem.severity == Severity::Error) {
         tracing::warn!(file = problem.file.as_deref().unwrap_or(""), line = problem.line, "{}", problem.message);
     }
-    Ok(Some((commit, Target::new(desired, Some(repository.clone())))))
+    let mut target = Target::new(desired, Some(repository.clone()));
+    if let Some(target) = target.as_mut().filter(|_| settings.trust.mode == TrustMode::Strict) {
+        target.signed_by = seen.keys.clone();
+    }
+    let broken = target.is_none().then(|| format!("commit {}: ionroller.toml has errors", commit.short()));
+    Ok((Seen { target: Some(commit.clone()), broken, ..seen }, Some((commit, target))))
 }
 
 fn publish(repository: &ConfigRepository, shared: &Shared, commit: &CommitId, target: Option<Target>) {
@@ -97,7 +135,6 @@ fn publish(repository: &ConfigRepository, shared: &Shared, commit: &CommitId, ta
                 file,
                 "the scope's file has errors: nothing is done for this commit"
             );
-            trouble(shared, Some(format!("commit {}: ionroller.toml has errors", commit.short())));
         }
     }
 }
@@ -120,4 +157,27 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::{Repository, ScratchRepository};
+
+    /// A second look at the same commit finds it as broken as the first one did.
+    #[test]
+    fn a_broken_scope_file_stays_in_sight() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        let files = [("ionroller.toml", "scope = 1\n"), ("services/web.toml", "version = \"1\"\n")];
+        ScratchRepository::create(&config, &files, "broken").unwrap();
+        let repository = ConfigRepository::new(Repository::open_local(&config).unwrap(), ".");
+        let settings = Settings::parse("repo = \".\"\nstate_dir = \".\"\n").unwrap();
+        let (first, new) = read(&repository, &settings, Seen::default()).unwrap();
+        assert!(new.is_some_and(|(_, target)| target.is_none()));
+        assert!(first.broken.as_ref().unwrap().ends_with("ionroller.toml has errors"));
+        let (second, new) = read(&repository, &settings, first.clone()).unwrap();
+        assert!(new.is_none());
+        assert_eq!(second.broken, first.broken);
+    }
 }

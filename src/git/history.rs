@@ -10,7 +10,7 @@ use crate::names::CommitId;
 
 /// The most commits that are looked at to find a reason or a trailer. Far more
 /// than lie between two rollouts, and read in about a second.
-const COMMITS_MAX: usize = 10_000;
+pub(super) const COMMITS_MAX: usize = 10_000;
 
 /// The most commits along first parents that are looked at for older contents of files.
 const FIRST_PARENTS_MAX: usize = 1_000;
@@ -156,7 +156,7 @@ impl Repository {
         Ok(trailers)
     }
 
-    fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
+    pub(super) fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
         let mut walk = self.handle.revwalk()?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
         walk.push(newest)?;
@@ -192,7 +192,7 @@ impl Repository {
         Ok(reached)
     }
 
-    fn walk(&self, error: git2::Error) -> GitError {
+    pub(super) fn walk(&self, error: git2::Error) -> GitError {
         self.damage("the history".to_owned(), error)
     }
 }

@@ -9,5 +9,6 @@ mod local;
 mod merge;
 mod mirror;
 mod sandbox;
+mod signature;
 mod source;
 mod watch;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use crate::desired::unchanged::{self, DigestRow};
-use crate::git::{Ancestry, ConfigVersion, GitError, Merge, Repository};
+use crate::git::{Ancestry, ConfigVersion, GitError, Merge, Repository, TrustedKeys};
 use crate::names::{CommitId, ListenerArn, ServiceName};
 use crate::observed::state::{Observation, Place};
 use crate::plan::service::{claims, fence_commit, fenced_by};
-use crate::plan::types::WaitingOn;
+use crate::plan::types::{Reason, WaitingOn};
 
 /// The trailer of a commit that means more releases at once than the limit.
 pub const OVERRIDE_TRAILER: &str = "Ionroller-Override";
@@ -196,6 +196,19 @@ impl Inner {
         }
     }
 
+    /// Why a commit may not act: one since the last that was acted on, by the marks of all
+    /// services, has no signature that counts. Of a scope without marks, it alone is looked at.
+    fn unsigned(&self, commit: &CommitId, observed: &Observation, keys: &TrustedKeys) -> Option<WaitingOn> {
+        let claims: BTreeSet<String> = observed.services.values().flat_map(claims).collect();
+        let since: Vec<CommitId> = claims.iter().filter_map(|claim| CommitId::parse(claim).ok()).collect();
+        let detail = match self.repository.untrusted(commit, &since, keys, observed.at) {
+            Ok(None) => return None,
+            Ok(Some(bad)) => format!("commit {} {}; nothing since is acted on", bad.commit.short(), bad.why),
+            Err(error) => format!("the signatures since the last commit acted on could not be read: {error}"),
+        };
+        Some(WaitingOn { reason: Reason::Fence, detail, since: None, until: None })
+    }
+
     /// Whether a commit since the fences said that many releases at once are meant.
     fn overrides(&self, commit: &CommitId, observed: &Observation) -> bool {
         let fences = observed.services.values().filter_map(fence_commit);
@@ -219,6 +232,9 @@ pub struct Target {
     /// What the commit is merged into, where that is only planned: the merge, which does
     /// not exist yet, will descend from both.
     pub base: Option<CommitId>,
+    /// The keys that must have signed every commit since the last one acted on; none where
+    /// that is not asked for.
+    pub signed_by: Option<Arc<TrustedKeys>>,
 }
 
 /// What history says about the services of one reading.
@@ -238,7 +254,7 @@ impl Target {
     /// A target; none when the commit's scope file is broken.
     pub fn new(desired: Arc<Desired>, repository: Option<ConfigRepository>) -> Option<Self> {
         let scope = Arc::new(desired.scope.clone()?);
-        Some(Self { desired, scope, repository, allow_rewind: false, base: None })
+        Some(Self { desired, scope, repository, allow_rewind: false, base: None, signed_by: None })
     }
 
     /// Where each file wants its rule.
@@ -286,6 +302,12 @@ impl Target {
             let file = past.and_then(|past| inner.past(&past).ok()?.services.get(name).cloned());
             if let Some(ServiceFile::Valid(spec)) = file {
                 lineage.fallbacks.insert(name.clone(), *spec);
+            }
+        }
+        if let Some(wait) = self.signed_by.as_ref().and_then(|keys| inner.unsigned(commit, observed, keys)) {
+            // What a mark already forbids is the more exact reason.
+            for name in observed.services.keys().chain(self.desired.services.keys()) {
+                lineage.fences.entry(name.clone()).or_insert_with(|| wait.clone());
             }
         }
         let newest = [Some(commit), self.base.as_ref()];

@@ -34,6 +34,7 @@ mod schemas;
 #[cfg(unix)]
 mod systemd;
 mod tidy;
+mod trust;
 mod unit;
 #[cfg(feature = "aws")]
 mod wire;

@@ -92,6 +92,7 @@ fn check(file: &Path, settings: &Settings, ui: &Ui) -> Result<ExitCode, CliError
     }
     let hook_secret = settings.hooks.secret_file.as_deref().and_then(crate::daemon::problem_of_hook_secret);
     problems.extend(hook_secret.map(CliError::user));
+    problems.extend(crate::daemon::problem_of_trust(&settings.trust).map(CliError::user));
     if settings.state_dir.exists() && !settings.state_dir.is_dir() {
         problems.push(CliError::user(format!("state_dir {} is no folder", settings.state_dir.display())));
     }
