@@ -10,6 +10,8 @@ mod hooks;
 pub mod http;
 mod lock;
 mod reload;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod source;
 pub mod statuses;
 mod trust;

@@ -55,6 +55,7 @@ pub async fn run(shared: Shared) {
         look(&repository, &settings, &shared, &mut last).await;
         let tick = pace::jittered(settings.poll_interval).to_std();
         tokio::select! {
+            biased;
             () = tokio::time::sleep(tick) => {}
             () = shared.wake.notified() => {}
             _ = followed.changed() => {}
@@ -64,8 +65,8 @@ pub async fn run(shared: Shared) {
 }
 
 async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Shared, last: &mut Seen) {
-    let (asked, settings, known) = (repository.clone(), settings.clone(), last.clone());
-    let read = tokio::task::spawn_blocking(move || read(&asked, &settings, known)).await;
+    let (settings, known) = (settings.clone(), last.clone());
+    let read = repository.ask(move |asked| read(asked, &settings, known)).await;
     match read {
         Ok(Ok((seen, new))) => {
             if let Some(said) = seen.refused.as_ref().filter(|_| seen.refused != last.refused) {
@@ -92,7 +93,7 @@ async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Share
 type New = Option<(CommitId, Option<Target>)>;
 
 fn read(repository: &ConfigRepository, settings: &Settings, known: Seen) -> Result<(Seen, New), String> {
-    let tip = repository.with(|repository| repository.tip(&settings.branch)).map_err(|error| chain(&error))?;
+    let tip = repository.tip(&settings.branch).map_err(|error| chain(&error))?;
     let keys = trust::keys(&settings.trust, known.keys.as_ref())?;
     let same_keys = keys.as_ref().map(|keys| keys.digest()) == known.keys.as_ref().map(|keys| keys.digest());
     if known.tip.as_ref() == Some(&tip) && same_keys {

@@ -30,6 +30,7 @@ pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: S
         let target = targets.borrow_and_update().clone();
         let Some(target) = target else {
             tokio::select! {
+                biased;
                 _ = targets.changed() => {}
                 () = alive(&shared) => {}
             }
@@ -54,7 +55,9 @@ pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: S
         let rest = rest(&worker, &pace, wait);
         tokio::pin!(rest);
         loop {
+            // In a fixed order: the same history gives the same run.
             tokio::select! {
+                biased;
                 () = &mut rest => break,
                 _ = targets.changed() => break,
                 () = alive(&shared) => if shared.stop.is_cancelled() { break },
@@ -118,6 +121,7 @@ async fn with_beat<T>(pass: impl Future<Output = T>) -> T {
     tokio::pin!(pass);
     loop {
         tokio::select! {
+            biased;
             found = &mut pass => return found,
             () = tokio::time::sleep(beat()) => if begun.elapsed() < PASS_MAX {
                 notify_systemd(&[sd_notify::NotifyState::Watchdog]);
@@ -133,6 +137,7 @@ fn beat() -> Duration {
 /// Tells systemd that the loop lives, well within its deadline; returns at a stop.
 async fn alive(shared: &Shared) {
     tokio::select! {
+        biased;
         () = tokio::time::sleep(beat()) => notify_systemd(&[sd_notify::NotifyState::Watchdog]),
         () = shared.stop.cancelled() => {}
     }

@@ -13,6 +13,14 @@ use crate::names::CommitId;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigVersion(String);
 
+#[cfg(test)]
+impl ConfigVersion {
+    /// The version of files that are no repository's.
+    pub fn simulated(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// The longest target of a symbolic link that is shown.
 const LINK_TARGET_BYTES_MAX: usize = 4096;
 

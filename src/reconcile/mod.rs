@@ -14,6 +14,4 @@ pub use pass::{Event, Pass, Reconciler};
 pub use target::{ConfigRepository, Merged, Target};
 
 #[cfg(test)]
-pub(crate) mod simulation;
-#[cfg(test)]
 mod tests;

@@ -252,18 +252,14 @@ impl Reconciler {
             observed.services.retain(|name, _| name == only);
         }
         let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, orphans)| orphans);
-        let lineage = {
-            let (target, observed) = (target.clone(), observed.clone());
-            let lineage = tokio::task::spawn_blocking(move || target.lineage(&observed)).await;
-            // A task that panicked has said nothing, and nothing may be concluded from that.
-            lineage.map_err(|_| CloudError {
-                operation: "reading history",
-                resource: String::new(),
-                kind: ErrorKind::Unavailable,
-                code: String::new(),
-                message: "the repository could not be read".to_owned(),
-            })?
-        };
+        // A task that panicked has said nothing, and nothing may be concluded from that.
+        let lineage = target.ask_lineage(&observed).await.map_err(|_| CloudError {
+            operation: "reading history",
+            resource: String::new(),
+            kind: ErrorKind::Unavailable,
+            code: String::new(),
+            message: "the repository could not be read".to_owned(),
+        })?;
         let mut reading = Reading { observed, lineage, orphans };
         let wanted = self.wants(&reading, target);
         complete(&*self.cloud, &mut reading.observed, &wanted).await;

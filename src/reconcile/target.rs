@@ -21,10 +21,124 @@ const PAST_MAX: usize = 32;
 
 /// A config repository that tasks share. Its methods read Git, so they block.
 #[derive(Clone)]
-pub struct ConfigRepository(Arc<Mutex<Inner>>);
+pub struct ConfigRepository {
+    inner: Arc<Mutex<Inner>>,
+    /// Whether an answer may take so long that no task may wait for it. Beside the lock, which
+    /// somebody may hold for as long.
+    blocks: bool,
+}
+
+/// What is asked of a repository to bring a commit about. Simulations answer it without one.
+pub trait History: Send {
+    /// The commit at the tip of a branch.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn tip(&mut self, branch: &str) -> Result<CommitId, GitError>;
+    /// What tells whether two commits say the same.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    fn config_version(&self, commit: &CommitId, folder: &str) -> Result<ConfigVersion, GitError>;
+    /// The files of a commit.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    fn config_files(&self, commit: &CommitId, folder: &str) -> Result<ConfigFiles, GitError>;
+    /// How one commit stands to another.
+    ///
+    /// # Errors
+    /// History can't be read.
+    fn ancestry(&self, ancestor: &CommitId, of: &CommitId) -> Result<Ancestry, GitError>;
+    /// Whether a commit since some others has a trailer.
+    ///
+    /// # Errors
+    /// History can't be read.
+    fn has_trailer(&self, newest: &CommitId, since: &[CommitId], key: &str) -> Result<bool, GitError>;
+    /// What files of a folder held, along first parents, see [`Repository::older_contents`].
+    fn older_contents(
+        &self,
+        from: &CommitId,
+        folder: &str,
+        names: Vec<String>,
+        look: &mut dyn FnMut(&str, Option<&[u8]>) -> bool,
+    );
+    /// Whether history is cut off.
+    fn is_shallow(&self) -> bool;
+}
+
+impl History for Repository {
+    fn tip(&mut self, branch: &str) -> Result<CommitId, GitError> {
+        Self::tip(self, branch)
+    }
+
+    fn config_version(&self, commit: &CommitId, folder: &str) -> Result<ConfigVersion, GitError> {
+        Self::config_version(self, commit, folder)
+    }
+
+    fn config_files(&self, commit: &CommitId, folder: &str) -> Result<ConfigFiles, GitError> {
+        Self::config_files(self, commit, folder)
+    }
+
+    fn ancestry(&self, ancestor: &CommitId, of: &CommitId) -> Result<Ancestry, GitError> {
+        Self::ancestry(self, ancestor, of)
+    }
+
+    fn has_trailer(&self, newest: &CommitId, since: &[CommitId], key: &str) -> Result<bool, GitError> {
+        Ok(!self.trailers(newest, since, key)?.is_empty())
+    }
+
+    fn older_contents(
+        &self,
+        from: &CommitId,
+        folder: &str,
+        names: Vec<String>,
+        look: &mut dyn FnMut(&str, Option<&[u8]>) -> bool,
+    ) {
+        Self::older_contents(self, from, folder, names, look);
+    }
+
+    fn is_shallow(&self) -> bool {
+        Self::is_shallow(self)
+    }
+}
+
+/// Where the answers come from.
+enum Store {
+    Git(Repository),
+    #[cfg(test)]
+    Values(Box<dyn History>),
+}
+
+impl Store {
+    fn history(&self) -> &dyn History {
+        match self {
+            Self::Git(repository) => repository,
+            #[cfg(test)]
+            Self::Values(history) => &**history,
+        }
+    }
+
+    fn history_mut(&mut self) -> &mut dyn History {
+        match self {
+            Self::Git(repository) => repository,
+            #[cfg(test)]
+            Self::Values(history) => &mut **history,
+        }
+    }
+
+    /// For the questions that only a repository answers.
+    fn git(&mut self) -> &mut Repository {
+        match self {
+            Self::Git(repository) => repository,
+            #[cfg(test)]
+            Self::Values(_) => unreachable!("a simulated history is asked nothing else"),
+        }
+    }
+}
 
 struct Inner {
-    repository: Repository,
+    store: Store,
     folder: String,
     /// The files that were parsed last: nothing is parsed again unless they change.
     latest: Option<(ConfigVersion, Arc<Desired>)>,
@@ -55,14 +169,49 @@ impl fmt::Debug for ConfigRepository {
 impl ConfigRepository {
     /// The config folder of a repository.
     pub fn new(repository: Repository, folder: &str) -> Self {
+        Self::over(Store::Git(repository), folder)
+    }
+
+    /// A config folder whose history is a value.
+    #[cfg(test)]
+    pub fn simulated(history: Box<dyn History>) -> Self {
+        Self::over(Store::Values(history), ".")
+    }
+
+    fn over(store: Store, folder: &str) -> Self {
         let (past, ancestry) = (BTreeMap::new(), BTreeMap::new());
-        let inner = Inner { repository, folder: folder.to_owned(), latest: None, past, ancestry };
-        Self(Arc::new(Mutex::new(inner)))
+        let blocks = matches!(store, Store::Git(_));
+        let inner = Inner { store, folder: folder.to_owned(), latest: None, past, ancestry };
+        Self { inner: Arc::new(Mutex::new(inner)), blocks }
+    }
+
+    /// Asks without holding up the tasks beside: what reads Git blocks. A task that panicked
+    /// has said nothing.
+    ///
+    /// # Errors
+    /// The question ended early.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        if !self.blocks {
+            return Ok(question(self));
+        }
+        let asked = self.clone();
+        tokio::task::spawn_blocking(move || question(&asked)).await
+    }
+
+    /// The commit at the tip of a branch.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn tip(&self, branch: &str) -> Result<CommitId, GitError> {
+        self.inner().store.history_mut().tip(branch)
     }
 
     /// Whoever held the lock and panicked has left nothing half written: all is a cache.
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The repository itself, for the questions that only it answers.
@@ -70,7 +219,7 @@ impl ConfigRepository {
     /// # Errors
     /// Those of the question.
     pub fn with<T>(&self, question: impl FnOnce(&mut Repository) -> T) -> T {
-        question(&mut self.inner().repository)
+        question(self.inner().store.git())
     }
 
     /// The config folder, relative to the repository's root.
@@ -84,14 +233,14 @@ impl ConfigRepository {
     /// The commit can't be read.
     pub fn desired(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
         let mut inner = self.inner();
-        let version = inner.repository.config_version(commit, &inner.folder)?;
+        let version = inner.store.history().config_version(commit, &inner.folder)?;
         if let Some((known, desired)) = &inner.latest
             && *known == version
         {
             let same_files = Desired { commit: Some(commit.clone()), ..(**desired).clone() };
             return Ok(Arc::new(same_files));
         }
-        let files = inner.repository.config_files(commit, &inner.folder)?;
+        let files = inner.store.history().config_files(commit, &inner.folder)?;
         let desired = Arc::new(inner.judge(&files, commit, commit));
         inner.latest = Some((version, Arc::clone(&desired)));
         Ok(desired)
@@ -102,8 +251,9 @@ impl ConfigRepository {
     /// # Errors
     /// A commit can't be read, or the two have no common ancestor.
     pub fn merged(&self, base: &CommitId, commit: &CommitId) -> Result<Merged, GitError> {
-        let inner = self.inner();
-        match inner.repository.merged_files(base, commit, &inner.folder)? {
+        let mut inner = self.inner();
+        let folder = inner.folder.clone();
+        match inner.store.git().merged_files(base, commit, &folder)? {
             Merge::Conflict(paths) => Ok(Merged::Conflict(paths)),
             Merge::Clean(files) => {
                 let desired = Arc::new(inner.judge(&files, commit, base));
@@ -118,7 +268,7 @@ impl ConfigRepository {
     /// The commit can't be read.
     pub fn files(&self, commit: &CommitId) -> Result<ConfigFiles, GitError> {
         let inner = self.inner();
-        inner.repository.config_files(commit, &inner.folder)
+        inner.store.history().config_files(commit, &inner.folder)
     }
 
     /// What a past commit says.
@@ -149,7 +299,7 @@ impl Inner {
         }
         let folder = format!("{}services", files.root);
         let names: Vec<String> = rows.keys().cloned().collect();
-        self.repository.older_contents(before, &folder, names, |name, older| {
+        self.store.history().older_contents(before, &folder, names, &mut |name, older| {
             let older = older.map(String::from_utf8_lossy);
             rows.get_mut(name).is_some_and(|row| row.look(older.as_deref()))
         });
@@ -162,7 +312,7 @@ impl Inner {
     }
 
     fn load(&self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
-        let files = self.repository.config_files(commit, &self.folder)?;
+        let files = self.store.history().config_files(commit, &self.folder)?;
         Ok(Arc::new(crate::desired::load(&files, Some(commit.clone()))))
     }
 
@@ -185,7 +335,7 @@ impl Inner {
             return None;
         }
         // Only a yes is kept: what is unknown today may be fetched tomorrow.
-        let answer = CommitId::parse(claim).ok().map(|claim| self.repository.ancestry(&claim, commit));
+        let answer = CommitId::parse(claim).ok().map(|claim| self.store.history().ancestry(&claim, commit));
         match answer {
             Some(Ok(answer)) if answer.holds() => {
                 self.ancestry.insert(key, true);
@@ -214,7 +364,7 @@ impl Inner {
         let fences = observed.services.values().filter_map(fence_commit);
         let since: BTreeSet<CommitId> = fences.filter_map(|fence| CommitId::parse(&fence).ok()).collect();
         let since: Vec<CommitId> = since.into_iter().collect();
-        self.repository.trailers(commit, &since, OVERRIDE_TRAILER).is_ok_and(|trailers| !trailers.is_empty())
+        self.store.history().has_trailer(commit, &since, OVERRIDE_TRAILER).unwrap_or(false)
     }
 }
 
@@ -273,6 +423,19 @@ impl Target {
         self.places().into_values().map(|place| place.listener).collect()
     }
 
+    /// As [`Self::lineage`], without holding up the tasks beside.
+    ///
+    /// # Errors
+    /// The reading of Git ended early.
+    pub async fn ask_lineage(&self, observed: &Observation) -> Result<Lineage, tokio::task::JoinError> {
+        let Some(repository) = &self.repository else { return Ok(Lineage::default()) };
+        if !repository.blocks {
+            return Ok(self.lineage(observed));
+        }
+        let (target, observed) = (self.clone(), observed.clone());
+        repository.ask(move |_| target.lineage(&observed)).await
+    }
+
     /// What history says about the services of a reading. Reads Git, so it blocks.
     pub fn lineage(&self, observed: &Observation) -> Lineage {
         let mut lineage = Lineage::default();
@@ -282,7 +445,7 @@ impl Target {
         let mut inner = repository.inner();
         // In a shallow clone an ancestor may only be out of sight. Such a clone is planned
         // and never applied, so a warning says so and the plan goes on.
-        let shallow = inner.repository.is_shallow();
+        let shallow = inner.store.history().is_shallow();
         for (name, state) in &observed.services {
             let refused = claims(state).into_iter().filter_map(|claim| {
                 let refused = inner.refuses(&claim, commit)?;

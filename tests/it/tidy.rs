@@ -77,7 +77,7 @@ fn sources() -> Vec<(String, String, String)> {
 }
 
 fn is_test(name: &str) -> bool {
-    name.contains("/tests/") || name.ends_with("tests.rs")
+    name.contains("/tests/") || name.ends_with("tests.rs") || name.contains("/simulation/")
 }
 
 /// Code without comments, and without the test module at the end of a file.

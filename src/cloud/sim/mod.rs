@@ -12,6 +12,7 @@ pub mod file;
 pub(crate) mod fixture;
 mod reader;
 mod scaling;
+mod stale;
 mod time;
 pub mod world;
 mod writer;
@@ -23,6 +24,7 @@ use crate::observed::resources::{Lifecycle, RuleAction, TargetHealth};
 use crate::time::{Span, Timestamp};
 
 use super::{CloudError, ErrorKind};
+use stale::Past;
 use world::{VersionRules, World};
 
 /// The simulated AWS. Clones share one world.
@@ -33,6 +35,8 @@ pub struct SimCloud(Arc<Mutex<Inner>>);
 struct Inner {
     world: World,
     calls: Vec<Call>,
+    /// Worlds that readings may still show; none where they show the present.
+    past: Option<Past>,
 }
 
 /// One API call that was made, one page each.
@@ -65,7 +69,7 @@ impl SimCloud {
     /// A cloud over a world.
     pub fn new(mut world: World) -> Self {
         world.settle();
-        Self(Arc::new(Mutex::new(Inner { world, calls: Vec::new() })))
+        Self(Arc::new(Mutex::new(Inner { world, calls: Vec::new(), past: None })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -78,9 +82,23 @@ impl SimCloud {
         self.lock().world.clone()
     }
 
+    /// Looks at the world without a copy.
+    pub fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&self.lock().world)
+    }
+
+    /// From now on that many of a hundred readings show the world as it was some time ago,
+    /// at most so long; with none of a hundred that ends.
+    /// Source: AWS documents eventual consistency without a bound.
+    pub fn set_staleness(&self, seed: u64, up_to: Span, percent: u32) {
+        let mut inner = self.lock();
+        inner.past = (percent > 0).then(|| Past::new(seed, up_to, percent));
+    }
+
     /// Changes the world behind everybody's back; what follows at once has then happened.
     pub fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let mut inner = self.lock();
+        inner.keep();
         let result = change(&mut inner.world);
         inner.world.settle();
         result
@@ -88,14 +106,19 @@ impl SimCloud {
 
     /// Lets time pass.
     pub fn advance(&self, span: Span) {
-        self.lock().world.advance(span);
+        let mut inner = self.lock();
+        inner.keep();
+        inner.world.advance(span);
     }
 
     /// Lets time pass until then; does nothing when that is over.
     pub fn advance_to(&self, time: Timestamp) {
         let mut inner = self.lock();
         let span = time.since(inner.world.time());
-        inner.world.advance(span);
+        if span > Span::ZERO {
+            inner.keep();
+            inner.world.advance(span);
+        }
     }
 
     /// When something changes next by itself.
@@ -191,7 +214,9 @@ impl SimCloud {
         read: impl FnOnce(&World) -> Result<(T, usize), CloudError>,
     ) -> Result<T, CloudError> {
         let mut inner = self.lock();
-        let result = read(&inner.world);
+        let Inner { world, past, .. } = &mut *inner;
+        let shown = past.as_mut().and_then(|past| past.pick(world.now)).unwrap_or(world);
+        let result = read(shown);
         let pages = result.as_ref().map_or(1, |(_, pages)| *pages);
         for _ in 0..pages {
             inner.record(operation, resource, false);
@@ -208,6 +233,7 @@ impl SimCloud {
         write: impl FnOnce(&mut World) -> Result<T, CloudError>,
     ) -> Result<T, CloudError> {
         let mut inner = self.lock();
+        inner.keep();
         let result = write(&mut inner.world);
         // A refusal ends a composed change at its first call.
         let made = if result.is_ok() { operations.len() } else { operations.len().min(1) };
@@ -220,6 +246,14 @@ impl SimCloud {
 }
 
 impl Inner {
+    /// Remembers the world for readings that come late.
+    fn keep(&mut self) {
+        let Self { world, past, .. } = self;
+        if let Some(past) = past {
+            past.keep(world);
+        }
+    }
+
     fn record(&mut self, operation: &'static str, resource: &str, mutating: bool) {
         let at = self.world.time();
         self.calls.push(Call { operation, resource: resource.to_owned(), mutating, at });

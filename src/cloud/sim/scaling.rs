@@ -78,6 +78,7 @@ impl World {
         let Some(group) = self.groups.get_mut(name) else {
             return false;
         };
+        group.launches += 1;
         let outcome = if problem.is_some() { Outcome::Failed } else { Outcome::Running };
         let message = problem.clone().unwrap_or_else(|| format!("Launching a new EC2 instance: {id}"));
         group.record(SimActivity { started: now, outcome, message, launch: true, instance: id.clone() });
@@ -114,6 +115,13 @@ impl World {
         let rules = self.rules_of(group.tags.get(marks::VERSION).map_or("", String::as_str));
         if rules.ami_missing || self.missing_amis.contains(&template.ami) {
             return Some(format!("The image id '[{}]' does not exist. Launching EC2 instance failed.", template.ami));
+        }
+        let subnet = group.subnets.get(group.launches.checked_rem(group.subnets.len()).unwrap_or(0));
+        if let Some(subnet) = subnet.filter(|subnet| self.no_capacity.contains(*subnet)) {
+            return Some(format!(
+                "We currently do not have sufficient t3.small capacity in the Availability Zone you requested \
+                 ({subnet}). Launching EC2 instance failed."
+            ));
         }
         rules.launch_failure
     }

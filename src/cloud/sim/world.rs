@@ -35,6 +35,9 @@ pub struct World {
     pub limits: Limits,
     /// How the machines of a version behave; those of others are well.
     pub versions: BTreeMap<String, VersionRules>,
+    /// Subnets where no machine can be had at the moment.
+    #[serde(default)]
+    pub no_capacity: BTreeSet<String>,
     /// Machine images that do not exist.
     pub missing_amis: Vec<String>,
     /// Launch templates by id.
@@ -166,6 +169,10 @@ pub struct SimGroup {
     pub created: i64,
     /// No launch before.
     pub next_launch: i64,
+    /// How many launches were tried: each goes to the next subnet.
+    /// Source: the documents say that other zones are tried, not in which order.
+    #[serde(default)]
+    pub launches: usize,
     /// When a deletion ends.
     pub deleted_at: Option<i64>,
 }
@@ -286,6 +293,7 @@ impl World {
             pace: Pace::default(),
             limits: Limits::default(),
             versions: BTreeMap::new(),
+            no_capacity: BTreeSet::new(),
             missing_amis: Vec::new(),
             templates: BTreeMap::new(),
             groups: BTreeMap::new(),

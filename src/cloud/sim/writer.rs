@@ -372,6 +372,7 @@ fn new_group(spec: &GroupSpec, now: i64) -> SimGroup {
         activities: Vec::new(),
         created: now,
         next_launch: now,
+        launches: 0,
         deleted_at: None,
     }
 }

@@ -1,0 +1,585 @@
+//! The invariants, looked at from outside: by what AWS was and is, and by what the daemon was
+//! told. Nothing here asks the planner.
+//!
+//! While readings may show the past, what a change does to the world can't be the daemon's
+//! fault alone. So health, sizes and weights are compared with what it was told in the very
+//! reading that the change rests on; and what takes machines away is compared with the world
+//! only where no reading has shown the past for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::FutureExt as _;
+
+use crate::cloud::sim::SimCloud;
+use crate::cloud::sim::world::{SimGroup, World};
+use crate::cloud::{CloudError, Tagged};
+use crate::names::{CommitId, ListenerArn, RuleArn, TargetGroupArn};
+use crate::observed::marks::{self, Mark};
+use crate::observed::resources::{Conditions, Group, RuleAction, Tags, TargetHealth, Targets};
+use crate::reconcile::Target;
+use crate::time::Timestamp;
+use tokio::sync::watch;
+
+use super::call::{Call, Done, weights};
+use super::history::Commits;
+use super::stage::Who;
+
+/// How long after the last stale reading the world is not compared: what was read then may
+/// still be acted on. In milliseconds.
+const STALE_AFTER: i64 = 60_000;
+
+/// What is known while a history runs.
+pub struct Check {
+    commits: Commits,
+    /// The services whose listener's default action is theirs.
+    defaults: BTreeMap<ListenerArn, usize>,
+    readings: BTreeMap<(Who, Option<String>), Reading>,
+    /// The commit of the pass under way, and what it says of freezes.
+    pass: Option<CommitId>,
+    /// Nothing may start in this pass.
+    frozen: bool,
+    /// Verdicts: service and digest.
+    rejected: BTreeSet<(String, String)>,
+    /// Way backs that must be one call, by service.
+    pub reverts: BTreeMap<String, Revert>,
+    /// Readings may show the past until then.
+    pub stale_until: i64,
+    /// What the daemon was given last.
+    pub given: Option<watch::Receiver<Option<Target>>>,
+    /// The first thing that was wrong.
+    pub broken: Option<String>,
+    /// Which checks had something to look at, and how often.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+/// A revert to a release that stands, is warm and well.
+#[derive(Debug, Clone)]
+pub struct Revert {
+    /// The commit that wants it.
+    pub commit: CommitId,
+    /// The digest that it wants.
+    pub digest: String,
+}
+
+/// What one reading of one service told.
+#[derive(Debug, Default)]
+struct Reading {
+    listings: u32,
+    failed: Option<String>,
+    listeners: BTreeMap<bool, String>,
+    health: BTreeMap<TargetGroupArn, u32>,
+    /// Desired sizes by target group.
+    desired: BTreeMap<TargetGroupArn, u32>,
+    weights: BTreeMap<TargetGroupArn, u32>,
+}
+
+impl Check {
+    pub fn new(commits: Commits, defaults: BTreeMap<ListenerArn, usize>) -> Self {
+        Self {
+            commits,
+            defaults,
+            readings: BTreeMap::new(),
+            pass: None,
+            frozen: false,
+            rejected: BTreeSet::new(),
+            reverts: BTreeMap::new(),
+            stale_until: i64::MIN,
+            given: None,
+            broken: None,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn reading(&mut self, who: Who, service: Option<&str>) -> &mut Reading {
+        self.readings.entry((who, service.map(str::to_owned))).or_default()
+    }
+
+    /// A reading begins: of the whole scope with a pass, else of one service.
+    pub fn begin(&mut self, who: Who, service: Option<&str>, now: Timestamp) {
+        *self.reading(who, service) = Reading::default();
+        if who == Who::Daemon && service.is_none() {
+            // A pass takes what it is given in the same breath in which it begins to read.
+            let target = self.given.as_ref().and_then(|given| given.borrow().clone());
+            let freezes = target.iter().flat_map(|target| &target.scope.freezes);
+            self.frozen = freezes.into_iter().any(|freeze| freeze.from <= now && now < freeze.until);
+            self.pass = target.and_then(|target| target.desired.commit.clone());
+        }
+    }
+
+    /// The process has died: what it was told is forgotten.
+    pub fn died(&mut self) {
+        self.readings.retain(|(who, _), _| *who != Who::Daemon);
+        self.pass = None;
+    }
+
+    pub fn listed(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
+        let reading = self.reading(who, service);
+        match error {
+            None => reading.listings += 1,
+            Some(error) => reading.failed = Some(error.to_string()),
+        }
+    }
+
+    pub fn detail(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
+        if let Some(error) = error {
+            self.reading(who, service).failed = Some(error.to_string());
+        }
+    }
+
+    pub fn listener(&mut self, who: Who, service: Option<&str>, alone: bool, error: Option<&CloudError>) {
+        let reading = self.reading(who, service);
+        match error {
+            Some(error) => drop(reading.listeners.insert(true, error.to_string())),
+            None if alone => reading.listeners.clear(),
+            None => {}
+        }
+    }
+
+    pub fn sized(&mut self, who: Who, service: Option<&str>, group: &Group) {
+        for arn in &group.target_groups {
+            self.reading(who, service).desired.insert(arn.clone(), group.desired);
+        }
+    }
+
+    pub fn weighed(&mut self, who: Who, service: Option<&str>, action: &RuleAction) {
+        for (arn, weight) in weights(action) {
+            self.reading(who, service).weights.insert(arn.clone(), *weight);
+        }
+    }
+
+    pub fn healthy(&mut self, who: Who, service: Option<&str>, arn: &TargetGroupArn, targets: &Targets) {
+        let healthy = targets.values().filter(|health| **health == TargetHealth::Healthy).count();
+        self.reading(who, service).health.insert(arn.clone(), u32::try_from(healthy).unwrap_or(u32::MAX));
+    }
+
+    /// Whether the commit of the pass has a file for a service: one without may be taken away.
+    fn has_file(&self, turn: &str) -> bool {
+        self.pass.as_ref().is_some_and(|pass| self.commits.has_file(pass, turn))
+    }
+
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn wrong(&mut self, invariant: &str, how: String) {
+        self.broken.get_or_insert(format!("{invariant}: {how}"));
+    }
+
+    /// One change was asked for, by whoever reads for `turn`.
+    pub fn change(
+        &mut self,
+        who: Who,
+        turn: Option<&str>,
+        call: &Call,
+        result: &Result<Done, CloudError>,
+        (before, after): (&World, &World),
+    ) {
+        if who == Who::Dry {
+            return self.wrong("dry is dry", format!("{call}"));
+        }
+        if let Some(first) = after.violations.first() {
+            self.wrong("served", first.clone());
+        }
+        self.owned(turn, call, before, after);
+        self.absolute(call, result, after);
+        // An operator's word goes another way: what it may do is another matter.
+        if who == Who::Daemon {
+            if let Some(turn) = turn {
+                self.known(turn, call);
+                self.served(turn, call, before, after);
+                self.kept(turn, call, before, after);
+                self.verdicts(turn, call, before);
+                self.fenced(turn, call, before);
+                self.instant(turn, call, before, result.is_ok());
+            } else {
+                self.wrong("unknown is not absent", format!("{call} in no service's turn"));
+            }
+        }
+        self.note_verdicts(call, before, after);
+    }
+
+    /// 8 Owned, 7 Isolated: only what is this service's changes, or the default action that
+    /// its file names.
+    fn owned(&mut self, turn: Option<&str>, call: &Call, before: &World, after: &World) {
+        self.saw("owned");
+        let mut others = Vec::new();
+        let mine = |tags: &Tags| {
+            tags.get(marks::SCOPE).is_some_and(|scope| scope == "prod")
+                && tags.get(marks::SERVICE).map(String::as_str) == turn
+        };
+        for (id, was) in before.templates.iter().filter(|(_, was)| !mine(&was.tags)) {
+            others.extend((after.templates.get(id) != Some(was)).then(|| id.clone()));
+        }
+        for (name, was) in before.groups.iter().filter(|(_, was)| !mine(&was.tags)) {
+            let settings = |group: &SimGroup| {
+                (group.min, group.max, group.desired, group.tags.clone(), group.policies.clone(), group.deleted_at)
+            };
+            others.extend((after.groups.get(name).map(settings) != Some(settings(was))).then(|| name.clone()));
+        }
+        for (arn, was) in before.target_groups.iter().filter(|(_, was)| !mine(&was.tags)) {
+            let now = after.target_groups.get(arn).map(|now| (&now.tags, &now.health_check, now.deregistration_delay));
+            others.extend(
+                (now != Some((&was.tags, &was.health_check, was.deregistration_delay))).then(|| arn.to_string()),
+            );
+        }
+        for (arn, was) in before.rules.iter().filter(|(_, was)| !mine(&was.tags)) {
+            others.extend((after.rules.get(arn) != Some(was)).then(|| arn.to_string()));
+        }
+        for (arn, was) in &before.listeners {
+            let number = turn.and_then(super::files::number);
+            let may = self.defaults.get(arn).is_some_and(|owner| Some(*owner) == number);
+            others.extend((!may && after.listeners.get(arn) != Some(was)).then(|| arn.to_string()));
+        }
+        let new = (after.templates.iter().filter(|(id, _)| !before.templates.contains_key(*id)).map(|(_, t)| &t.tags))
+            .chain(after.groups.iter().filter(|(name, _)| !before.groups.contains_key(*name)).map(|(_, g)| &g.tags))
+            .chain(
+                after
+                    .target_groups
+                    .iter()
+                    .filter(|(arn, _)| !before.target_groups.contains_key(*arn))
+                    .map(|(_, t)| &t.tags),
+            )
+            .chain(after.rules.iter().filter(|(arn, _)| !before.rules.contains_key(*arn)).map(|(_, r)| &r.tags));
+        others.extend(new.filter(|tags| !mine(tags)).map(|tags| format!("{tags:?}")));
+        if let Some(other) = others.first() {
+            self.wrong("owned", format!("{call} for {turn:?} changed {other}"));
+        }
+    }
+
+    /// 4 Absolute: the same change again changes nothing.
+    fn absolute(&mut self, call: &Call, result: &Result<Done, CloudError>, after: &World) {
+        if result.is_err() {
+            return;
+        }
+        self.saw("absolute");
+        let again = SimCloud::new(after.clone());
+        let _ = call.apply(&again).now_or_never();
+        if let Some(what) = again.look(|twice| difference(after, twice)) {
+            self.wrong("absolute", format!("{call} again changed {what}"));
+        }
+    }
+
+    /// 3 Unknown is not absent: nothing is changed on an incomplete reading.
+    fn known(&mut self, turn: &str, call: &Call) {
+        self.saw("unknown is not absent");
+        let reading = self.reading(Who::Daemon, Some(turn));
+        let failed = reading.failed.clone().or_else(|| reading.listeners.values().next().cloned());
+        if let Some(failed) = failed {
+            self.wrong("unknown is not absent", format!("{call} after {failed}"));
+        } else if reading.listings != 3 {
+            let listings = reading.listings;
+            self.wrong("unknown is not absent", format!("{call} after {listings} of 3 listings"));
+        }
+    }
+
+    /// 1 Served: weight only for who answers, as the reading says, while another could.
+    fn served(&mut self, turn: &str, call: &Call, before: &World, after: &World) {
+        for (rule, weights) in actions(after) {
+            let had: BTreeMap<TargetGroupArn, u32> =
+                actions(before).find(|(arn, _)| *arn == rule).map(|(_, w)| w).unwrap_or_default().into_iter().collect();
+            let raised = weights.iter().filter(|(arn, weight)| *weight > had.get(arn).copied().unwrap_or(0));
+            for (arn, weight) in raised.cloned().collect::<Vec<_>>() {
+                self.saw("served");
+                self.raised(turn, call, before, (&arn, weight), &had);
+            }
+        }
+    }
+
+    fn raised(
+        &mut self,
+        turn: &str,
+        call: &Call,
+        before: &World,
+        (arn, weight): (&TargetGroupArn, u32),
+        had: &BTreeMap<TargetGroupArn, u32>,
+    ) {
+        let health =
+            |arn: &TargetGroupArn| self.readings.get(&(Who::Daemon, Some(turn.to_owned())))?.health.get(arn).copied();
+        let others: Vec<&TargetGroupArn> =
+            had.iter().filter(|(other, weight)| *other != arn && **weight > 0).map(|(arn, _)| arn).collect();
+        let another = others.iter().any(|other| health(other).is_some_and(|healthy| healthy > 0));
+        let told = health(arn);
+        if !others.is_empty() && told.is_none() {
+            return self.wrong("served", format!("{call}: the health of {arn} was not read"));
+        }
+        if another && told == Some(0) {
+            return self.wrong("served", format!("{call}: {weight} for {arn}, which has nobody healthy"));
+        }
+        // A release that never settled needs as many as live has.
+        let stable = group_of(before, arn).is_some_and(|group| is_stable(before, group));
+        let reading = self.readings.get(&(Who::Daemon, Some(turn.to_owned())));
+        let live = others.iter().filter_map(|other| reading?.desired.get(other)).max().copied();
+        if let (false, Some(live), Some(told)) = (stable, live, told)
+            && another
+            && told < live
+            && !is_foreign(before, arn)
+        {
+            self.wrong("served", format!("{call}: {weight} for {arn} with {told} healthy, live has {live}"));
+        }
+    }
+
+    /// 2 Kept: who has traffic, or alone could answer, keeps its machines.
+    fn kept(&mut self, turn: &str, call: &Call, before: &World, after: &World) {
+        let (name, was) = match call {
+            Call::SetCapacity(name, _, _, Some(desired)) => match before.groups.get(name) {
+                Some(group) if *desired < group.desired => (name, group),
+                _ => return,
+            },
+            Call::DeleteGroup(name) => match before.groups.get(name) {
+                Some(group) if group.desired > 0 || !group.instances.is_empty() => (name, group),
+                _ => return,
+            },
+            _ => return,
+        };
+        if before.now <= self.stale_until + STALE_AFTER {
+            return;
+        }
+        self.saw("kept");
+        let _ = after;
+        if was.target_groups.is_empty() {
+            let works = |group: &SimGroup| is_stable(before, group) && !group.tags.contains_key(Mark::Retired.key());
+            let others = before
+                .groups
+                .iter()
+                .any(|(other, group)| other != name && is_of(&group.tags, turn) && works(group) && group.desired > 0);
+            if works(was) && !others && self.has_file(turn) {
+                self.wrong("kept", format!("{call}: it does the work"));
+            }
+            return;
+        }
+        let weight = |arn: &TargetGroupArn| {
+            actions(before).flat_map(|(_, weights)| weights).any(|(other, weight)| other == *arn && weight > 0)
+        };
+        if was.target_groups.iter().any(weight) {
+            return self.wrong("kept", format!("{call}: it has traffic"));
+        }
+        // The only one that could answer: those with traffic have nobody.
+        let mine = was.target_groups.iter().map(|arn| healthy(before, arn)).sum::<usize>();
+        for (_, shares) in
+            actions(before).filter(|(_, shares)| shares.iter().any(|(arn, _)| was.target_groups.contains(arn)))
+        {
+            let serving: Vec<&TargetGroupArn> =
+                shares.iter().filter(|(_, weight)| *weight > 0).map(|(arn, _)| arn).collect();
+            if mine > 0 && !serving.is_empty() && serving.iter().all(|arn| healthy(before, arn) == 0) {
+                self.wrong("kept", format!("{call}: nobody with traffic answers, and it could"));
+            }
+        }
+    }
+
+    /// 10 Rejected stays rejected, and what was stable never is.
+    fn verdicts(&mut self, turn: &str, call: &Call, before: &World) {
+        let rejected = |digest: &String| self.rejected.contains(&(turn.to_owned(), digest.clone()));
+        let digest_of = |arn: &TargetGroupArn| {
+            before.target_groups.get(arn).and_then(|group| group.tags.get(marks::DIGEST)).cloned()
+        };
+        let digest = match call {
+            Call::CreateTargetGroup(spec) => spec.tags.get(marks::DIGEST).cloned(),
+            Call::CreateGroup(spec) => {
+                let digest = spec.tags.get(marks::DIGEST).cloned();
+                // One that serves and has lost its group gets it back.
+                let serves = spec.target_group.as_ref().is_some_and(|arn| has_weight(before, arn));
+                digest.filter(|_| !serves)
+            }
+            Call::SetRule(arn, _, new) => {
+                let had: BTreeMap<TargetGroupArn, u32> = actions(before)
+                    .find(|(rule, _)| rule == arn)
+                    .map(|(_, w)| w)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect();
+                let raised = new.iter().find(|(arn, weight)| *weight > had.get(arn).copied().unwrap_or(0));
+                // Where it is the only one, it has the traffic whatever was said of it.
+                raised.filter(|_| new.len() > 1).and_then(|(arn, _)| digest_of(arn))
+            }
+            Call::DeleteTemplate(id) => {
+                let lost = before.templates.get(id).filter(|found| found.tags.contains_key(Mark::Rejected.key()));
+                if let Some(lost) = lost.filter(|lost| !lost.tags.contains_key(Mark::Stable.key())) {
+                    let name = lost.name.clone();
+                    return self.wrong("rejected stays rejected", format!("{call}: {name} takes its verdict along"));
+                }
+                None
+            }
+            Call::SetTags(Tagged::Template(id), tags) if tags.contains_key(Mark::Rejected.key()) => {
+                let stable = before.templates.get(id).is_some_and(|found| found.tags.contains_key(Mark::Stable.key()));
+                if stable {
+                    self.wrong("rejected stays rejected", format!("{call}: it is stable"));
+                }
+                return self.saw("verdict");
+            }
+            _ => return,
+        };
+        if let Some(digest) = digest.filter(rejected) {
+            self.wrong("rejected stays rejected", format!("{call}: {} was rejected", &digest[..10]));
+        }
+    }
+
+    fn note_verdicts(&mut self, call: &Call, before: &World, after: &World) {
+        let of = |world: &World, id: &str| {
+            let tags = &world.templates.get(id)?.tags;
+            Some((tags.get(marks::SERVICE)?.clone(), tags.get(marks::DIGEST)?.clone()))
+        };
+        match call {
+            Call::SetTags(Tagged::Template(id), tags) if tags.contains_key(Mark::Rejected.key()) => {
+                let made = after.templates.get(id).is_some_and(|found| found.tags.contains_key(Mark::Rejected.key()));
+                self.rejected.extend(of(after, id).filter(|_| made));
+            }
+            Call::ClearTags(Tagged::Template(id), keys) if keys.iter().any(|key| key == Mark::Rejected.key()) => {
+                if let Some(known) = of(before, id) {
+                    self.rejected.remove(&known);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// 13 Fenced, 14 Frozen: nothing begins for a commit that does not descend from all that
+    /// was acted on, and nothing new in a freeze.
+    fn fenced(&mut self, turn: &str, call: &Call, before: &World) {
+        let digest = match call {
+            Call::CreateTemplate(spec) => spec.tags.get(marks::DIGEST),
+            Call::CreateTargetGroup(spec) => spec.tags.get(marks::DIGEST),
+            Call::SetTags(_, tags) if tags.contains_key(Mark::Fence.key()) => None,
+            _ => return,
+        };
+        self.saw("fenced");
+        let Some(pass) = self.pass.clone() else {
+            return self.wrong("fenced", format!("{call} without a commit"));
+        };
+        let tags = before.groups.values().filter(|group| group.deleted_at.is_none()).map(|group| &group.tags);
+        let tags = tags.chain(before.templates.values().map(|template| &template.tags));
+        let claims = tags
+            .filter(|tags| is_of(tags, turn))
+            .filter_map(|tags| tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT)));
+        if let Some(claim) = claims.into_iter().find(|claim| !self.commits.descends(&pass, claim)) {
+            self.wrong("fenced", format!("{call} for {pass}, which does not descend from {claim}"));
+        }
+        // What stands in part has begun before.
+        let begun = before
+            .templates
+            .values()
+            .any(|template| is_of(&template.tags, turn) && template.tags.get(marks::DIGEST) == digest);
+        if matches!(call, Call::CreateTemplate(_)) && self.frozen && !begun && !self.damaged(turn, before, digest) {
+            self.saw("frozen");
+            self.wrong("freezes gate starts", format!("{call} in a freeze"));
+        }
+    }
+
+    /// A group that serves and has lost its template gets it back, freeze or not.
+    fn damaged(&self, turn: &str, before: &World, digest: Option<&String>) -> bool {
+        let serves = before
+            .target_groups
+            .iter()
+            .filter(|(_, found)| is_of(&found.tags, turn) && found.tags.get(marks::DIGEST) == digest);
+        serves.map(|(arn, _)| arn).any(|arn| has_weight(before, arn))
+    }
+
+    /// 9 Instant: the first change of a revert to a warm group brings all traffic back.
+    fn instant(&mut self, turn: &str, call: &Call, before: &World, made: bool) {
+        let Some(revert) = self.reverts.get(turn).cloned() else { return };
+        if self.pass.as_ref() != Some(&revert.commit) {
+            return;
+        }
+        let Some((arn, _)) = is_instant(before, turn, &revert.digest) else {
+            self.reverts.remove(turn);
+            return;
+        };
+        // The daemon must have been told the same.
+        let told = {
+            let reading = self.reading(Who::Daemon, Some(turn));
+            let live = reading
+                .weights
+                .iter()
+                .filter(|(_, weight)| **weight > 0)
+                .filter_map(|(arn, _)| reading.desired.get(arn))
+                .max();
+            let enough = live.and_then(|live| Some(reading.health.get(&arn)? >= live));
+            enough == Some(true) && reading.weights.get(&arn) == Some(&0)
+        };
+        if !told {
+            return;
+        }
+        let back = match call {
+            Call::SetRule(_, _, weights) => weights.iter().all(|(other, weight)| (*weight > 0) == (*other == arn)),
+            _ => false,
+        };
+        if !back {
+            self.wrong("instant", format!("{call} goes before the one call that brings {arn} back"));
+        } else if made {
+            self.saw("instant");
+            self.reverts.remove(turn);
+        }
+    }
+}
+
+/// The target group of a digest and its live rival, if a revert to it is one call: it is
+/// stable, retired, without weight, and has as many healthy machines as live wants; and
+/// nothing else is under way or held.
+pub fn is_instant(world: &World, service: &str, digest: &str) -> Option<(TargetGroupArn, TargetGroupArn)> {
+    let mut groups = world.groups.iter().filter(|(_, group)| is_of(&group.tags, service) && group.deleted_at.is_none());
+    let held =
+        world.templates.values().any(|found| is_of(&found.tags, service) && found.tags.contains_key(Mark::Hold.key()));
+    let (_, wanted) =
+        groups.clone().find(|(_, group)| group.tags.get(marks::DIGEST).map(String::as_str) == Some(digest))?;
+    let (_, live) = groups.find(|(_, group)| group.target_groups.first().is_some_and(|arn| has_weight(world, arn)))?;
+    let (to, from) = (wanted.target_groups.first()?, live.target_groups.first()?);
+    let retired = |group: &SimGroup| group.tags.contains_key(Mark::Retired.key());
+    let (_, shares) =
+        actions(world).find(|(_, shares)| shares.iter().any(|(arn, weight)| arn == from && *weight > 0))?;
+    let alone = shares.iter().all(|(arn, weight)| (*weight > 0) == (arn == from));
+    let named = shares.iter().any(|(arn, _)| arn == to);
+    let well = healthy(world, to) >= (live.desired as usize).max(1);
+    // A settle that was cut off is finished first.
+    let settled = is_stable(world, live) && !retired(live) && live.tags.contains_key(Mark::Settings.key());
+    let is = is_stable(world, wanted) && retired(wanted) && alone && named && well && settled && !held && to != from;
+    is.then(|| (to.clone(), from.clone()))
+}
+
+/// What differs between two worlds, the violations aside.
+fn difference(a: &World, b: &World) -> Option<&'static str> {
+    [
+        ("templates", a.templates == b.templates),
+        ("groups", a.groups == b.groups),
+        ("target groups", a.target_groups == b.target_groups),
+        ("rules", a.rules == b.rules),
+        ("listeners", a.listeners == b.listeners),
+    ]
+    .into_iter()
+    .find_map(|(what, same)| (!same).then_some(what))
+}
+
+pub fn is_of(tags: &Tags, service: &str) -> bool {
+    tags.get(marks::SERVICE).is_some_and(|found| found == service)
+        && tags.get(marks::SCOPE).is_some_and(|scope| scope == "prod")
+}
+
+pub fn is_stable(world: &World, group: &SimGroup) -> bool {
+    let mut templates = world.templates.values();
+    templates.any(|template| template.name == group.template && template.tags.contains_key(Mark::Stable.key()))
+}
+
+fn is_foreign(world: &World, arn: &TargetGroupArn) -> bool {
+    world.target_groups.get(arn).is_none_or(|group| !group.tags.contains_key(marks::SERVICE))
+}
+
+fn group_of<'a>(world: &'a World, arn: &TargetGroupArn) -> Option<&'a SimGroup> {
+    world.groups.values().find(|group| group.target_groups.contains(arn))
+}
+
+fn has_weight(world: &World, arn: &TargetGroupArn) -> bool {
+    actions(world).flat_map(|(_, shares)| shares).any(|(other, weight)| other == *arn && weight > 0)
+}
+
+fn healthy(world: &World, arn: &TargetGroupArn) -> usize {
+    let targets = world.target_groups.get(arn).into_iter().flat_map(|group| group.targets.values());
+    targets.filter(|target| target.health == TargetHealth::Healthy).count()
+}
+
+/// Every action that clients meet, with its weights.
+pub fn actions(world: &World) -> impl Iterator<Item = (RuleArn, Vec<(TargetGroupArn, u32)>)> {
+    let hidden = |conditions: &Conditions| conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"));
+    let rules = world.rules.iter().filter(move |(_, rule)| !hidden(&rule.conditions));
+    let rules = rules.map(|(arn, rule)| (arn.clone(), weights(&rule.action).to_vec()));
+    let defaults =
+        world.listeners.iter().map(|(arn, found)| (arn.default_rule(), weights(&found.default_action).to_vec()));
+    rules.chain(defaults)
+}

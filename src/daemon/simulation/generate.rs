@@ -1,0 +1,240 @@
+//! A seed becomes a script.
+
+use super::script::{Event, Kind, Script};
+
+/// Versions of a service that there are.
+const VERSIONS: u32 = 5;
+
+/// Makes the script of a seed.
+pub fn script(seed: u64) -> Script {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let kinds: Vec<Kind> = (0..random.usize(2..=4)).map(|_| kind(&mut random)).collect();
+    let mut script = Script {
+        seed,
+        prune: random.bool(),
+        limits: (random.u32(1..=4), *random.choice([1, 2, 20, 20].iter()).unwrap_or(&20)),
+        dry: random.u32(0..8) == 0,
+        events: Vec::new(),
+        kinds,
+    };
+    // A history has a few themes, else everything happens and nothing goes far.
+    let themes: Vec<Theme> = (0..random.usize(2..=4)).filter_map(|_| random.choice(THEMES.iter()).copied()).collect();
+    let mut at = 0;
+    for _ in 0..random.usize(5..=18) {
+        // Often at once, often in the midst of what runs, sometimes when all is at rest.
+        at += match random.u32(0..6) {
+            0 => random.u64(0..5),
+            1..=3 => random.u64(5..200),
+            4 => random.u64(200..500),
+            _ => random.u64(500..1000),
+        };
+        let theme = if random.u32(0..3) == 0 {
+            Theme::Commits
+        } else {
+            *random.choice(themes.iter()).unwrap_or(&Theme::Commits)
+        };
+        theme.happen(&mut random, at, &mut script);
+    }
+    script.events.sort_by_key(|(at, _)| *at);
+    script
+}
+
+fn kind(random: &mut fastrand::Rng) -> Kind {
+    match random.u32(0..9) {
+        0 => Kind::Worker,
+        1 => Kind::Default,
+        2 => Kind::Network,
+        3 => Kind::Adopt,
+        _ => Kind::Rule,
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Theme {
+    Commits,
+    Reverts,
+    OddCommits,
+    Scope,
+    Operators,
+    Hands,
+    Calls,
+    Stale,
+    Machines,
+    Launches,
+    Process,
+}
+
+const THEMES: [Theme; 11] = [
+    Theme::Commits,
+    Theme::Reverts,
+    Theme::OddCommits,
+    Theme::Scope,
+    Theme::Operators,
+    Theme::Hands,
+    Theme::Calls,
+    Theme::Stale,
+    Theme::Machines,
+    Theme::Launches,
+    Theme::Process,
+];
+
+impl Theme {
+    fn happen(self, random: &mut fastrand::Rng, at: u64, script: &mut Script) {
+        let s = random.usize(0..script.kinds.len());
+        let nth = random.usize(0..3);
+        let version = random.u32(0..VERSIONS);
+        let later = at + random.u64(10..400);
+        let release = |random: &mut fastrand::Rng| {
+            let (version, min, steps) = (random.u32(0..VERSIONS), random.u32(1..4), random.usize(0..4));
+            Event::Release { s, version, min, steps }
+        };
+        let mut add = |at: u64, event: Event| script.events.push((at, event));
+        match self {
+            Self::Commits => match random.u32(0..6) {
+                0 => {
+                    let min = random.u32(1..5);
+                    add(at, Event::Resize { s, min, max: min + random.u32(0..4) });
+                }
+                1 => add(at, Event::Retouch { s, host: random.u32(0..3) }),
+                _ => add(at, release(random)),
+            },
+            Self::Reverts => {
+                add(at, release(random));
+                add(later, Event::Revert { back: random.usize(1..3) });
+                if random.bool() {
+                    add(later + random.u64(1..300), Event::Revert { back: 1 });
+                }
+            }
+            Self::OddCommits => match random.u32(0..7) {
+                0 => {
+                    add(at, Event::Break { s });
+                    add(later, release(random));
+                }
+                1 => add(at, Event::Break { s }),
+                2 => {
+                    add(at, Event::Delete { s });
+                    add(later + random.u64(0..1200), Event::PutBack { s });
+                }
+                3 => add(at, Event::Delete { s }),
+                4 => add(at, Event::Rename { s }),
+                5 => {
+                    add(at, Event::Pause { s, on: true });
+                    add(later, Event::Pause { s, on: false });
+                }
+                _ => add(at, Event::OnFailure { s, hold: random.bool() }),
+            },
+            Self::Scope => match random.u32(0..6) {
+                0 => {
+                    add(at, Event::BreakScope);
+                    add(later, release(random));
+                }
+                1 => add(at, Event::Defaults { n: random.u32(0..3) }),
+                2 => {
+                    add(at, Event::Defaults { n: random.u32(0..3) });
+                    add(later, Event::Override);
+                }
+                3 => {
+                    add(at, Event::Freeze { secs: random.u64(60..2400) });
+                    add(at + random.u64(0..60), release(random));
+                }
+                4 => add(at, Event::ForcePush { back: random.usize(1..4), s, version }),
+                _ => {
+                    add(at, Event::ForcePush { back: random.usize(1..3), s, version });
+                    add(later, Event::Revert { back: random.usize(0..3) });
+                }
+            },
+            Self::Operators => match random.u32(0..4) {
+                0 => {
+                    add(at, Event::Hold { s });
+                    add(later, Event::Resume { s });
+                }
+                1 => add(at, Event::Retry { s }),
+                2 => {
+                    add(at, release(random));
+                    add(at + random.u64(1..300), Event::Abort { s });
+                    add(later + 600, Event::Resume { s });
+                }
+                _ => add(at, Event::Hold { s }),
+            },
+            Self::Hands => match random.u32(0..6) {
+                0 => add(at, Event::Kill { s, nth, count: random.usize(1..4) }),
+                1 | 2 => add(at, Event::Autoscale { s, nth, desired: random.u32(1..7) }),
+                3 => add(at, Event::DeleteGroup { s, nth }),
+                4 => add(at, Event::Empty { s, nth }),
+                _ => add(at, Event::MoveWeights { s, nth }),
+            },
+            Self::Calls => {
+                match random.u32(0..4) {
+                    0 => {
+                        add(at, Event::Curse { s, on: true });
+                        if random.bool() {
+                            add(later, Event::Curse { s, on: false });
+                        }
+                    }
+                    1 => {
+                        add(at, Event::Slow { millis: random.u64(100..20_000) });
+                        add(later, Event::Slow { millis: 0 });
+                    }
+                    _ => {
+                        let odds = |random: &mut fastrand::Rng| if random.bool() { random.u32(5..250) } else { 0 };
+                        add(at, Event::Odds { before: odds(random), after: odds(random), throttled: odds(random) });
+                        add(later, Event::Odds { before: 0, after: 0, throttled: 0 });
+                    }
+                }
+                add(at + 1, release(random));
+            }
+            Self::Stale => {
+                add(at, Event::Stale { percent: random.u32(5..60), secs: random.u64(2..=60) });
+                add(at + random.u64(0..30), release(random));
+                add(later + 100, Event::Stale { percent: 0, secs: 0 });
+            }
+            Self::Machines => {
+                match random.u32(0..4) {
+                    0 => add(at, Event::Sick { s, version }),
+                    1 => {
+                        // Health that flaps.
+                        for flap in 0..random.u64(1..4) {
+                            add(at + flap * 90, Event::Sick { s, version });
+                            add(at + flap * 90 + random.u64(20..90), Event::Well { s, version });
+                        }
+                    }
+                    2 => add(at, Event::CrashAfter { s, version, secs: random.u64(30..600) }),
+                    _ => add(at, Event::SlowBoot { s, version, secs: random.u64(60..400) }),
+                }
+                if random.bool() {
+                    add(at + 1, Event::Release { s, version, min: random.u32(1..4), steps: random.usize(0..4) });
+                }
+            }
+            Self::Launches => {
+                match random.u32(0..4) {
+                    0 => {
+                        add(at, Event::NoLaunch { s, version });
+                        add(later, Event::Launch { s, version });
+                    }
+                    1 => add(at, Event::NoImage { s, version }),
+                    _ => {
+                        add(at, Event::NoCapacity { zones: random.usize(1..3) });
+                        add(later + random.u64(0..900), Event::NoCapacity { zones: 0 });
+                    }
+                }
+                add(at + 1, Event::Release { s, version, min: random.u32(1..4), steps: random.usize(0..4) });
+            }
+            Self::Process => {
+                if random.bool() {
+                    add(at, release(random));
+                }
+                let during = at + random.u64(0..300);
+                match random.u32(0..6) {
+                    0 | 1 => add(during, Event::CrashCall { nth: random.u64(1..8), after: random.bool() }),
+                    2 => add(during, Event::CrashPoll { nth: random.u64(1..60) }),
+                    3 => add(during, Event::Restart),
+                    4 => add(during, Event::Clock { secs: [-3600, -300, -30, 30, 300, 3600][random.usize(0..6)] }),
+                    _ => {
+                        add(at, Event::GitDown { down: true });
+                        add(later, Event::GitDown { down: false });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One history as a plain list of what happens when. A seed is first made into this, so that
+//! it can be shrunk, printed and kept.
+
+use std::fmt;
+
+/// A world, and what happens in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Of everything that is left to chance while it runs.
+    pub seed: u64,
+    /// How traffic comes to each service.
+    pub kinds: Vec<Kind>,
+    /// Whether a service without a file is taken away.
+    pub prune: bool,
+    /// `max_concurrent_rollouts` and `max_releases_per_change`.
+    pub limits: (u32, u32),
+    /// A second daemon runs beside, which may change nothing.
+    pub dry: bool,
+    /// By second.
+    pub events: Vec<(u64, Event)>,
+}
+
+/// How traffic comes to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A rule of a listener that services share.
+    Rule,
+    /// The default action of a listener, a fixed response at first.
+    Default,
+    /// The default action of a network load balancer.
+    Network,
+    /// None comes.
+    Worker,
+    /// The default action of a listener, which forwards to machines of somebody else at first.
+    Adopt,
+}
+
+/// Something that Git, people or AWS do. `s` is a service by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A commit: another version and size.
+    Release { s: usize, version: u32, min: u32, steps: usize },
+    /// A commit: other sizes.
+    Resize { s: usize, min: u32, max: u32 },
+    /// A commit: another host in the rule, other intervals, another drain time.
+    Retouch { s: usize, host: u32 },
+    /// A commit: `on_failure = "hold"` or not.
+    OnFailure { s: usize, hold: bool },
+    /// A commit: the file has errors.
+    Break { s: usize },
+    /// A commit: the file is gone.
+    Delete { s: usize },
+    /// A commit: the file is as it was when it last said something.
+    PutBack { s: usize },
+    /// A commit: the file has another name, or its old one again.
+    Rename { s: usize },
+    /// A commit: `paused`, or not any more.
+    Pause { s: usize, on: bool },
+    /// A commit: `ionroller.toml` has errors.
+    BreakScope,
+    /// A commit: something else in `[defaults]`, so that every service is another release.
+    Defaults { n: u32 },
+    /// A commit: nothing may start for so many seconds.
+    Freeze { secs: u64 },
+    /// A commit that says again what stood so many commits ago.
+    Revert { back: usize },
+    /// A branch is moved to a commit beside the newest ones, which are lost.
+    ForcePush { back: usize, s: usize, version: u32 },
+    /// A commit with the trailer that lifts the limit on releases.
+    Override,
+    /// An operator.
+    Hold { s: usize },
+    /// An operator.
+    Resume { s: usize },
+    /// An operator.
+    Retry { s: usize },
+    /// An operator.
+    Abort { s: usize },
+    /// Machines of a service's nth group die.
+    Kill { s: usize, nth: usize, count: usize },
+    /// An autoscaler's word to a service's nth group.
+    Autoscale { s: usize, nth: usize, desired: u32 },
+    /// Somebody deletes a service's nth group by force.
+    DeleteGroup { s: usize, nth: usize },
+    /// Somebody scales a service's nth group to zero.
+    Empty { s: usize, nth: usize },
+    /// Somebody moves a service's weights: all to the nth target group of its action.
+    MoveWeights { s: usize, nth: usize },
+    /// Machines of a version never answer.
+    Sick { s: usize, version: u32 },
+    /// They answer again.
+    Well { s: usize, version: u32 },
+    /// Machines of a version stop answering so many seconds after they came into service.
+    CrashAfter { s: usize, version: u32, secs: u64 },
+    /// Machines of a version can't be launched, for a reason of the account.
+    NoLaunch { s: usize, version: u32 },
+    /// They can again.
+    Launch { s: usize, version: u32 },
+    /// Their image does not exist.
+    NoImage { s: usize, version: u32 },
+    /// They take so long to boot.
+    SlowBoot { s: usize, version: u32, secs: u64 },
+    /// No machines are to be had in that many of the two zones.
+    NoCapacity { zones: usize },
+    /// Calls fail: out of a thousand before and after they were done, and throttled.
+    Odds { before: u32, after: u32, throttled: u32 },
+    /// Every call about one service fails, or none any more.
+    Curse { s: usize, on: bool },
+    /// Of a hundred readings so many show the past, up to so many seconds ago.
+    Stale { percent: u32, secs: u64 },
+    /// An answer takes up to so long.
+    Slow { millis: u64 },
+    /// The process dies around the nth call from now that changes something.
+    CrashCall { nth: u64, after: bool },
+    /// The process dies when it has been polled so often.
+    CrashPoll { nth: u64 },
+    /// The process is told to stop, and started again.
+    Restart,
+    /// The machine's clock jumps.
+    Clock { secs: i64 },
+    /// Git can't be read, or can again.
+    GitDown { down: bool },
+}
+
+impl fmt::Display for Script {
+    /// As Rust that can be pasted among the stories.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Script {{")?;
+        writeln!(f, "    seed: {},", self.seed)?;
+        writeln!(f, "    kinds: vec!{:?},", self.kinds)?;
+        writeln!(f, "    prune: {},", self.prune)?;
+        writeln!(f, "    limits: {:?},", self.limits)?;
+        writeln!(f, "    dry: {},", self.dry)?;
+        writeln!(f, "    events: vec![")?;
+        for (at, event) in &self.events {
+            writeln!(f, "        ({at}, {event:?}),")?;
+        }
+        writeln!(f, "    ],")?;
+        write!(f, "}}")
+    }
+}
