@@ -10,6 +10,7 @@ pub mod desired;
 pub mod execute;
 pub mod forge;
 pub mod git;
+pub mod lease;
 pub mod names;
 pub mod notifications;
 pub mod observed;

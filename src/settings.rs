@@ -42,6 +42,8 @@ pub struct Settings {
     /// Webhooks, which wake the daemon when somebody pushes.
     #[serde(default)]
     pub hooks: HookSettings,
+    /// Which of several daemons makes changes; none: each does.
+    pub lease: Option<LeaseSettings>,
     /// Whose commits are acted on.
     #[serde(default)]
     pub trust: TrustSettings,
@@ -82,6 +84,19 @@ pub struct HookSettings {
     /// The secret that forges show, in a file; more than one, one a line, while it is
     /// changed. It is read anew for each request.
     pub secret_file: Option<PathBuf>,
+}
+
+/// `[lease]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseSettings {
+    /// The table in DynamoDB, in the region and account of the scope.
+    #[serde(deserialize_with = "table")]
+    pub table: String,
+    /// How long a holder may act after it has renewed the lease, and so how long the others
+    /// wait for one that is gone.
+    #[serde(default = "lease_duration", deserialize_with = "lease_span")]
+    pub duration: Span,
 }
 
 /// `[git]`. What is not said here comes from the environment.
@@ -169,6 +184,31 @@ fn span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
     Span::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no duration such as 15s or 1m30s")))
 }
 
+const fn lease_duration() -> Span {
+    Span::from_secs(30)
+}
+
+/// Below it a slow answer or two would cost the lease; above it nobody takes over in time.
+const LEASE_DURATIONS: std::ops::RangeInclusive<Span> = Span::from_secs(10)..=Span::from_mins(10);
+
+fn lease_span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Span, D::Error> {
+    let duration = span(from)?;
+    if LEASE_DURATIONS.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(serde::de::Error::custom("the duration of a lease is from 10s to 10m"))
+}
+
+/// Source: the naming rules of DynamoDB.
+fn table<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let sound = name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if sound && (3..=255).contains(&name.len()) {
+        return Ok(name);
+    }
+    Err(serde::de::Error::custom(format!("`{name}` is no name of a table: 3 to 255 of a-z, A-Z, 0-9, _, . and -")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +219,9 @@ mod tests {
         assert_eq!(settings.branch, "main");
         assert_eq!(settings.poll_interval, Span::from_secs(15));
         assert_eq!(settings.listen, "127.0.0.1:7878");
+        assert_eq!(settings.lease, None);
+        let lease = "repo = \"x\"\nstate_dir = \"y\"\n[lease]\ntable = \"ionroller-lease\"\n";
+        assert_eq!(Settings::parse(lease).unwrap().lease.unwrap().duration, Span::from_secs(30));
     }
 
     #[test]
@@ -209,6 +252,9 @@ mod tests {
             ssh_allowed_signers_file = "/signers"
             ssh_revoked_keys_file = "/revoked"
             gpg_keys_file = "/gpg"
+            [lease]
+            table = "ionroller-lease"
+            duration = "20s"
         "#;
         let expected = Settings {
             repo: "ssh://git@git.example.com/config.git".to_owned(),
@@ -238,6 +284,7 @@ mod tests {
                 ssh_revoked_keys_file: Some(PathBuf::from("/revoked")),
                 gpg_keys_file: Some(PathBuf::from("/gpg")),
             },
+            lease: Some(LeaseSettings { table: "ionroller-lease".to_owned(), duration: Span::from_secs(20) }),
         };
         assert_eq!(Settings::parse(text).unwrap(), expected);
     }
@@ -253,5 +300,11 @@ mod tests {
         assert!(!error("state_dir = \"y\"\nrepo = \"https://ann:s3cret@example.com/x\n").contains("s3cret"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\npoll_interval = \"soon\"\n").contains("soon"));
         assert!(error("repo = \"x\"\nstate_dir = \"y\"\nlisten = \"nowhere\"\n").contains("listen"));
+        let lease = |text: &str| error(&format!("repo = \"x\"\nstate_dir = \"y\"\n[lease]\n{text}"));
+        assert!(lease("duration = \"30s\"\n").contains("`table`"));
+        assert!(lease("table = \"t/1\"\n").contains("line 4, column 9: `t/1` is no name of a table"));
+        assert!(lease("table = \"abc\"\nduration = \"5s\"\n").contains("line 5, column 12: "));
+        assert!(lease("table = \"abc\"\nduration = \"11m\"\n").contains("from 10s to 10m"));
+        assert!(lease("table = \"abc\"\nttl = \"30s\"\n").contains("unknown field `ttl`"));
     }
 }

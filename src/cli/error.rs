@@ -142,7 +142,11 @@ impl From<CloudError> for CliError {
             ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict => {
                 made.hint("nothing was concluded from it; try again")
             }
-            ErrorKind::NotFound | ErrorKind::NotOurs | ErrorKind::Quota | ErrorKind::Invalid => made,
+            ErrorKind::NotFound
+            | ErrorKind::NotOurs
+            | ErrorKind::NotOurTurn
+            | ErrorKind::Quota
+            | ErrorKind::Invalid => made,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cloud::Cloud;
+use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::world::World;
 use crate::cloud::sim::{SimCloud, file as sim_file};
 use crate::desired::spec::{Desired, ScopeConfig};
@@ -139,7 +140,26 @@ pub async fn connect(
 
 #[cfg(feature = "aws")]
 async fn aws(scope: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
-    use crate::cloud::aws::{AwsCloud, Connection as Settings, Limiter};
+    let cloud = crate::cloud::aws::AwsCloud::connect(&aws_settings(scope)?).await?;
+    cloud.check_account().await?;
+    Ok(Arc::new(cloud))
+}
+
+/// The table of leases in DynamoDB.
+#[cfg(feature = "aws")]
+pub async fn lease_table(scope: &ScopeConfig, table: &str) -> Result<Arc<dyn LeaseStore>, CliError> {
+    Ok(Arc::new(crate::cloud::aws::LeaseTable::connect(&aws_settings(scope)?, table).await?))
+}
+
+#[cfg(not(feature = "aws"))]
+pub async fn lease_table(scope: &ScopeConfig, _: &str) -> Result<Arc<dyn LeaseStore>, CliError> {
+    aws(scope).await?;
+    Err(CliError::user("this build has no AWS in it"))
+}
+
+#[cfg(feature = "aws")]
+fn aws_settings(scope: &ScopeConfig) -> Result<crate::cloud::aws::Connection, CliError> {
+    use crate::cloud::aws::{Connection as Settings, Limiter};
     let limiter = match std::env::var(CALL_RATE_VARIABLE).ok().filter(|text| !text.is_empty()) {
         None => Limiter::default(),
         Some(text) => Limiter::with_factor(call_rate(&text).ok_or_else(|| {
@@ -147,16 +167,13 @@ async fn aws(scope: &ScopeConfig) -> Result<Arc<dyn Cloud>, CliError> {
                 .hint("write a number from 0.01 to 100; 1 is the usual rate")
         })?),
     };
-    let settings = Settings {
+    Ok(Settings {
         region: Some(scope.region.clone()),
         role_arn: scope.role_arn.clone(),
         external_id: scope.external_id.clone(),
         account: scope.account.clone(),
         limiter: Arc::new(limiter),
-    };
-    let cloud = AwsCloud::connect(&settings).await?;
-    cloud.check_account().await?;
-    Ok(Arc::new(cloud))
+    })
 }
 
 /// Multiplies our own limits on calls to AWS: below 1 where others need a share of the

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Denied,
     /// A quota of the account: somebody must act.
     Quota,
+    /// Another process may make changes now, not this one: wait. Nothing was sent.
+    NotOurTurn,
     /// The request itself is refused: somebody must change it.
     Invalid,
 }
@@ -44,7 +46,7 @@ impl ErrorKind {
     pub const fn needs_somebody(self) -> bool {
         match self {
             Self::NotOurs | Self::Denied | Self::Quota | Self::Invalid => true,
-            Self::Throttled | Self::Unavailable | Self::Conflict | Self::NotFound => false,
+            Self::Throttled | Self::Unavailable | Self::Conflict | Self::NotFound | Self::NotOurTurn => false,
         }
     }
 }
@@ -59,6 +61,7 @@ impl fmt::Display for CloudError {
             ErrorKind::Throttled => write!(f, " was throttled"),
             ErrorKind::Unavailable => write!(f, " got no usable answer"),
             ErrorKind::Denied => write!(f, " is not allowed"),
+            ErrorKind::NotOurTurn => write!(f, " was not made"),
             _ => write!(f, " failed"),
         }?;
         match (self.code.is_empty(), self.message.is_empty()) {

@@ -8,6 +8,7 @@
 pub mod aws;
 pub mod error;
 pub mod faulty;
+pub mod lease;
 pub mod observe;
 pub mod sim;
 

@@ -49,7 +49,7 @@ async fn ready(State(shared): State<Shared>) -> Response {
 async fn status(State(shared): State<Shared>) -> Response {
     let plan = shared.plan.borrow().clone();
     match plan {
-        Some(plan) => ([(header::CONTENT_TYPE, "application/json")], render::json::status_json(&plan)).into_response(),
+        Some(plan) => ([(header::CONTENT_TYPE, "application/json")], render::json::apply_json(&plan)).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "nothing was read yet\n").into_response(),
     }
 }

@@ -8,6 +8,7 @@
 
 mod hooks;
 pub mod http;
+mod lease;
 mod lock;
 mod reload;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::settings::Settings;
 use crate::reconcile::pace::Pace;
 
 pub use hooks::problem_of as problem_of_hook_secret;
+pub use lease::ConnectLease;
 pub use reload::{DaemonFile, Open, SetLog};
 pub use trust::problem_of as problem_of_trust;
 
@@ -78,6 +80,8 @@ pub struct Daemon {
     pub repository: ConfigRepository,
     /// Makes the cloud of a scope, once the first commit has said which.
     pub connect: Connect,
+    /// Connects to the table of leases, where the file asks for one.
+    pub leases: Option<ConnectLease>,
     /// How it waits.
     pub pace: Arc<dyn Pace>,
     /// Plan and report, change nothing.
@@ -139,6 +143,7 @@ impl Daemon {
     async fn go(self, listener: TcpListener, _lock: File, stop: CancellationToken) -> Result<(), DaemonError> {
         let bound: Option<SocketAddr> = listener.local_addr().ok();
         let listen = bound.map_or_else(|| self.settings.listen.clone(), |bound| bound.to_string());
+        let lease = self.leases.zip(self.settings.lease.clone()).filter(|_| !self.dry_run);
         let followed = reload::Followed { settings: self.settings, repository: self.repository.clone() };
         let shared = Shared {
             followed: watch::Sender::new(followed),
@@ -159,7 +164,7 @@ impl Daemon {
             // Nobody waits for it: what is not told when the daemon stops is told by the next one.
             tokio::spawn(statuses::run(shared.clone()));
         }
-        let work = tokio::spawn(work::run(self.connect, self.pace, self.dry_run, shared.clone()));
+        let work = tokio::spawn(work::run((self.connect, lease), self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;
         stop.cancel();
         notify_systemd(&[sd_notify::NotifyState::Stopping]);

@@ -142,6 +142,7 @@ async fn followed(
     let was = &old.settings;
     let settings =
         Settings { repo: was.repo.clone(), state_dir: was.state_dir.clone(), listen: was.listen.clone(), ..settings };
+    let settings = Settings { lease: was.lease.clone(), ..settings };
     let changed = [
         ("branch", was.branch != settings.branch),
         ("path", was.path != settings.path),
@@ -158,12 +159,13 @@ async fn followed(
     Ok((Followed { settings, repository }, changed))
 }
 
-/// What the daemon has taken hold of: the lock, the mirror and the address.
-fn pinned(old: &Settings, new: &Settings) -> [(&'static str, bool); 3] {
+/// What the daemon has taken hold of: the lock, the mirror, the address and the lease.
+fn pinned(old: &Settings, new: &Settings) -> [(&'static str, bool); 4] {
     [
         ("repo", old.repo != new.repo),
         ("state_dir", old.state_dir != new.state_dir),
         ("listen", old.listen != new.listen),
+        ("lease", old.lease != new.lease),
     ]
 }
 

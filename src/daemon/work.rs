@@ -8,10 +8,12 @@ use crate::cloud::Cloud;
 use crate::names::ServiceName;
 use crate::plan::types::{Plan, WaitingOn};
 use crate::reconcile::{Event, Reconciler, Target};
+use crate::settings::LeaseSettings;
 use crate::time::Span;
 
 use crate::reconcile::pace::{self, Pace};
 
+use super::lease::{self, ConnectLease, Holding};
 use super::{Connect, Shared, notify_systemd};
 
 /// How often AWS is read when nothing is due.
@@ -20,8 +22,11 @@ const IDLE: Span = Span::from_secs(30);
 /// The wait after a pass that could not read, doubled up to [`IDLE`].
 const FIRST_BACKOFF: Span = Span::from_secs(1);
 
+/// The cloud of a scope, and its lease where there is one.
+type Connects = (Connect, Option<(ConnectLease, LeaseSettings)>);
+
 /// Works until it is stopped.
-pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: Shared) {
+pub async fn run(connect: Connects, pace: Arc<dyn Pace>, dry_run: bool, shared: Shared) {
     let mut targets = shared.target.subscribe();
     let mut worker: Option<Worker> = None;
     let mut backoff = FIRST_BACKOFF;
@@ -42,7 +47,7 @@ pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: S
                 backoff = FIRST_BACKOFF;
                 tell_waits(&plan, &mut told);
                 shared.plan.send_replace(Some(Arc::new(plan)));
-                trouble(&shared, None);
+                trouble(&shared, worker.as_ref().and_then(|worker| worker.holding.as_ref()?.trouble()));
                 wait
             }
             Err(said) => {
@@ -60,20 +65,34 @@ pub async fn run(connect: Connect, pace: Arc<dyn Pace>, dry_run: bool, shared: S
                 biased;
                 () = &mut rest => break,
                 _ = targets.changed() => break,
+                () = turned(&worker) => break,
                 () = alive(&shared) => if shared.stop.is_cancelled() { break },
             }
         }
+    }
+    // The change in hand has ended: whoever takes over need not wait.
+    if let Some(holding) = worker.and_then(|worker| worker.holding) {
+        holding.end().await;
+    }
+}
+
+/// Returns when another daemon acts than at the last pass.
+async fn turned(worker: &Option<Worker>) {
+    match worker.as_ref().and_then(|worker| worker.holding.as_ref()) {
+        Some(holding) => holding.turned().await,
+        None => std::future::pending().await,
     }
 }
 
 struct Worker {
     scope: Arc<crate::desired::spec::ScopeConfig>,
     reconciler: Reconciler,
+    holding: Option<Holding>,
 }
 
 /// One pass, on the connection that the commit's scope names.
 async fn pass(
-    connect: &Connect,
+    (connect, lease): &Connects,
     worker: &mut Option<Worker>,
     target: Target,
     dry_run: bool,
@@ -86,14 +105,26 @@ async fn pass(
             == (&b.scope, &b.region, &b.account, &b.role_arn, &b.external_id)
     };
     if worker.as_mut().filter(same).is_none() {
+        if let Some(holding) = worker.take().and_then(|worker| worker.holding) {
+            holding.end().await;
+        }
         let cloud: Arc<dyn Cloud> = connect(target.clone()).await?;
-        let reconciler = Reconciler::new(cloud, BTreeSet::new(), shared.stop.clone());
-        *worker = Some(Worker { scope: Arc::clone(&target.scope), reconciler });
+        let holding = match lease {
+            Some((connect, settings)) => Some(Holding::begin(connect, settings, &target, &*cloud).await?),
+            None => None,
+        };
+        let mut reconciler = Reconciler::new(cloud, BTreeSet::new(), shared.stop.clone());
+        if let Some(holding) = &holding {
+            reconciler = reconciler.guarded(holding.guard());
+        }
+        *worker = Some(Worker { scope: Arc::clone(&target.scope), reconciler, holding });
     }
     let Some(worker) = worker else { return Err("no connection".to_owned()) };
     let reconciler = &worker.reconciler;
-    if dry_run {
-        let plan = reconciler.plan(&target).await.map_err(|error| error.to_string())?;
+    let standby = worker.holding.as_mut().and_then(Holding::standby);
+    if dry_run || standby.is_some() {
+        let mut plan = reconciler.plan(&target).await.map_err(|error| error.to_string())?;
+        plan.diagnostics.extend(standby.as_deref().map(lease::note));
         return Ok((plan, IDLE));
     }
     let pass = reconciler.pass(&target, &log).await.map_err(|error| error.to_string())?;

@@ -290,7 +290,7 @@ fn daemon(
         Box::pin(async move { Ok(cloud) }) as futures_util::future::BoxFuture<'static, _>
     };
     let (connect, pace) = (Arc::new(connect), Arc::new(clock::FastPace));
-    Ok(Daemon { file: None, settings, repository, connect, pace, dry_run: false })
+    Ok(Daemon { file: None, settings, repository, connect, leases: None, pace, dry_run: false })
 }
 
 /// An error with all that it was caused by, on one line.

@@ -3,17 +3,50 @@
 //! Nothing is decided here: an action carries its whole target, and this module only says
 //! it in the cloud's words. The reading that proves it comes from the next pass.
 
-use crate::cloud::{CloudError, CloudWriter, RuleSpec, Tagged};
+#[cfg(test)]
+mod tests;
+
+use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
+use crate::lease::{Guard, Leave};
 use crate::names::TargetGroupArn;
 use crate::observed::resources::Tags;
 use crate::plan::action::{Carrier, Mutation, Weight};
 
-/// Does what one action asks for, once.
+/// Does what one action asks for, once, while the guard lets it. A call of the port may be
+/// several of AWS, wait for our own limits, and try again: when leave ends it is cut off,
+/// and nothing more is sent.
 ///
 /// # Errors
-/// The call failed, or nobody knows whether it was done. Either way the next reading tells,
-/// and doing it again is safe.
-pub async fn act(cloud: &dyn CloudWriter, mutation: &Mutation) -> Result<(), CloudError> {
+/// There is no leave, the call failed, or nobody knows whether it was done. Either way the
+/// next reading tells, and doing it again is safe.
+pub async fn act(cloud: &dyn CloudWriter, guard: &dyn Guard, mutation: &Mutation) -> Result<(), CloudError> {
+    let mut leave = guard.may_begin();
+    if let Leave::No(why) = leave {
+        return Err(refused(mutation, ErrorKind::NotOurTurn, why));
+    }
+    let call = carry_out(cloud, mutation);
+    tokio::pin!(call);
+    loop {
+        let time = match leave {
+            Leave::Always => return call.await,
+            Leave::For(time) => time,
+            Leave::No(why) => {
+                let why = format!("cut off, and perhaps done: {why}");
+                return Err(refused(mutation, ErrorKind::Unavailable, why));
+            }
+        };
+        if let Ok(done) = tokio::time::timeout(time, &mut call).await {
+            return done;
+        }
+        leave = guard.may_go_on();
+    }
+}
+
+fn refused(mutation: &Mutation, kind: ErrorKind, message: String) -> CloudError {
+    CloudError { operation: "a change", resource: mutation.resource(), kind, code: String::new(), message }
+}
+
+async fn carry_out(cloud: &dyn CloudWriter, mutation: &Mutation) -> Result<(), CloudError> {
     match mutation {
         Mutation::CreateTemplate(spec) => cloud.create_template(spec).await,
         Mutation::CreateTargetGroup(spec) => cloud.create_target_group(spec).await.map(drop),

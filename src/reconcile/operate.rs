@@ -8,6 +8,7 @@ use crate::cloud::observe::{Query, TagCache, complete, observe};
 use crate::cloud::{Cloud, CloudError};
 use crate::desired::spec::ServiceSpec;
 use crate::execute;
+use crate::lease::NoLease;
 use crate::names::{Scope, ServiceName};
 use crate::observed::state::{ServiceState, Slot, Wants};
 use crate::plan::memory::Memory;
@@ -84,7 +85,7 @@ pub async fn operate(
             }
             Next::Act(action) => {
                 noted.note_attempt(&action);
-                if let Err(error) = execute::act(cloud, &action.mutation).await {
+                if let Err(error) = execute::act(cloud, &NoLease, &action.mutation).await {
                     tell(Event::Failed { service: order.service, action: &action, error: &error });
                     return Err(error);
                 }

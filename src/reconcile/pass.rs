@@ -9,6 +9,7 @@ use crate::cloud::observe::{Query, TagCache, complete, observe};
 use crate::cloud::{Cloud, CloudError, ErrorKind};
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::execute;
+use crate::lease::{Guard, Leave, NoLease};
 use crate::names::ServiceName;
 use crate::observed::marks::{Mark, Rejected};
 use crate::observed::state::{Observation, ServiceState, Wants};
@@ -84,6 +85,8 @@ pub struct Reconciler {
     only: BTreeSet<ServiceName>,
     /// No new change is begun once it is cancelled.
     stop: CancellationToken,
+    /// Asked right before each change.
+    guard: Arc<dyn Guard>,
 }
 
 /// How long a service whose calls fail is left alone.
@@ -96,7 +99,14 @@ struct Backoff {
 impl Reconciler {
     /// A reconciler that remembers nothing yet.
     pub fn new(cloud: Arc<dyn Cloud>, only: BTreeSet<ServiceName>, stop: CancellationToken) -> Self {
-        Self { stop, cloud, memories: Mutex::default(), backoff: Mutex::default(), tags: TagCache::default(), only }
+        let (memories, backoff, tags) = (Mutex::default(), Mutex::default(), TagCache::default());
+        Self { stop, cloud, memories, backoff, tags, only, guard: Arc::new(NoLease) }
+    }
+
+    /// The same, with changes only while a guard lets them.
+    #[must_use]
+    pub fn guarded(self, guard: Arc<dyn Guard>) -> Self {
+        Self { guard, ..self }
     }
 
     /// The cloud that it reads.
@@ -170,7 +180,7 @@ impl Reconciler {
     ) -> Turn {
         let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None };
         for _ in 0..CHANGES_MAX {
-            if self.stop.is_cancelled() {
+            if self.stop.is_cancelled() || matches!(self.guard.may_begin(), Leave::No(_)) {
                 break;
             }
             let reading = match self.read(target, Some((&name, orphans))).await {
@@ -189,7 +199,7 @@ impl Reconciler {
                 turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
             };
-            match execute::act(&*self.cloud, &action.mutation).await {
+            match execute::act(&*self.cloud, &*self.guard, &action.mutation).await {
                 Ok(()) => {
                     // Only a change that was made can be without effect: one that failed waits.
                     self.remember(&name, |memory| memory.note_attempt(&action));
@@ -198,6 +208,11 @@ impl Reconciler {
                 }
                 Err(error) => {
                     tell(Event::Failed { service: &name, action: &action, error: &error });
+                    // That is no fault of the service: it isn't left alone for it.
+                    if error.kind == ErrorKind::NotOurTurn {
+                        turn.plan = Some(service::plan(&input, Reach::Now));
+                        break;
+                    }
                     if !self.goes_on_without(&name, &action) {
                         turn.plan = Some(service::plan(&input, Reach::Now));
                         turn.error = Some(error);
@@ -378,9 +393,11 @@ struct Reading {
 fn failure(service: &ServiceName, error: &CloudError) -> Diagnostic {
     let diagnostic = Diagnostic::new(Severity::Error, format!("service {service}: {error}"));
     match error.kind {
-        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::NotFound => {
-            diagnostic.help("it is tried again by itself")
-        }
+        ErrorKind::Throttled
+        | ErrorKind::Unavailable
+        | ErrorKind::Conflict
+        | ErrorKind::NotFound
+        | ErrorKind::NotOurTurn => diagnostic.help("it is tried again by itself"),
         ErrorKind::NotOurs => diagnostic.help("rename or remove what has the name, or use another scope"),
         ErrorKind::Denied => {
             diagnostic.help("the credentials need this permission; the IAM policy is in the documentation")

@@ -152,6 +152,7 @@ class Door:
             "n": 0,
             "service": SERVICES.get(service, service),
             "region": region,
+            "key": key,
             "account": None,
             "protocol": "json" if target else "cbor" if rpc else "query",
             "operation": operation,

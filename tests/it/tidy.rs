@@ -17,10 +17,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cloud", &["observed"]),
     // The files of a commit are handed over as the loader's own input type.
     ("git", &["desired"]),
-    ("execute", &["plan", "observed", "cloud"]),
-    ("reconcile", &["git", "desired", "observed", "cloud", "plan", "execute"]),
+    ("lease", &["cloud"]),
+    ("execute", &["plan", "observed", "cloud", "lease"]),
+    ("reconcile", &["git", "desired", "observed", "cloud", "plan", "lease", "execute"]),
     ("notifications", &["plan", "execute"]),
-    ("daemon", &["reconcile", "notifications", "render", "settings", "forge", "cloud", "git", "desired", "plan"]),
+    (
+        "daemon",
+        &["reconcile", "notifications", "lease", "render", "settings", "forge", "cloud", "git", "desired", "plan"],
+    ),
     ("demo", &["settings", "desired", "observed", "plan", "render", "cloud", "git", "execute", "reconcile", "daemon"]),
     (
         "cli",
@@ -32,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "render",
             "cloud",
             "git",
+            "lease",
             "execute",
             "reconcile",
             "daemon",

@@ -82,6 +82,7 @@ fn the_unit_keeps_its_promises() {
 fn every_key_in_use() -> String {
     let uncommented = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest.to_owned(),
+        Some(rest) if rest.starts_with('[') => rest.to_owned(),
         _ => line.to_owned(),
     };
     file("daemon.toml").lines().map(uncommented).collect::<Vec<_>>().join("\n")

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{CloudChoice, Run};
 use crate::cli::error::CliError;
-use crate::cli::session::{access, connect};
+use crate::cli::session::{access, connect, lease_table};
 use crate::cli::ui::Ui;
+use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::SimCloud;
-use crate::daemon::{Connect, Daemon, DaemonFile, Open, statuses};
+use crate::cloud::sim::lease::SimLeases;
+use crate::daemon::{Connect, ConnectLease, Daemon, DaemonFile, Open, statuses};
 use crate::git::{Repository, Source};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
@@ -37,6 +39,7 @@ pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
         settings,
         repository,
         connect: connector(args.cloud.clone()),
+        leases: Some(leases(args.cloud.clone())),
         pace: Arc::new(RealTime),
         dry_run: args.dry_run,
     };
@@ -120,6 +123,23 @@ fn connector(choice: CloudChoice) -> Connect {
                 }
                 Err(error) => Err(error.render().replace('\n', "; ")),
             }
+        })
+    })
+}
+
+/// The table of leases of a scope. A simulated world has one of its own, in memory.
+fn leases(choice: CloudChoice) -> ConnectLease {
+    let simulated = SimLeases::default();
+    Arc::new(move |target, table| {
+        let (choice, simulated) = (choice.clone(), simulated.clone());
+        Box::pin(async move {
+            let store: Arc<dyn LeaseStore> = match choice {
+                CloudChoice::Sim(_) => Arc::new(simulated),
+                CloudChoice::Aws => {
+                    lease_table(&target.scope, &table).await.map_err(|error| error.render().replace('\n', "; "))?
+                }
+            };
+            Ok(store)
         })
     })
 }

@@ -53,12 +53,7 @@ impl AwsCloud {
     /// # Errors
     /// No region is known.
     pub async fn connect(settings: &Connection) -> Result<Self, CloudError> {
-        let base = base(settings.region.as_ref()).await?;
-        let config = match &settings.role_arn {
-            Some(role) => assume(base, role, settings.external_id.as_deref()).await,
-            None => base,
-        };
-        Self::from_config(&config, settings)
+        Self::from_config(&config(settings).await?, settings)
     }
 
     /// Makes the clients from a configuration of the SDK that is already loaded. Of the
@@ -120,6 +115,15 @@ impl AwsCloud {
 /// `arn:aws:sts::123456789012:assumed-role/role/session`, `root` of `…:root`.
 pub(super) fn caller_name(arn: &str) -> String {
     arn.rsplit(['/', ':']).next().unwrap_or_default().to_owned()
+}
+
+/// The configuration of the SDK for a connection, with the credentials of its role.
+pub(super) async fn config(settings: &Connection) -> Result<SdkConfig, CloudError> {
+    let base = base(settings.region.as_ref()).await?;
+    Ok(match &settings.role_arn {
+        Some(role) => assume(base, role, settings.external_id.as_deref()).await,
+        None => base,
+    })
 }
 
 async fn base(region: Option<&Region>) -> Result<SdkConfig, CloudError> {

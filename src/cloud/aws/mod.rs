@@ -5,6 +5,7 @@
 //! - `reader` and `writer`: the two halves of the port. `templates`, `target_groups`,
 //!   `rules` and `groups` hold the creations, each with its way to take over what is
 //!   already there.
+//! - `lease`: the table of leases in DynamoDB.
 //! - `convert` and `request`: values to and from the SDK's types, pure.
 //!
 //! The clients retry by themselves, so an answer that got lost on its way shows up as
@@ -14,6 +15,7 @@ mod connect;
 mod convert;
 mod errors;
 mod groups;
+mod lease;
 mod limiter;
 mod reader;
 mod request;
@@ -40,6 +42,7 @@ use crate::names::{AccountId, Region};
 use super::error::CloudError;
 
 pub use connect::Connection;
+pub use lease::LeaseTable;
 pub use limiter::{Bucket, Limiter};
 
 /// One account and region of AWS.

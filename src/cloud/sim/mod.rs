@@ -10,6 +10,7 @@ mod check;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod lease;
 mod reader;
 mod scaling;
 mod stale;

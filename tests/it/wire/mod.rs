@@ -9,6 +9,7 @@ mod failures;
 mod gates;
 mod images;
 mod interruptions;
+mod lease;
 mod operators;
 mod permissions;
 mod releases;
