@@ -85,6 +85,8 @@ struct State {
     mutations: u64,
     operations: BTreeMap<&'static str, u64>,
     crashed: bool,
+    /// How long each call lets others go first.
+    pauses: Option<fastrand::Rng>,
 }
 
 impl<C> FaultyCloud<C> {
@@ -108,6 +110,12 @@ impl<C> FaultyCloud<C> {
         let mut state = self.lock();
         state.odds = odds;
         state.random = Some(fastrand::Rng::with_seed(odds.seed));
+    }
+
+    /// From now on each call lets others go first, for a while that follows from the seed:
+    /// several callers on one thread then meet in every order.
+    pub fn set_pauses(&self, seed: u64) {
+        self.lock().pauses = Some(fastrand::Rng::with_seed(seed));
     }
 
     /// How many calls were begun, and how many of them could change something.
@@ -148,6 +156,10 @@ impl<C> FaultyCloud<C> {
         let dead = || fail(ErrorKind::Unavailable, CRASHED, "the process has died");
         if self.crashed() {
             return Err(dead());
+        }
+        let pause = self.lock().pauses.as_mut().map_or(0, |random| random.u32(0..12));
+        for _ in 0..pause {
+            tokio::task::yield_now().await;
         }
         // The lock is not held over the call: others go on meanwhile.
         let failure = self.lock().next(operation, mutating);

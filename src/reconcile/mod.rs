@@ -15,3 +15,5 @@ pub use target::{ConfigRepository, Merged, Target};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together;

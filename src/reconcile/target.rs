@@ -127,6 +127,15 @@ impl Store {
         }
     }
 
+    /// The repository, where there is one.
+    fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Git(repository) => Some(repository),
+            #[cfg(test)]
+            Self::Values(_) => None,
+        }
+    }
+
     /// For the questions that only a repository answers.
     fn git(&mut self) -> &mut Repository {
         match self {
@@ -351,7 +360,7 @@ impl Inner {
     fn unsigned(&self, commit: &CommitId, observed: &Observation, keys: &TrustedKeys) -> Option<WaitingOn> {
         let claims: BTreeSet<String> = observed.services.values().flat_map(claims).collect();
         let since: Vec<CommitId> = claims.iter().filter_map(|claim| CommitId::parse(claim).ok()).collect();
-        let detail = match self.repository.untrusted(commit, &since, keys, observed.at) {
+        let detail = match self.store.repository()?.untrusted(commit, &since, keys, observed.at) {
             Ok(None) => return None,
             Ok(Some(bad)) => format!("commit {} {}; nothing since is acted on", bad.commit.short(), bad.why),
             Err(error) => format!("the signatures since the last commit acted on could not be read: {error}"),

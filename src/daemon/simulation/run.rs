@@ -103,6 +103,7 @@ impl Run {
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
             wake: Arc::new(Notify::new()),
+            hooks: Arc::default(),
             stop: CancellationToken::new(),
         };
         let stage: Arc<dyn Cloud> = Arc::new(Stage { theatre: Arc::clone(&self.theatre), who });
@@ -114,7 +115,7 @@ impl Run {
             self.theatre.state().check.given = Some(shared.target.subscribe());
         }
         let git = source::run(shared.clone());
-        let work = work::run(connect, Arc::new(RealTime), who == Who::Dry, shared.clone());
+        let work = work::run((connect, None), Arc::new(RealTime), who == Who::Dry, shared.clone());
         let tasks = Box::pin(async move {
             futures_util::future::join(git, work).await;
         });
