@@ -194,7 +194,7 @@ impl Together {
     /// Versions with weight, and how much.
     fn weights(&self) -> Vec<(String, u32)> {
         let world = self.sim.world();
-        let version = |share: &crate::cloud::sim::Share| {
+        let version = |share: &Share| {
             let group = &world.target_groups[&share.target_group];
             group.tags["ionroller:version"].clone()
         };
