@@ -181,7 +181,7 @@ impl Stage {
 }
 
 /// The interpreter with what the server needs, made at first use.
-fn python() -> &'static Path {
+pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/aws-server-venv");

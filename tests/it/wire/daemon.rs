@@ -12,6 +12,11 @@ pub(super) struct Daemon {
 
 impl Daemon {
     pub(super) fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_at(world, flags, world.server.url())
+    }
+
+    /// The same with another way to the server.
+    pub(super) fn start_at(world: &World, flags: &[&str], endpoint: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!(
             "repo = \"{}\"\npoll_interval = \"1s\"\nstate_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\n",
@@ -23,7 +28,7 @@ impl Daemon {
         let mut args = vec!["run", "--config", file.to_str().unwrap()];
         args.extend(flags);
         let log = std::fs::File::create(world.path("daemon.log")).unwrap();
-        let child = world.command(&args).stderr(log).spawn().unwrap();
+        let child = world.command(&args).env("AWS_ENDPOINT_URL", endpoint).stderr(log).spawn().unwrap();
         Self { child, port }
     }
 
@@ -32,6 +37,13 @@ impl Daemon {
         let agent = ureq::Agent::new_with_config(config);
         let mut answer = agent.get(format!("http://127.0.0.1:{}{path}", self.port)).call().ok()?;
         Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+    }
+
+    /// Its memory.
+    pub(super) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     fn terminate(&mut self) -> Option<i32> {

@@ -111,6 +111,15 @@ impl Web {
 pub struct Running(Child);
 
 impl Running {
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// As `kill -9`.
     pub fn kill(mut self) {
         let _ = self.0.kill();
@@ -422,9 +431,15 @@ records = {records}
     /// Waits until this holds, polling; fails after two minutes.
     #[track_caller]
     pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        self.until_within(PATIENCE, what, holds);
+    }
+
+    /// The same for what takes longer.
+    #[track_caller]
+    pub fn until_within(&self, patience: Duration, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < PATIENCE, "{what} never came: {:#}", self.state());
+            assert!(begun.elapsed() < patience, "{what} never came: {:#}", self.state());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
