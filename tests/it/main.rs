@@ -29,6 +29,7 @@ mod planned;
 mod releasing;
 mod reload;
 mod remotes;
+mod safety;
 mod scaffold;
 mod schemas;
 #[cfg(unix)]
