@@ -32,6 +32,7 @@ mod remotes;
 mod safety;
 mod scaffold;
 mod schemas;
+mod standby;
 #[cfg(unix)]
 mod systemd;
 mod tidy;

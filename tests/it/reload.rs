@@ -90,8 +90,13 @@ fn a_good_file_takes_effect_and_a_broken_one_changes_nothing() {
     place.release("2026.03.3");
     daemon.says(&["new commit", &head(&place)]);
 
-    std::fs::write(&config, format!("{base}listen = \"127.0.0.1:9\"\nbranch = \"other\"\nlog = \"json\"\n")).unwrap();
+    std::fs::write(
+        &config,
+        format!("{base}listen = \"127.0.0.1:9\"\nbranch = \"other\"\nlog = \"json\"\n[lease]\ntable = \"abc\"\n"),
+    )
+    .unwrap();
     daemon.says(&["WARN", "takes effect at the next start only", "listen"]);
+    daemon.says(&["WARN", "takes effect at the next start only", "lease"]);
     let json = daemon.says(&["the daemon's file was read again", "poll_interval, log"]);
     serde_json::from_str::<serde_json::Value>(&json).unwrap();
 
