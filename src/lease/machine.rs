@@ -15,6 +15,9 @@ use crate::time::Span;
 
 use super::clock::Moment;
 
+/// Longer than any answer of the table that is still to come.
+const PATIENCE_MAX: Span = Span::from_secs(10);
+
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -109,9 +112,10 @@ impl Machine {
         self.part(6)
     }
 
-    /// The longest that one request to the table may take.
+    /// The longest that one request to the table may take. A long lease is no reason to wait
+    /// for long, above all at a stop.
     pub fn patience(&self) -> Span {
-        self.part(6)
+        self.part(6).min(PATIENCE_MAX)
     }
 
     fn part(&self, of: u64) -> Span {

@@ -91,6 +91,13 @@ fn the_holders_duration_counts() {
     assert_eq!(put(&mut other, at(300)).0, Some(long.version));
 }
 
+/// A stop makes up to two requests, and systemd waits for it for 90 seconds.
+#[test]
+fn nobody_waits_long_for_the_table() {
+    assert_eq!(Machine::new("a", "n", LEASE).patience(), Span::from_secs(5));
+    assert_eq!(Machine::new("a", "n", Span::from_mins(10)).patience(), Span::from_secs(10));
+}
+
 #[test]
 fn every_change_begins_the_wait_anew() {
     let (mut first, record) = holder(at(0));
