@@ -127,15 +127,6 @@ impl Store {
         }
     }
 
-    /// The repository, where there is one.
-    fn repository(&self) -> Option<&Repository> {
-        match self {
-            Self::Git(repository) => Some(repository),
-            #[cfg(test)]
-            Self::Values(_) => None,
-        }
-    }
-
     /// For the questions that only a repository answers.
     fn git(&mut self) -> &mut Repository {
         match self {
@@ -153,6 +144,8 @@ struct Inner {
     latest: Option<(ConfigVersion, Arc<Desired>)>,
     past: BTreeMap<CommitId, Arc<Desired>>,
     ancestry: BTreeMap<(String, CommitId), bool>,
+    /// The commit all of whose signatures were found good last, and by which keys.
+    vetted: Option<(CommitId, String)>,
 }
 
 /// What a commit would say once it is merged into another.
@@ -190,7 +183,7 @@ impl ConfigRepository {
     fn over(store: Store, folder: &str) -> Self {
         let (past, ancestry) = (BTreeMap::new(), BTreeMap::new());
         let blocks = matches!(store, Store::Git(_));
-        let inner = Inner { store, folder: folder.to_owned(), latest: None, past, ancestry };
+        let inner = Inner { store, folder: folder.to_owned(), latest: None, past, ancestry, vetted: None };
         Self { inner: Arc::new(Mutex::new(inner)), blocks }
     }
 
@@ -357,11 +350,21 @@ impl Inner {
 
     /// Why a commit may not act: one since the last that was acted on, by the marks of all
     /// services, has no signature that counts. Of a scope without marks, it alone is looked at.
-    fn unsigned(&self, commit: &CommitId, observed: &Observation, keys: &TrustedKeys) -> Option<WaitingOn> {
+    fn unsigned(&mut self, commit: &CommitId, observed: &Observation, keys: &TrustedKeys) -> Option<WaitingOn> {
+        // The reading of one service alone knows too little of what was acted on: what the
+        // reading of all has found counts.
+        let vetted = (commit.clone(), keys.digest().to_owned());
+        if self.vetted.as_ref() == Some(&vetted) {
+            return None;
+        }
         let claims: BTreeSet<String> = observed.services.values().flat_map(claims).collect();
         let since: Vec<CommitId> = claims.iter().filter_map(|claim| CommitId::parse(claim).ok()).collect();
-        let detail = match self.store.repository()?.untrusted(commit, &since, keys, observed.at) {
-            Ok(None) => return None,
+        let detail = match self.store.git().untrusted(commit, &since, keys, observed.at) {
+            Ok(None) => {
+                let acted_on = |claim| self.store.history().ancestry(claim, commit).is_ok_and(|answer| answer.holds());
+                self.vetted = Some(vetted).filter(|_| since.iter().any(acted_on));
+                return None;
+            }
             Ok(Some(bad)) => format!("commit {} {}; nothing since is acted on", bad.commit.short(), bad.why),
             Err(error) => format!("the signatures since the last commit acted on could not be read: {error}"),
         };

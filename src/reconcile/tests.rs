@@ -1,18 +1,22 @@
 //! The reconciler over the simulated AWS, where more than one service matters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, Pass, Reconciler, Target};
+use super::{ConfigRepository, Event, Pass, Reconciler, Target};
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::World;
 use crate::desired::files::{ConfigFiles, FileContent};
-use crate::names::{CommitId, ListenerArn};
+use crate::desired::spec::Desired;
+use crate::git::{KeyFiles, Repository, TrustedKeys};
+use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
+use crate::observed::marks::{Identity, Marks};
+use crate::observed::state::{Observation, ServerGroup, ServiceState, TemplateState};
 use crate::plan::types::{Change, Reason};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
 
@@ -50,7 +54,7 @@ async fn passes(reconciler: &Reconciler, sim: &SimCloud, target: &Target, span: 
 }
 
 fn reconciler(sim: &SimCloud, only: &[&str]) -> Reconciler {
-    let only = only.iter().map(|name| crate::names::ServiceName::parse(name).unwrap()).collect::<BTreeSet<_>>();
+    let only = only.iter().map(|name| ServiceName::parse(name).unwrap()).collect::<BTreeSet<_>>();
     Reconciler::new(Arc::new(sim.clone()), only, CancellationToken::new())
 }
 
@@ -83,4 +87,86 @@ async fn more_orphans_than_the_limit_keep_running_also_when_one_has_its_turn() {
     let one = target(4, &[("a", "2"), ("c", "1")]);
     passes(&all, &sim, &one, Span::from_mins(5)).await;
     assert_eq!(sim.world().rules.len(), 2);
+}
+
+/// A repository with a signed head and two commits before it that nobody has signed; the
+/// three commits, oldest first, and the key in the form of allowed signers.
+fn signed_head(dir: &std::path::Path) -> ([CommitId; 3], std::path::PathBuf) {
+    let run = |program: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.args(args).current_dir(dir).env("HOME", dir).env("GIT_CONFIG_NOSYSTEM", "1");
+        command.envs(["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"].map(|name| (name, "t")));
+        command.envs(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "t@example.com")));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "key"]);
+    let public = std::fs::read_to_string(dir.join("key.pub")).unwrap();
+    std::fs::write(dir.join("signers"), format!("t {public}")).unwrap();
+    run("git", &["init", "--quiet", "--initial-branch", "main", "."]);
+    let key = format!("user.signingkey={}", dir.join("key").display());
+    let commits = [&["commit"][..], &["commit"], &["-c", "gpg.format=ssh", "-c", &key, "commit", "-S"]].map(|verb| {
+        run("git", &[verb, &["--quiet", "--allow-empty", "--message", "x"]].concat());
+        CommitId::parse(&run("git", &["rev-parse", "HEAD"])).unwrap()
+    });
+    (commits, dir.join("signers"))
+}
+
+/// The reading of one service alone knows less of what was acted on than that of all.
+#[test]
+fn what_was_vetted_for_all_services_counts_for_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let ([first, second, head], signers) = signed_head(dir.path());
+    let files = KeyFiles { ssh_allowed_signers: Some(signers), ..KeyFiles::default() };
+    let mut signed = target(1, &[("a", "1"), ("b", "1")]);
+    signed.desired = Arc::new(Desired { commit: Some(head), ..(*signed.desired).clone() });
+    let open = || ConfigRepository::new(Repository::open_local(dir.path()).unwrap(), ".");
+    signed.repository = Some(open());
+    signed.signed_by = Some(Arc::new(TrustedKeys::load(&files).unwrap()));
+    let observed = |claims: &[(&str, &CommitId)]| {
+        let services = claims.iter().map(|(name, commit)| {
+            let identity = Identity {
+                scope: Scope::parse("prod").unwrap(),
+                service: ServiceName::parse(name).unwrap(),
+                version: Version::parse("1").unwrap(),
+                digest: Digest::of(b"1"),
+                commit: commit.to_string(),
+            };
+            let group = GroupName::of(&identity.scope, &identity.service, &identity.digest);
+            let template = TemplateState {
+                id: "lt-1".to_owned(),
+                created: Timestamp::from_secs(1),
+                marks: Marks::default(),
+                commit: identity.commit.clone(),
+                tags: identity.tags(),
+            };
+            let (service, name) = (identity.service.clone(), group.clone());
+            let owner = ServerGroup {
+                name,
+                identity,
+                template: Some(template),
+                group: None,
+                deleting: Vec::new(),
+                target_group: None,
+                weight: None,
+                targets: None,
+                details: None,
+                activities: None,
+            };
+            (service, ServiceState { groups: [(group, owner)].into(), ..ServiceState::default() })
+        });
+        Observation { at: Timestamp::from_secs(4_000_000_000), services: services.collect(), unreadable: Vec::new() }
+    };
+    let (all, one) = (observed(&[("a", &first), ("b", &second)]), observed(&[("a", &first)]));
+    assert_eq!(signed.lineage(&all).fences, BTreeMap::new(), "the head alone is new");
+    assert_eq!(signed.lineage(&one).fences, BTreeMap::new());
+    // Where nothing but that was acted on, the second commit is new, and every service waits.
+    signed.repository = Some(open());
+    let fences = signed.lineage(&one).fences;
+    assert_eq!(fences.len(), 2, "{fences:?}");
+    assert!(fences.values().all(|wait| wait.detail.starts_with(&format!("commit {} is not signed", second.short()))));
+    // With nothing in AWS the head alone is looked at.
+    assert_eq!(signed.lineage(&observed(&[])).fences, BTreeMap::new());
+    assert_eq!(signed.lineage(&one).fences.len(), 2, "and that vets nothing else");
 }
