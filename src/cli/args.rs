@@ -191,8 +191,15 @@ pub struct Validate {
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// The form of the answer
-    #[arg(short, long, hide_possible_values = true, value_enum, default_value_t = Output::Text, value_name = "text|json|markdown")]
-    pub output: Output,
+    #[arg(
+        short,
+        long,
+        hide_possible_values = true,
+        value_enum,
+        default_value_t = super::commands::validate::Form::Text,
+        value_name = "text|json|markdown|sarif|github"
+    )]
+    pub output: super::commands::validate::Form,
 }
 
 /// `schema`.
@@ -498,6 +505,8 @@ mod tests {
         let good = [
             "ionroller validate",
             "ionroller validate conf -o json",
+            "ionroller validate conf -o sarif",
+            "ionroller validate -o github",
             "ionroller schema",
             "ionroller schema service",
             "ionroller schema plan",
@@ -531,6 +540,7 @@ mod tests {
         let bad = [
             "ionroller",
             "ionroller plan --cloud gcp",
+            "ionroller plan -o sarif",
             "ionroller apply --timeout soon",
             "ionroller diff",
             "ionroller run",

@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod json;
+pub mod machine;
 pub mod markdown;
 pub mod schema;
 pub mod style;

@@ -26,6 +26,7 @@ mod keys;
 mod markdown;
 mod odd_files;
 mod planned;
+mod problems;
 mod releasing;
 mod reload;
 mod remotes;

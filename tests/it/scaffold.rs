@@ -30,6 +30,8 @@ fn a_new_config_repository_validates_and_plans() {
         "ionroller.toml",
         "services/hello.toml",
         "files/hello.sh",
+        ".schemas/scope.json",
+        ".schemas/service.json",
         ".github/workflows/ionroller-plan-shop.yml",
         "README.md",
     ];
@@ -42,6 +44,12 @@ fn a_new_config_repository_validates_and_plans() {
     place.run(&["apply"]).ended(0);
     assert_eq!(place.service("hello")["live"]["version"], "1.0.0");
     place.run(&["release", "hello", "1.1.0"]).ended(0);
+    let released = std::fs::read_to_string(place.repo().join("services/hello.toml")).unwrap();
+    assert!(released.starts_with("#:schema ../.schemas/service.json\n"), "the editor's line stays: {released}");
+    for of in ["scope", "service"] {
+        let written = std::fs::read_to_string(place.repo().join(format!(".schemas/{of}.json"))).unwrap();
+        assert_eq!(written, place.bare(&["schema", of]).ended(0).stdout);
+    }
     let script = place.command("bash").args(["-n", "files/hello.sh"]).status().unwrap();
     assert!(script.success());
     // No word is left to fill in, but for GitHub's own.
@@ -97,7 +105,7 @@ fn the_check_plans_what_a_pull_request_would_do() {
     place.bare(&["init", "conf/prod"]).ended(0);
     let workflow = place.repo().join(".github/workflows/ionroller-plan-prod.yml");
     let text = std::fs::read_to_string(&workflow).unwrap();
-    assert!(text.contains("run: ionroller validate conf/prod\n"), "{text}");
+    assert!(text.contains("run: ionroller validate conf/prod -o github\n"), "{text}");
     place.commit("first service");
     place.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
     place.bare(&["release", "hello", "1.1.0", "--path", "conf/prod"]).ended(0);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::cli::args::Init;
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
+use crate::desired::schema;
 use crate::git::Repository;
 
 /// The files of a new config repository, with the words to fill in in braces.
@@ -111,9 +112,18 @@ fn files(args: &Init, place: &Place) -> Vec<File> {
         file(args.dir.join("ionroller.toml"), SCOPE_FILE, false),
         file(args.dir.join("services/hello.toml"), SERVICE_FILE, false),
         file(args.dir.join("files/hello.sh"), SCRIPT, false),
+        schema_file(args, "scope", &schema::scope()),
+        schema_file(args, "service", &schema::service()),
         file(place.root.join(format!(".github/workflows/ionroller-plan-{}.yml", args.scope)), CHECK, false),
         file(args.dir.join("README.md"), README, true),
     ]
+}
+
+/// What editors check the files by; the first line of each file names its schema. One that
+/// is there may be of another version, and stays.
+fn schema_file(args: &Init, of: &str, schema: &serde_json::Value) -> File {
+    let path = args.dir.join(format!(".schemas/{of}.json"));
+    File { path, text: format!("{schema:#}\n"), optional: true }
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
