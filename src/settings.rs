@@ -247,6 +247,7 @@ mod tests {
             project = "platform/config"
             token_file = "/forge"
             statuses = true
+            auto_revert = true
             [trust]
             mode = "strict"
             ssh_allowed_signers_file = "/signers"
@@ -277,6 +278,7 @@ mod tests {
                 project: Some("platform/config".to_owned()),
                 token_file: Some(PathBuf::from("/forge")),
                 statuses: true,
+                auto_revert: true,
             },
             trust: TrustSettings {
                 mode: TrustMode::Strict,

@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::cloud::sim::file as sim_file;
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::files::{ConfigFiles, FileContent};
-use crate::desired::spec::{Desired, ServiceFile, ServiceSpec};
+use crate::desired::spec::{Desired, ServiceFile};
 use crate::forge::{Forge, NewPullRequest, Opened, Patience, ensure};
 use crate::git::{Branch, FileCommit, Repository, Source};
 use crate::names::{CommitId, ServiceName};
+pub use crate::reconcile::past::spec_of;
 use crate::settings::GitSettings;
 use crate::time::Timestamp;
 
@@ -224,14 +225,6 @@ impl Opening {
 /// A service's file inside the config folder.
 pub fn file_of(service: &ServiceName) -> String {
     format!("services/{service}.toml")
-}
-
-/// A service's spec, if its file is valid.
-pub fn spec_of<'a>(desired: &'a Desired, service: &ServiceName) -> Option<&'a ServiceSpec> {
-    match desired.services.get(service) {
-        Some(ServiceFile::Valid(spec)) => Some(spec),
-        Some(ServiceFile::Broken) | None => None,
-    }
 }
 
 /// The time by the clock of the chosen cloud, as far as that is known without asking it.

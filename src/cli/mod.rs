@@ -7,7 +7,6 @@ mod commit;
 pub mod error;
 mod forge;
 mod log;
-mod past;
 mod session;
 mod simulated;
 pub mod ui;

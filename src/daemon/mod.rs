@@ -3,7 +3,8 @@
 //! A few tasks share a few values. `source` watches Git and publishes the commit to bring
 //! about; `work` runs passes and publishes what they found; `http` answers from that;
 //! `reload` follows the daemon's own file; `hooks` wakes `source` when a forge says so;
-//! `statuses` tells the forge.
+//! `statuses` tells the forge, and `reverts`
+//! proposes there to take rejected releases back.
 //! Nothing here decides anything about a rollout.
 
 mod hooks;
@@ -11,6 +12,7 @@ pub mod http;
 mod lease;
 mod lock;
 mod reload;
+mod reverts;
 #[cfg(test)]
 pub(crate) mod simulation;
 mod source;
@@ -159,10 +161,12 @@ impl Daemon {
         notify_systemd(&[sd_notify::NotifyState::Ready]);
         let git = tokio::spawn(source::run(shared.clone()));
         tokio::spawn(hooks::run(shared.clone()));
+        let open = self.file.as_ref().map(|file| Arc::clone(&file.open));
         let file = self.file.map(|file| tokio::spawn(reload::run(file, shared.clone())));
         if !self.dry_run {
             // Nobody waits for it: what is not told when the daemon stops is told by the next one.
             tokio::spawn(statuses::run(shared.clone()));
+            open.map(|open| tokio::spawn(reverts::run(open, shared.clone())));
         }
         let work = tokio::spawn(work::run((self.connect, lease), self.pace, self.dry_run, shared.clone()));
         let served = http::serve(listener, shared).await;

@@ -24,7 +24,7 @@ use super::Shared;
 const PACE: Duration = Duration::from_secs(1);
 
 /// After a failure that somebody must mend. The token may be replaced meanwhile.
-const NEEDS_SOMEBODY: Duration = Duration::from_secs(300);
+pub(super) const NEEDS_SOMEBODY: Duration = Duration::from_secs(300);
 
 /// The repository on the forge that the daemon's file names; none where nothing is done
 /// there. The error is for people.
@@ -33,11 +33,14 @@ const NEEDS_SOMEBODY: Duration = Duration::from_secs(300);
 /// The file does not say which it is.
 pub fn check(settings: &Settings) -> Result<Option<Place>, String> {
     let asked = &settings.forge;
-    if !asked.statuses {
+    if !asked.statuses && !asked.auto_revert {
         return Ok(None);
     }
     let web = match Source::parse(&settings.repo) {
         Ok(Source::Remote(url)) => url.web(),
+        Ok(Source::Local(_)) if asked.auto_revert => {
+            return Err("[forge]: `auto_revert` pushes to `repo`, which must be a URL for that".to_owned());
+        }
         Ok(Source::Local(_)) | Err(_) => None,
     };
     let (api, project) = (asked.url.as_deref(), asked.project.as_deref());

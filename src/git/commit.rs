@@ -13,9 +13,14 @@ use git2::{BranchType, ErrorCode, FileMode, IndexEntry, IndexTime, ObjectType, R
 use super::access::Access;
 use super::error::{Cause, GitError};
 use super::login::Login;
-use super::repository::{Repository, commit_id, oid};
+use super::repository::{Origin, Repository, commit_id, oid};
 use super::source::Source;
 use crate::names::CommitId;
+
+/// Who commits in a mirror of ours, where neither the environment nor git's configuration
+/// names anybody.
+const OWN_NAME: &str = "ionroller";
+const OWN_EMAIL: &str = "ionroller@localhost";
 
 /// Why a commit was not made, or not pushed.
 #[derive(Debug, thiserror::Error)]
@@ -237,7 +242,11 @@ impl Repository {
         role: &str,
         of: impl Fn(&git2::Repository) -> Result<Signature<'static>, git2::Error>,
     ) -> Result<Signature<'static>, CommitError> {
-        let known = of(&self.handle).map_err(|_| CommitError::NoIdentity)?;
+        let known = of(&self.handle).or_else(|error| match self.origin {
+            Origin::Mirror(_) => Signature::now(OWN_NAME, OWN_EMAIL),
+            Origin::Local(_) => Err(error),
+        });
+        let known = known.map_err(|_| CommitError::NoIdentity)?;
         let config = self.handle.config().map_err(failed("read git's configuration"))?;
         // libgit2 does not know these two keys.
         let special = |key: &str| {
@@ -297,7 +306,7 @@ impl Repository {
     /// # Errors
     /// The remote can't be reached or doesn't take it; the commit stays where it is.
     pub fn push(&self, branch: &Branch, remote: &str, access: &Access) -> Result<(), CommitError> {
-        let mut found = self.handle.find_remote(remote).map_err(failed("find the remote"))?;
+        let found = self.handle.find_remote(remote).map_err(failed("find the remote"))?;
         let url = found.pushurl().ok().flatten().or(found.url().ok()).unwrap_or_default().to_owned();
         let config = self.handle.config().map_err(failed("read git's configuration"))?;
         let login = match Source::parse(&url)? {
@@ -305,33 +314,21 @@ impl Repository {
             Source::Local(_) => None,
         };
         let login = login.as_ref().map(|parsed| Login::new(parsed, &url, access, config));
-        let refused = RefCell::new(None);
-        let reference = branch.reference();
-        let pushed = {
-            let mut callbacks = login.as_ref().map_or_else(git2::RemoteCallbacks::new, Login::callbacks);
-            callbacks.push_update_reference(|_, status| {
-                *refused.borrow_mut() = status.map(str::to_owned);
-                Ok(())
-            });
-            let mut options = git2::PushOptions::new();
-            options.remote_callbacks(callbacks);
-            found.push(&[format!("{reference}:{reference}")], Some(&mut options))
-        };
-        let rejected =
-            |reason: String| CommitError::Rejected { remote: remote.to_owned(), branch: branch.name.clone(), reason };
-        match (pushed, refused.into_inner()) {
-            (Ok(()), None) => Ok(()),
-            (Ok(()), Some(reason)) => Err(rejected(reason)),
-            (Err(error), _) if error.code() == ErrorCode::NotFastForward => {
-                Err(rejected("it has commits that are not here; run `git pull --rebase`, then `git push`".to_owned()))
-            }
-            (Err(error), _) => match login.map(|login| login.explain(&error)) {
-                None => Err(rejected(error.message().to_owned())),
-                // Its message speaks of fetching; the cause says what happened.
-                Some(GitError::Fetch { source, .. }) => Err(rejected(source.to_string())),
-                Some(explained) => Err(rejected(explained.to_string())),
-            },
-        }
+        push(found, remote, branch, login)
+    }
+
+    /// Pushes a branch of a mirror to where it is a mirror of, let in as its fetches are.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; and this is no mirror.
+    pub fn push_from_mirror(&self, branch: &Branch) -> Result<(), CommitError> {
+        let Origin::Mirror(mirror) = &self.origin else { return Err(CommitError::NoRemote) };
+        let url = mirror.url();
+        let found = self.handle.remote_anonymous(url.plain()).map_err(failed("find the remote"))?;
+        let effective = found.url().unwrap_or(url.plain()).to_owned();
+        let config = self.handle.config().map_err(failed("read git's configuration"))?;
+        let login = Login::new(url, &effective, mirror.access(), config);
+        push(found, &url.to_string(), branch, Some(login))
     }
 
     /// Makes an empty repository, whose branch is the one that git is set to, or `main`.
@@ -363,5 +360,43 @@ impl Repository {
         }
         let blob = self.handle.find_blob(entry.id());
         blob.map(|blob| Some(blob.content().to_vec())).map_err(|error| self.damage(format!("the file `{path}`"), error))
+    }
+}
+
+/// Pushes a branch under the same name. `remote` is for messages.
+fn push(
+    mut found: git2::Remote<'_>,
+    remote: &str,
+    branch: &Branch,
+    login: Option<Login<'_>>,
+) -> Result<(), CommitError> {
+    let refused = RefCell::new(None);
+    let reference = branch.reference();
+    let pushed = {
+        let mut callbacks = login.as_ref().map_or_else(git2::RemoteCallbacks::new, Login::callbacks);
+        callbacks.push_update_reference(|_, status| {
+            *refused.borrow_mut() = status.map(str::to_owned);
+            Ok(())
+        });
+        let mut options = git2::PushOptions::new();
+        let mut proxy = git2::ProxyOptions::new();
+        proxy.auto();
+        options.remote_callbacks(callbacks).proxy_options(proxy);
+        found.push(&[format!("{reference}:{reference}")], Some(&mut options))
+    };
+    let rejected =
+        |reason: String| CommitError::Rejected { remote: remote.to_owned(), branch: branch.name.clone(), reason };
+    match (pushed, refused.into_inner()) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(reason)) => Err(rejected(reason)),
+        (Err(error), _) if error.code() == ErrorCode::NotFastForward => {
+            Err(rejected("it has commits that are not here; run `git pull --rebase`, then `git push`".to_owned()))
+        }
+        (Err(error), _) => match login.map(|login| login.explain(&error)) {
+            None => Err(rejected(error.message().to_owned())),
+            // Its message speaks of fetching; the cause says what happened.
+            Some(GitError::Fetch { source, .. }) => Err(rejected(source.to_string())),
+            Some(explained) => Err(rejected(explained.to_string())),
+        },
     }
 }

@@ -156,6 +156,18 @@ impl Repository {
         Ok(trailers)
     }
 
+    /// Whether a commit takes another one back, as `git revert`, a forge's button and
+    /// `ionroller rollback` say it.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn is_revert(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let found = self.find_commit(commit)?;
+        let message = String::from_utf8_lossy(found.message_bytes()).into_owned();
+        let said = |line: &str| line.starts_with("This reverts commit ") || line.starts_with("Ionroller-Rollback: ");
+        Ok(message.starts_with("Revert \"") || message.lines().any(said))
+    }
+
     pub(super) fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
         let mut walk = self.handle.revwalk()?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;

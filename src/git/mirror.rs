@@ -87,6 +87,10 @@ impl Mirror {
         &self.url
     }
 
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     pub fn remote(&self) -> &RemoteState {
         &self.remote
     }

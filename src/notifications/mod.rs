@@ -4,6 +4,7 @@
 //! Pure: what was told before goes in, and what is told now comes out. It is lost at a
 //! restart, and then the present state is told once.
 
+pub mod revert;
 pub mod standing;
 
 use std::collections::BTreeMap;

@@ -262,3 +262,54 @@ fn new_settings_are_told_at_their_own_commit_and_memory_is_bounded() {
     assert_eq!(told.0.len(), 1);
     assert_eq!(news(&told, &plan('1', Vec::new())).0, Told::default(), "a service that is gone is forgotten");
 }
+
+/// `web` on 1, whose commit asks for 2, which was rejected so long ago.
+fn rejected(age: u64) -> Plan {
+    let at = NOW - Span::from_secs(age);
+    let why = Rejected { at, code: "unhealthy".to_owned(), text: "2 of 4 unhealthy".to_owned() };
+    let service = ServicePlan {
+        change: Change::Blocked,
+        rejected: Some((release("2").digest, why)),
+        ..rollout("2", 0, Reason::Rejected)
+    };
+    Plan { scope: Some(crate::names::Scope::parse("prod").unwrap()), ..plan('2', vec![service]) }
+}
+
+#[test]
+fn a_rejected_release_that_is_still_asked_for_may_be_reverted_within_the_hour() {
+    let found = revert::wanted(&rejected(60));
+    assert_eq!(found.len(), 1);
+    let digest = release("2").digest;
+    assert_eq!(found[0].branch, format!("ionroller/revert-prod-web-{}", digest.short()));
+    assert_eq!((&found[0].to, found[0].version.as_str()), (&release("1"), "2"));
+    assert_eq!(revert::wanted(&rejected(3600)).len(), 1);
+    assert!(revert::wanted(&rejected(3601)).is_empty());
+    let change = |change: &dyn Fn(&mut ServicePlan)| {
+        let mut plan = rejected(60);
+        change(&mut plan.services[0]);
+        revert::wanted(&plan)
+    };
+    assert!(change(&|service| service.to = Some(release("1"))).is_empty(), "Git asks for something else by now");
+    assert!(change(&|service| service.to = None).is_empty());
+    assert!(change(&|service| service.rejected = None).is_empty());
+    assert!(change(&|service| service.records.clear()).is_empty(), "nothing to go back to");
+}
+
+#[test]
+fn one_revert_a_digest_and_none_of_a_revert() {
+    use revert::{Decision, Seen, decide};
+    let wanted = revert::wanted(&rejected(60)).remove(0);
+    let decide = |of_a_revert, seen| decide(&wanted, NOW, of_a_revert, seen);
+    assert_eq!(decide(false, Seen::Nothing), Decision::Push);
+    assert_eq!(decide(false, Seen::Branch), Decision::Open);
+    for (of_a_revert, seen, why) in [
+        (false, Seen::PullRequest, "pull request"),
+        (true, Seen::Nothing, "a revert is not reverted"),
+        (true, Seen::Branch, "a revert is not reverted"),
+    ] {
+        assert!(matches!(decide(of_a_revert, seen), Decision::Leave(said) if said.contains(why)));
+    }
+    // The attempts before it took too long.
+    let late = revert::decide(&wanted, NOW + Span::from_secs(3600), false, Seen::Nothing);
+    assert!(matches!(late, Decision::Leave(said) if said.contains("an hour")));
+}

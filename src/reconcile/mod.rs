@@ -8,7 +8,9 @@ pub mod converge;
 pub mod operate;
 pub mod pace;
 pub mod pass;
+pub mod past;
 pub mod target;
+pub mod undo;
 
 pub use pass::{Event, Pass, Reconciler};
 pub use target::{ConfigRepository, Merged, Target};

@@ -21,4 +21,7 @@ pub struct ForgeSettings {
     /// Set a status per service at the commit that released it.
     #[serde(default)]
     pub statuses: bool,
+    /// Open a pull request with the revert of a release that was rejected.
+    #[serde(default)]
+    pub auto_revert: bool,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ionroller::cloud::sim::world::VersionRules;
 use ionroller::forge::{ErrorKind, Kind, Place as OnForge, State, Status, Token, connect};
 use serde_json::{Value, json};
 
@@ -142,6 +143,8 @@ fn a_file_that_names_no_forge_is_refused() {
     assert!(unknown.stderr.contains("which forge is at git.example.com can't be told"), "{}", unknown.stderr);
     let local = check(&place.repo().display().to_string(), "").ended(1);
     assert!(local.stderr.contains("`repo` is on no server"), "{}", local.stderr);
+    let pushing = check(&place.repo().display().to_string(), "auto_revert = true\n").ended(1);
+    assert!(pushing.stderr.contains("`auto_revert` pushes to `repo`"), "{}", pushing.stderr);
     let token = check("https://github.com/o/config.git", "token_file = \"/nowhere\"\n").ended(1);
     assert!(token.stderr.contains("cannot read forge.token_file /nowhere"), "{}", token.stderr);
 }
@@ -166,4 +169,111 @@ fn gitlab_refuses_the_state_that_stands_and_that_is_no_failure() {
     forge.set_status(&status(State::Success, &"x".repeat(300))).unwrap();
     let last = server.state().statuses.last().unwrap().1["description"].as_str().unwrap().chars().count();
     assert_eq!(last, 255);
+}
+
+/// Runs git and gives what it prints.
+fn git(place: &Place, args: &[&str]) -> String {
+    let output = place.command("git").args(args).output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A place whose release 1.5.0 of `search` has failed, and the URL of its repository.
+fn with_a_rejected_release() -> (Place, String) {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    let world = place.dir.path().join("world.json");
+    let mut known: Value = serde_json::from_str(&std::fs::read_to_string(&world).unwrap()).unwrap();
+    let rules = VersionRules { ami_missing: true, ..VersionRules::default() };
+    known["versions"]["1.5.0"] = serde_json::to_value(rules).unwrap();
+    std::fs::write(&world, known.to_string()).unwrap();
+    place.run(&["release", "search", "1.5.0"]).ended(0);
+    let failed = place.run(&["apply", "--service", "search"]).ended(1);
+    assert!(failed.stderr.contains("rejected"), "{}", failed.stderr);
+    place.git(&["init", "--quiet", "--bare", "--initial-branch", "main", "../origin.git"]);
+    place.git(&["remote", "add", "origin", "../origin.git"]);
+    place.git(&["push", "--quiet", "origin", "main"]);
+    let url = format!("file://{}", place.dir.path().join("origin.git").display());
+    (place, url)
+}
+
+#[test]
+fn a_rejected_release_gets_one_pull_request_with_its_revert() {
+    let (place, url) = with_a_rejected_release();
+    let server = ForgeServer::start(Speaks::Gitea);
+    let config = daemon_file(&place, &server, TOKEN, "auto_revert = true\n");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen(&format!("{:?}", place.repo()), &format!("{url:?}"), 1)).unwrap();
+    let start = || Running::start(&place, &config);
+    let mut daemon = start();
+    let proposed = daemon.says(&["a revert is proposed"]);
+    assert!(proposed.contains("service=search") && proposed.contains(&server.web), "{proposed}");
+    drop(daemon);
+
+    let branch =
+        git(&place, &["-C", "../origin.git", "for-each-ref", "--format=%(refname:short)", "refs/heads/ionroller"]);
+    assert!(branch.starts_with("ionroller/revert-prod-search-"), "{branch}");
+    let pull = server.state().pulls[0].clone();
+    assert_eq!((&pull["head"]["ref"], &pull["base"]["ref"]), (&json!(branch), &json!("main")));
+    assert_eq!(pull["title"], "search: revert to 1.4.0, 1.5.0 was rejected");
+    let released = head(&place);
+    for part in [
+        format!("This reverts commit {released} (search: release 1.5.0)."),
+        "Ionroller-Rollback: search 1.4.0\nIonroller-Rejected: search 1.5.0 ".to_owned(),
+        "1.5.0 was rejected at 2026-".to_owned(),
+    ] {
+        assert!(pull["body"].as_str().unwrap().contains(&part), "{part}: {}", pull["body"]);
+    }
+    assert_eq!(git(&place, &["-C", "../origin.git", "rev-parse", &format!("{branch}~1")]), released);
+    let file = git(&place, &["-C", "../origin.git", "show", &format!("{branch}:services/search.toml")]);
+    assert_eq!(file, git(&place, &["show", "HEAD~1:services/search.toml"]));
+
+    // A restart finds it; also when it was closed and its branch is gone.
+    let mut daemon = start();
+    daemon.says(&["no revert is proposed", "there is a pull request for it, or was one"]);
+    drop(daemon);
+    server.state().pulls[0]["state"] = json!("closed");
+    git(&place, &["-C", "../origin.git", "branch", "--quiet", "-D", &branch]);
+    let mut daemon = start();
+    daemon.says(&["no revert is proposed", "there is a pull request for it, or was one"]);
+    drop(daemon);
+
+    // Cut off between the push and the pull request: only that is made.
+    server.state().pulls.clear();
+    let commit = git(&place, &["commit-tree", "-p", "HEAD", "-m", "pushed before", "HEAD~1^{tree}"]);
+    git(&place, &["push", "--quiet", "origin", &format!("{commit}:refs/heads/{branch}")]);
+    let mut daemon = start();
+    daemon.says(&["a revert is proposed"]);
+    drop(daemon);
+    assert_eq!(git(&place, &["-C", "../origin.git", "rev-parse", &branch]), commit);
+    assert_eq!(server.state().pulls.len(), 1);
+
+    // A revert of the revert asks for it again, and is somebody's own decision.
+    server.state().pulls.clear();
+    git(&place, &["-C", "../origin.git", "branch", "--quiet", "-D", &branch]);
+    git(&place, &["revert", "--no-edit", "HEAD"]);
+    git(&place, &["revert", "--no-edit", "HEAD"]);
+    git(&place, &["push", "--quiet", "origin", "main"]);
+    let mut daemon = start();
+    daemon.says(&["no revert is proposed", "a revert is not reverted"]);
+    assert!(server.state().pulls.is_empty());
+}
+
+#[test]
+fn a_remote_that_takes_no_branch_is_said_and_asked_again_later() {
+    let (place, url) = with_a_rejected_release();
+    let server = ForgeServer::start(Speaks::GitHub);
+    let config = daemon_file(&place, &server, TOKEN, "auto_revert = true\n");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen(&format!("{:?}", place.repo()), &format!("{url:?}"), 1)).unwrap();
+    // As a remote does that lets us read and not write.
+    let refs = place.dir.path().join("origin.git/refs/heads/ionroller");
+    std::fs::write(&refs, "no folder\n").unwrap();
+    let mut daemon = Running::start(&place, &config);
+    daemon.says(&["no revert could be proposed; it is tried again", "did not take branch"]);
+    std::fs::remove_file(&refs).unwrap();
+    // What was wrong may be mended when the daemon's file changes.
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + "# mended\n").unwrap();
+    daemon.says(&["a revert is proposed"]);
+    assert_eq!(server.state().pulls.len(), 1);
 }

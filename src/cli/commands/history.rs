@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::args::{History as Args, Output};
 use crate::cli::commit::file_of;
 use crate::cli::error::CliError;
-use crate::cli::past::Past;
 use crate::cli::session::{Commit, Connection, connect};
 use crate::cli::ui::Ui;
 use crate::git::{GitError, Repository};
 use crate::names::CommitId;
 use crate::plan::types::Release;
 use crate::reconcile::Reconciler;
+use crate::reconcile::past::Past;
 use crate::render::history::{AskedBy, History, entries, history, history_json, history_markdown};
 
 /// Shows the releases of a service, what became of them, and their commits.

@@ -9,37 +9,17 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::args::Rollback;
 use crate::cli::commit::{Clone, now, spec_of, warn_of_freeze};
 use crate::cli::error::CliError;
-use crate::cli::past::{Past, release};
 use crate::cli::session::{self, connect};
 use crate::cli::ui::Ui;
 use crate::desired::spec::Desired;
-use crate::git::{FileChange, Repository};
-use crate::names::{Digest, ServiceName, Version};
+use crate::git::FileChange;
+use crate::names::{ServiceName, Version};
 use crate::plan::live_rollback::is_live_rollback;
 use crate::plan::records::last_stable;
 use crate::plan::types::{Change, Release, ServicePlan};
+use crate::reconcile::past::{Past, release};
+use crate::reconcile::undo::{Goal, UndoError, changes_to_undo, reverted, undone};
 use crate::reconcile::{ConfigRepository, Reconciler, Target};
-
-/// What to go back to.
-enum Goal {
-    /// This very release, which settled.
-    Release(Release),
-    /// Whatever release had this version.
-    Version(Version),
-    /// The one before, by Git alone.
-    Before,
-}
-
-impl Goal {
-    fn is_met_by(&self, found: Option<&Release>, current: Option<&Digest>) -> bool {
-        match (self, found) {
-            (_, None) => false,
-            (Self::Release(release), Some(found)) => found.digest == release.digest,
-            (Self::Version(version), Some(found)) => found.version == *version,
-            (Self::Before, Some(found)) => current != Some(&found.digest),
-        }
-    }
-}
 
 /// Makes the commit that takes a service's file back.
 pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
@@ -125,69 +105,6 @@ async fn ask(args: &Rollback, desired: &Desired) -> Result<Option<ServicePlan>, 
     Ok(plan.services.into_iter().find(|service| service.name == args.service))
 }
 
-/// The changes of the file since the release to go back to that made another release of
-/// it, newest first. Changes of settings alone stay.
-fn changes_to_undo<'c>(
-    goal: &Goal,
-    changes: &'c [FileChange],
-    current: Option<&Release>,
-    past: &mut Past<'_>,
-    path: &str,
-) -> Result<Vec<&'c FileChange>, CliError> {
-    let current = current.map(|release| &release.digest);
-    if let Some(newest) = changes.first()
-        && goal.is_met_by(past.release(&newest.commit).as_ref(), current)
-    {
-        return Err(CliError::user(format!(
-            "{path} has not changed since; what makes another release of it is a change of ionroller.toml or files/"
-        ))
-        .hint("git log -- ionroller.toml files/ shows the commit, and git revert takes it back, for every service"));
-    }
-    let mut undo = Vec::new();
-    for change in changes {
-        let after = past.release(&change.commit);
-        let before = change.parent.as_ref().and_then(|parent| past.release(parent));
-        if after != before {
-            undo.push(change);
-        }
-        if goal.is_met_by(before.as_ref(), current) {
-            return Ok(undo);
-        }
-    }
-    let wanted = match goal {
-        Goal::Release(release) => format!("{} ({})", release.version, release.digest.short()),
-        Goal::Version(version) => version.to_string(),
-        Goal::Before => "another release".to_owned(),
-    };
-    let error = CliError::user(format!(
-        "there is nothing to roll back to: none of the last {} commits that changed {path} had {wanted} before it",
-        changes.len()
-    ));
-    Err(match past.is_shallow() {
-        true => error.hint("this is a shallow clone: git fetch --unshallow gets the rest"),
-        false => error,
-    })
-}
-
-/// The file without some changes, which are taken out one by one, as git revert does it.
-fn undone(repository: &Repository, path: &str, text: &str, undo: &[&FileChange]) -> Result<String, CliError> {
-    let mut bytes = text.as_bytes().to_vec();
-    for change in undo {
-        let at = |commit| repository.file_at(commit, path).map(Option::unwrap_or_default);
-        let before = change.parent.as_ref().map(at).transpose()?.unwrap_or_default();
-        let Some(without) = repository.without_change(&bytes, &before, &at(&change.commit)?) else {
-            let (short, subject) = (change.commit.short(), &change.subject);
-            return Err(CliError::user(format!(
-                "conflict: {short} ({subject}) can't be taken out of {path}, since the same lines changed later; \
-                 nothing was committed"
-            ))
-            .hint(format!("git revert {short} and solve it, or put the version and digest of before into {path}")));
-        };
-        bytes = without;
-    }
-    String::from_utf8(bytes).map_err(|_| CliError::user(format!("{path} is not UTF-8, so it can't be edited")))
-}
-
 /// Says so when what the commit asks for is not quite what was to come back.
 fn check_goal(goal: &Goal, to: &Release, path: &str, ui: &Ui) -> Result<(), CliError> {
     let wanted = match goal {
@@ -217,10 +134,25 @@ fn warn_of_freeze_unless_rollback(goal: &Goal, after: &Desired, service: &Servic
 }
 
 fn message(service: &ServiceName, to: &Version, path: &str, undo: &[&FileChange]) -> String {
-    let mut message = format!("{service}: roll back to {to}\n\nIn {path}:\n");
-    for change in undo {
-        message += &format!("This reverts commit {} ({}).\n", change.commit, change.subject);
+    format!("{service}: roll back to {to}\n\n{}\nIonroller-Rollback: {service} {to}\n", reverted(path, undo))
+}
+
+impl From<UndoError> for CliError {
+    fn from(error: UndoError) -> Self {
+        let made = Self::user(error.to_string());
+        match error {
+            UndoError::Git(error) => error.into(),
+            UndoError::Unchanged { .. } => made.hint(
+                "git log -- ionroller.toml files/ shows the commit, and git revert takes it back, for every service",
+            ),
+            UndoError::Nothing { shallow: true, .. } => {
+                made.hint("this is a shallow clone: git fetch --unshallow gets the rest")
+            }
+            UndoError::Conflict { path, commit, .. } => made.hint(format!(
+                "git revert {} and solve it, or put the version and digest of before into {path}",
+                commit.short()
+            )),
+            UndoError::Nothing { .. } | UndoError::NotUtf8 { .. } => made,
+        }
     }
-    message += &format!("\nIonroller-Rollback: {service} {to}\n");
-    message
 }

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::spec::ServiceSpec;
+use crate::desired::spec::{Desired, ServiceFile, ServiceSpec};
 use crate::git::{FileChange, GitError, Repository};
 use crate::names::{CommitId, ServiceName};
 use crate::plan::types::Release;
-
-use super::commit::spec_of;
 
 /// Commits that are looked at. A service is released a few times a day at most.
 pub const CHANGES_MAX: usize = 200;
@@ -48,6 +46,14 @@ impl<'a> Past<'a> {
         });
         self.known.insert(commit.clone(), release.clone());
         release
+    }
+}
+
+/// A service's spec, if its file is valid.
+pub fn spec_of<'a>(desired: &'a Desired, service: &ServiceName) -> Option<&'a ServiceSpec> {
+    match desired.services.get(service) {
+        Some(ServiceFile::Valid(spec)) => Some(spec),
+        Some(ServiceFile::Broken) | None => None,
     }
 }
 
