@@ -145,8 +145,13 @@ fn mismatch(field: Field<'_>, wanted: &str, found: &Value, help: &str, walk: &mu
 
 /// A string.
 pub(super) fn text<'n>(field: Field<'n>, walk: &mut Walk<'_>) -> Option<&'n str> {
+    // A variable's value is nobody's business but the machine's.
+    let private = ["env.", "secrets."].iter().any(|table| field.label.contains(table));
     let help = match &field.node.value {
         Value::Text(text) => return Some(text),
+        Value::Integer(_) | Value::Float(_) | Value::Time(_) | Value::Boolean(_) if private => {
+            "put the value in quotes".to_owned()
+        }
         Value::Integer(integer) => format!("write \"{integer}\", with quotes"),
         Value::Float(literal) | Value::Time(literal) => format!("write \"{literal}\", with quotes"),
         Value::Boolean(boolean) => format!("write \"{boolean}\", with quotes"),
