@@ -3,7 +3,9 @@
 //! A merge writes files that neither side has. They go into a store that lives as long
 //! as the question, in front of the repository's own: nothing is left behind in it.
 
-use git2::ErrorCode;
+use std::collections::BTreeMap;
+
+use git2::{ErrorCode, MergeOptions, Oid};
 
 use super::collect::collect;
 use super::error::GitError;
@@ -17,6 +19,11 @@ const MEMORY_FIRST: i32 = 1000;
 
 /// The files that are listed of a merge that fails.
 const CONFLICTS_MAX: usize = 100;
+
+/// The largest file that is merged line by line, or compared with others to see whether it
+/// was only moved: both take several times its size in memory. Above it, a file that both
+/// sides changed is a conflict.
+const MERGED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What merging one commit into another would give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +45,23 @@ impl Repository {
         for side in [base, commit] {
             self.find_commit(side)?;
         }
+        if let Some(side) = self.named_as_parent(base, commit)? {
+            return Ok(Merge::Clean(self.config_files(side, folder)?));
+        }
         self.common_ancestor(base, commit)?;
         let failed = |error: git2::Error| self.damage(format!("the merge of {commit} into {base}"), error);
         let memory = git2::Repository::open(self.handle.path()).map_err(failed)?;
         let store = memory.odb().map_err(failed)?;
         store.add_new_mempack_backend(MEMORY_FIRST).map_err(failed)?;
         let side = |id: &CommitId| memory.find_commit(oid(id)).map_err(failed);
-        let mut index = memory.merge_commits(&side(base)?, &side(commit)?, None).map_err(failed)?;
+        let (ours, theirs) = (side(base)?, side(commit)?);
+        let large = large_files(&memory, &ours, &theirs).map_err(failed)?;
+        if !large.changed_twice.is_empty() {
+            return Ok(Merge::Conflict(large.changed_twice));
+        }
+        let mut options = MergeOptions::new();
+        options.find_renames(!large.may_have_moved);
+        let mut index = memory.merge_commits(&ours, &theirs, Some(&options)).map_err(failed)?;
         if index.has_conflicts() {
             return Ok(Merge::Conflict(conflicts(&index).map_err(failed)?));
         }
@@ -55,6 +72,23 @@ impl Repository {
             mirror.was_read();
         }
         Ok(Merge::Clean(files))
+    }
+
+    /// The side that a merge would give in a shallow clone whose edge hides the common
+    /// ancestor: a commit still names its parents there, though it counts as having none.
+    /// The merge commit that CI checks out names the base so.
+    fn named_as_parent<'c>(&self, base: &'c CommitId, commit: &'c CommitId) -> Result<Option<&'c CommitId>, GitError> {
+        if !self.is_shallow() {
+            return Ok(None);
+        }
+        for (child, parent) in [(commit, base), (base, commit)] {
+            let found = self.find_commit(child)?;
+            let line = format!("parent {parent}");
+            if found.raw_header_bytes().split(|byte| *byte == b'\n').any(|header| header == line.as_bytes()) {
+                return Ok(Some(child));
+            }
+        }
+        Ok(None)
     }
 
     fn common_ancestor(&self, base: &CommitId, commit: &CommitId) -> Result<(), GitError> {
@@ -70,6 +104,44 @@ impl Repository {
             Err(error) => Err(self.damage("the history".to_owned(), error)),
         }
     }
+}
+
+/// Files that are too large to be read for a merge.
+#[derive(Default)]
+struct LargeFiles {
+    /// Both sides changed them, and not to the same.
+    changed_twice: Vec<String>,
+    /// One came or went, so that it could be compared with all others that did.
+    may_have_moved: bool,
+}
+
+/// Looks for them without reading any: by what the folders name, and by sizes.
+fn large_files(
+    handle: &git2::Repository,
+    ours: &git2::Commit<'_>,
+    theirs: &git2::Commit<'_>,
+) -> Result<LargeFiles, git2::Error> {
+    let before = handle.find_commit(handle.merge_base(ours.id(), theirs.id())?)?.tree()?;
+    let store = handle.odb()?;
+    let is_large = |id: Oid| store.read_header(id).is_ok_and(|(size, _)| size as u64 > MERGED_BYTES_MAX);
+    let mut found = LargeFiles::default();
+    let mut ours_changed: BTreeMap<Vec<u8>, Oid> = BTreeMap::new();
+    for (first, side) in [(true, ours), (false, theirs)] {
+        let diff = handle.diff_tree_to_tree(Some(&before), Some(&side.tree()?), None)?;
+        for delta in diff.deltas() {
+            let (old, new) = (delta.old_file(), delta.new_file());
+            let large = is_large(old.id()) || is_large(new.id());
+            found.may_have_moved |= large && (old.id().is_zero() || new.id().is_zero());
+            let path = new.path_bytes().unwrap_or_default().to_vec();
+            if first {
+                ours_changed.insert(path, new.id());
+            } else if ours_changed.get(&path).is_some_and(|id| *id != new.id() && (large || is_large(*id))) {
+                found.changed_twice.push(link_target(&path));
+            }
+        }
+    }
+    found.changed_twice.truncate(CONFLICTS_MAX);
+    Ok(found)
 }
 
 fn conflicts(index: &git2::Index) -> Result<Vec<String>, git2::Error> {

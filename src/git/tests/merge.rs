@@ -118,6 +118,28 @@ fn conflicts_name_the_files() {
     assert_eq!(conflict, Merge::Conflict(expected.to_vec()));
 }
 
+/// Merged line by line it would be held in memory several times.
+#[test]
+fn a_large_file_is_merged_as_a_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.init_config("repo");
+    let text =
+        |first: &str, last: &str| format!("{first}\n{}{last}\n", "a line of text\n".repeat(70 * 1024 * 1024 / 15));
+    sandbox.write("repo", "large", &text("1", "1"));
+    sandbox.commit("repo", "large");
+    sandbox.git("repo", &["checkout", "--quiet", "-b", "side"]);
+    sandbox.write("repo", "large", &text("2", "1"));
+    let side = sandbox.commit("repo", "side");
+    sandbox.git("repo", &["checkout", "--quiet", "main"]);
+    sandbox.write("repo", "services/web.toml", "version = \"2\"\n");
+    let main = sandbox.commit("repo", "main");
+    assert!(matches!(merge(&sandbox.open("repo"), &main, &side).unwrap(), Merge::Clean(_)), "one side changed it");
+    sandbox.write("repo", "large", &text("1", "2"));
+    let main = sandbox.commit("repo", "main, too");
+    let conflict = merge(&sandbox.open("repo"), &main, &side).unwrap();
+    assert_eq!(conflict, Merge::Conflict(vec!["large".to_owned()]));
+}
+
 #[test]
 fn what_cannot_be_merged_is_said() {
     let sandbox = Sandbox::new();
