@@ -163,6 +163,22 @@ pub struct Init {
     /// The account that ionroller may act in
     #[arg(long, default_value = "123456789012", value_name = "ID")]
     pub account: AccountId,
+    /// The check that is written, too
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Ci::Github, value_name = "github|gitlab|pre-commit|none")]
+    pub ci: Ci,
+}
+
+/// `init --ci`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ci {
+    /// A workflow that plans pull requests
+    Github,
+    /// A job that plans merge requests
+    Gitlab,
+    /// A hook that checks the files before each commit
+    PreCommit,
+    /// None
+    None,
 }
 
 /// `completions`.
@@ -249,6 +265,12 @@ pub struct Plan {
     /// Write the plan to a file, too, for apply --plan
     #[arg(long, value_name = "FILE", conflicts_with = "offline")]
     pub out: Option<PathBuf>,
+    /// Show every service, not only those that change, or that the merge touches
+    #[arg(long)]
+    pub all: bool,
+    /// Show the values of env and secrets and the scripts in differences of files; else they are masked
+    #[arg(long)]
+    pub show_values: bool,
     /// Exit with 2 when anything would change, with 1 when anything is wrong
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -263,6 +285,9 @@ pub struct Diff {
     /// The service
     #[arg(value_name = "SERVICE")]
     pub service: ServiceName,
+    /// Show the values of env and secrets, too; else they are masked
+    #[arg(long)]
+    pub show_values: bool,
     /// Where states come from
     #[command(flatten)]
     pub common: Common,
@@ -511,15 +536,15 @@ mod tests {
             "ionroller schema service",
             "ionroller schema plan",
             "ionroller plan --repo . --ref main --path conf --service a --service b -o json --cloud sim:w.json",
-            "ionroller plan --offline --base main --detailed-exitcode",
-            "ionroller diff web",
+            "ionroller plan --offline --base main --detailed-exitcode --all --show-values",
+            "ionroller diff web --show-values",
             "ionroller apply --once --wait retired --timeout 30m --allow-rewind",
             "ionroller run --config daemon.toml --dry-run",
             "ionroller run --config daemon.toml --check",
             "ionroller status web --color never -q",
             "ionroller hold web --reason incident --scope prod --region eu-west-1",
             "ionroller retry web -vv",
-            "ionroller init conf --scope prod --region eu-west-1 --account 123456789012",
+            "ionroller init conf --scope prod --region eu-west-1 --account 123456789012 --ci gitlab",
             "ionroller plan --out p.json",
             "ionroller apply --plan p.json",
             "ionroller completions zsh",

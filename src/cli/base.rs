@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::files::ConfigFiles;
-use crate::desired::spec::Desired;
+use crate::desired::spec::{Desired, ServiceFile};
 use crate::git::GitError;
-use crate::names::CommitId;
+use crate::names::{CommitId, ServiceName};
+use crate::plan::review::{Review, Side};
 use crate::plan::types::Plan;
 use crate::reconcile::Merged;
+use crate::time::Timestamp;
 
-use super::commands::diff;
 use super::error::CliError;
+use super::file_diff::{self, Values};
 use super::session::Commit;
 
 /// A base, and what merging a commit into it gives.
@@ -53,15 +55,35 @@ impl Base {
     }
 
     /// Adds to a plan of the merge what only the two sides can say.
-    pub fn complete(&self, plan: &mut Plan) {
+    pub fn complete(&self, plan: &mut Plan, values: Values) {
         plan.base = Some(self.commit.clone());
+        let diff = |path: &str| file_diff::of(path, Some(&self.files_before), Some(&self.files), values);
         for service in &mut plan.services {
             let path = format!("services/{}.toml", service.name);
-            let old = diff::text_of(&self.files_before, &path);
-            let new = diff::text_of(&self.files, &path);
-            service.file_diff = diff::unified_of(&path, old.as_deref(), new.as_deref());
+            let script = self.script(&service.name).filter(|_| values == Values::Shown);
+            let diffs = [Some(path), script].into_iter().flatten().filter_map(|path| diff(&path));
+            service.file_diff = Some(diffs.collect::<String>()).filter(|diffs| !diffs.is_empty());
+        }
+        let base = Side { files: &self.files_before, desired: &self.before };
+        let merge = Side { files: &self.files, desired: &self.merged };
+        // A freeze that is over is in nobody's way; without AWS its clock is ours.
+        let now = plan.observed_at.unwrap_or_else(now);
+        let scope_diff = diff("ionroller.toml").filter(|_| self.merged.scope.is_some());
+        plan.review = Some(Review { scope_diff, ..Review::new(base, merge, plan, now) });
+    }
+
+    /// The path of a service's script in the merge.
+    fn script(&self, service: &ServiceName) -> Option<String> {
+        match self.merged.services.get(service)? {
+            ServiceFile::Valid(spec) => Some(spec.machine.user_data.as_ref()?.path.clone()),
+            ServiceFile::Broken => None,
         }
     }
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn empty(commit: Option<CommitId>) -> Desired {

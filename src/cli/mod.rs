@@ -5,6 +5,7 @@ mod base;
 mod commands;
 mod commit;
 pub mod error;
+mod file_diff;
 mod forge;
 mod log;
 mod session;

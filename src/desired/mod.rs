@@ -8,6 +8,7 @@ pub mod digest;
 pub mod edit;
 pub mod files;
 pub mod keys;
+pub mod masked;
 pub mod schema;
 pub mod spec;
 pub mod unchanged;

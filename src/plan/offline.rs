@@ -6,6 +6,7 @@ use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use crate::names::{Digest, ServiceName};
 
+use super::strategy;
 use super::types::{Change, Phase, Plan, Reason, Release, ServicePlan, WaitingOn};
 
 /// Plans from the files alone. It is never complete.
@@ -46,6 +47,7 @@ pub fn plan(desired: &Desired, scope: &ScopeConfig, base: Option<&Desired>) -> P
         complete: false,
         services,
         diagnostics,
+        review: None,
     }
 }
 
@@ -87,6 +89,10 @@ fn service(
         since: None,
         until: None,
     };
+    let spec = match file {
+        Some(ServiceFile::Valid(spec)) => Some(&**spec),
+        _ => None,
+    };
     ServicePlan {
         name: name.clone(),
         change,
@@ -99,6 +105,12 @@ fn service(
         actions: Vec::new(),
         waiting_on: (change == Change::Blocked).then_some(invalid),
         forecast: Vec::new(),
+        // What is taken over from others is taken over in steps.
+        strategy: strategy::of(
+            change,
+            spec,
+            spec.and_then(|spec| spec.load_balancer.as_ref()).is_some_and(|lb| lb.adopt),
+        ),
         file_diff: None,
         groups: Vec::new(),
         records: Vec::new(),

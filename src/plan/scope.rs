@@ -243,6 +243,7 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
         complete,
         services,
         diagnostics,
+        review: None,
     }
 }
 

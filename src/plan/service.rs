@@ -13,7 +13,7 @@ use super::forecast::Reach;
 use super::removal::{self, Orphan};
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
-use super::{forecast, records, retire, rollback, rollout, settings};
+use super::{forecast, records, retire, rollback, rollout, settings, strategy};
 
 /// Plans one service.
 pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
@@ -43,6 +43,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         waiting_on: ahead.wait.filter(|_| ahead.actions.is_empty()).map(|wait| wait.on),
         actions: ahead.actions,
         forecast: ahead.forecast,
+        strategy: strategy::of(change, view.wanted, view.has_side()),
         file_diff: None,
         groups: groups(&view),
         records: records::records(&view),

@@ -10,6 +10,8 @@ use crate::observed::marks::{Hold, Rejected};
 use crate::time::Timestamp;
 
 use super::action::Action;
+use super::review::Review;
+use super::strategy::Strategy;
 
 /// The plan of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// By file and place.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the merge changes; none when no merge is planned.
+    pub review: Option<Review>,
 }
 
 /// The plan of one service.
@@ -57,6 +61,8 @@ pub struct ServicePlan {
     pub waiting_on: Option<WaitingOn>,
     /// What would follow.
     pub forecast: Vec<Forecast>,
+    /// How that runs; none when nothing does.
+    pub strategy: Option<Strategy>,
     /// The difference of the file, unified.
     pub file_diff: Option<String>,
     /// The server groups that stand, with their roles.
@@ -128,6 +134,23 @@ pub enum Phase {
     RollingBack,
     /// No weight may move, or nothing helps.
     Halted,
+}
+
+impl Phase {
+    /// As people say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Provisioning => "provisioning",
+            Self::Warming => "warming",
+            Self::Shifting => "shifting",
+            Self::Baking => "baking",
+            Self::Draining => "draining",
+            Self::Retiring => "retiring",
+            Self::RollingBack => "rolling back",
+            Self::Halted => "halted",
+        }
+    }
 }
 
 /// How fast a way back is.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::desired::diagnostic::Diagnostic;
+use crate::desired::spec::Freeze;
 use crate::names::{CommitId, Digest, Scope, ServiceName};
 use crate::plan::action::{Action, Kind};
+use crate::plan::strategy::{self, Peak, Strategy};
 use crate::plan::types::{
     Change, Forecast, GroupView, Phase, Plan, Reason, Release, RollbackClass, ServicePlan, WaitingOn,
 };
@@ -28,6 +30,16 @@ struct PlanJson<'a> {
     summary: BTreeMap<&'static str, usize>,
     services: Vec<ServiceJson<'a>>,
     diagnostics: &'a [Diagnostic],
+    freezes: Option<Vec<FreezeJson<'a>>>,
+    scope_diff: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct FreezeJson<'a> {
+    name: &'a str,
+    from: Timestamp,
+    until: Timestamp,
+    services: &'a [ServiceName],
 }
 
 #[derive(Serialize)]
@@ -44,6 +56,12 @@ struct ServiceJson<'a> {
     waiting_on: Option<&'a WaitingOn>,
     forecast: &'a [Forecast],
     file_diff: &'a Option<String>,
+    touched: Option<bool>,
+    changed_keys: Option<&'a [String]>,
+    already: Option<&'a str>,
+    strategy: &'a Option<Strategy>,
+    peak: Option<Peak>,
+    settled_after_secs: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -130,9 +148,11 @@ pub fn plan_json(plan: &Plan) -> String {
         base: &plan.base,
         observed_at: plan.observed_at,
         complete: plan.complete,
-        summary: summary(plan),
-        services: plan.services.iter().map(service_json).collect(),
+        summary: summary(&plan.services),
+        services: plan.services.iter().map(|service| service_json(plan, service)).collect(),
         diagnostics: &plan.diagnostics,
+        freezes: plan.review.as_ref().map(|review| review.freezes.iter().map(freeze_json).collect()),
+        scope_diff: plan.review.as_ref().and_then(|review| review.scope_diff.as_deref()),
     })
 }
 
@@ -191,7 +211,12 @@ fn service_status<'a>(service: &'a ServicePlan, commit: Option<&'a str>) -> Serv
     }
 }
 
-fn service_json(service: &ServicePlan) -> ServiceJson<'_> {
+fn freeze_json(freeze: &Freeze) -> FreezeJson<'_> {
+    FreezeJson { name: &freeze.name, from: freeze.from, until: freeze.until, services: &freeze.services }
+}
+
+fn service_json<'a>(plan: &'a Plan, service: &'a ServicePlan) -> ServiceJson<'a> {
+    let keys = plan.review.as_ref().and_then(|review| review.touched.get(&service.name));
     ServiceJson {
         name: &service.name,
         change: service.change,
@@ -205,6 +230,12 @@ fn service_json(service: &ServicePlan) -> ServiceJson<'_> {
         waiting_on: waiting(service),
         forecast: &service.forecast,
         file_diff: &service.file_diff,
+        touched: plan.review.as_ref().map(|_| keys.is_some()),
+        changed_keys: keys.map(Vec::as_slice),
+        already: super::review::already(plan, service),
+        strategy: &service.strategy,
+        peak: strategy::peak(service),
+        settled_after_secs: strategy::settled_after(service),
     }
 }
 
@@ -223,7 +254,7 @@ pub fn waiting(service: &ServicePlan) -> Option<&WaitingOn> {
 }
 
 /// How many services have each change, and how many wait.
-pub fn summary(plan: &Plan) -> BTreeMap<&'static str, usize> {
+pub fn summary<'a>(services: impl IntoIterator<Item = &'a ServicePlan>) -> BTreeMap<&'static str, usize> {
     let mut summary = BTreeMap::from([
         ("none", 0),
         ("create", 0),
@@ -234,7 +265,7 @@ pub fn summary(plan: &Plan) -> BTreeMap<&'static str, usize> {
         ("blocked", 0),
         ("waiting", 0),
     ]);
-    for service in &plan.services {
+    for service in services {
         let word = match service.change {
             Change::None => "none",
             Change::Create => "create",

@@ -12,6 +12,7 @@ use crate::names::ServiceName;
 use crate::plan::types::{Change, Phase, Plan, RollbackClass, ServicePlan};
 
 use super::json::waiting;
+use super::review::{self, Shown, Times};
 use super::style::Style;
 use super::text;
 
@@ -30,6 +31,7 @@ const PLAIN: Style = Style { color: false, verbose: 0, width: 80 };
 enum Kind {
     Error,
     Row,
+    Other,
     Warning,
     Details,
     FileDiff,
@@ -40,6 +42,7 @@ impl Kind {
         let (one, many) = match self {
             Self::Error => ("error", "errors"),
             Self::Row => ("row of the table", "rows of the table"),
+            Self::Other => ("service in flight", "services in flight"),
             Self::Warning => ("warning", "warnings"),
             Self::Details => ("service's details", "services' details"),
             Self::FileDiff => ("file diff", "file diffs"),
@@ -90,12 +93,16 @@ impl Document {
         };
         let (rows, problems, folded) =
             (of(&[Kind::Row]), of(&[Kind::Error, Kind::Warning]), of(&[Kind::Details, Kind::FileDiff]));
+        let others = of(&[Kind::Other]);
         let mut out = head;
         if !rows.is_empty() {
             let _ = write!(out, "\n{table_head}{rows}");
         }
         if !problems.is_empty() {
             let _ = write!(out, "\n{problems}");
+        }
+        if !others.is_empty() {
+            let _ = write!(out, "\nIn flight or drifting, not by this merge:\n\n{others}");
         }
         out.push_str(&folded);
         if !left_out.is_empty() {
@@ -109,31 +116,68 @@ impl Document {
 
 /// A plan.
 pub fn plan(plan: &Plan) -> String {
-    document_of_plan(plan).write(BYTES_MAX)
+    plan_of(plan, Shown::Changes)
 }
 
-fn document_of_plan(plan: &Plan) -> Document {
+/// A plan, with the services that are asked for.
+pub fn plan_of(plan: &Plan, shown: Shown) -> String {
+    document_of_plan(plan, shown).write(BYTES_MAX)
+}
+
+fn document_of_plan(plan: &Plan, shown: Shown) -> Document {
     let mut head = format!("{} {}\n", heading(plan), text::summary_line(plan));
-    if !plan.complete {
-        let why = if plan.observed_at.is_none() { "AWS was not asked" } else { "some of AWS could not be read" };
-        let _ = write!(head, "\n**Not complete: {why}.**\n");
+    match (plan.complete, plan.observed_at) {
+        (false, None) if plan.review.is_some() => {
+            let _ = write!(head, "\n**Not complete.** {}\n", review::UNKNOWN);
+        }
+        (false, None) => head.push_str("\n**Not complete: AWS was not asked.**\n"),
+        (false, Some(_)) => head.push_str("\n**Not complete: some of AWS could not be read.**\n"),
+        (true, _) => {}
+    }
+    for freeze in review::freezes(plan) {
+        let _ = write!(head, "\n**Freeze:** {}.\n", cell(&freeze));
     }
     let mut pieces = problems(&plan.diagnostics);
-    for service in plan.services.iter().filter(|service| !text::is_quiet(service)) {
+    for service in plan.services.iter().filter(|service| review::is_shown(plan, service, shown)) {
         let rank = rank(service);
         pieces.push(Piece { kind: Kind::Row, rank, text: plan_row(plan, service) });
-        let said = text::service(plan, service, PLAIN).replace(" (-v shows them)", "");
+        let said = text::service(plan, service, PLAIN, Times::Fixed).replace(" (-v shows them)", "");
         let (first, rest) = said.split_once('\n').unwrap_or((&said, ""));
         let title =
             format!("<b>{}</b>{}", service.name, html(first.strip_prefix(service.name.as_str()).unwrap_or(first)));
-        pieces.push(Piece { kind: Kind::Details, rank, text: folded(&title, "text", rest) });
+        pieces.push(Piece { kind: Kind::Details, rank, text: folded(&title, "text", &outdented(rest)) });
         if let Some(diff) = &service.file_diff {
             let title = format!("<b>{}</b>, the difference of its file", service.name);
             pieces.push(Piece { kind: Kind::FileDiff, rank, text: folded(&title, "diff", diff) });
         }
     }
-    let table_head = "| service | change | from | to | way back |\n|---|---|---|---|---|\n".to_owned();
+    if let Some(diff) = plan.review.as_ref().and_then(|review| review.scope_diff.as_ref()) {
+        let text = folded("<b>ionroller.toml</b>, its difference", "diff", diff);
+        pieces.push(Piece { kind: Kind::FileDiff, rank: 0, text });
+    }
+    if shown == Shown::Changes {
+        others(plan, &mut pieces);
+    }
+    let table_head =
+        "| service | change | from | to | machines | takes | way back |\n|---|---|---|---|---|---|---|\n".to_owned();
     Document { head, table_head, pieces, command: "ionroller plan" }
+}
+
+/// Services that the merge leaves alone and that are in flight, drift or wait.
+fn others(plan: &Plan, pieces: &mut Vec<Piece>) {
+    for service in review::others(plan) {
+        let live = service.from.as_ref().map_or_else(String::new, |live| format!(" {}", code(live.version.as_str())));
+        let said = cell(&review::of_another(plan, service));
+        let text = format!("- {}{live}: {said}\n", code(service.name.as_str()));
+        pieces.push(Piece { kind: Kind::Other, rank: rank(service), text });
+    }
+}
+
+/// Text without the columns that all its lines leave free.
+fn outdented(text: &str) -> String {
+    let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let free = text.lines().filter(|line| !line.is_empty()).map(spaces).min().unwrap_or(0);
+    text.lines().map(|line| format!("{}\n", line.get(free..).unwrap_or_default())).collect()
 }
 
 /// What matters most has the lowest rank.
@@ -152,7 +196,7 @@ fn rank(service: &ServicePlan) -> usize {
 fn heading(plan: &Plan) -> String {
     let scope = plan.scope.as_ref().map_or("no valid scope", |scope| scope.as_str());
     match (&plan.commit, &plan.base) {
-        (Some(commit), Some(base)) => format!("**{scope}** at {} merged into {}:", commit.short(), base.short()),
+        (Some(commit), Some(base)) => format!("**{scope}**, {} merged into {}:", commit.short(), base.short()),
         (Some(commit), None) => format!("**{scope}** at {}:", commit.short()),
         (None, _) => format!("**{scope}**:"),
     }
@@ -163,17 +207,21 @@ fn plan_row(plan: &Plan, service: &ServicePlan) -> String {
         Some(release) => code(release.version.as_str()),
         None => "–".to_owned(),
     };
-    let wait = waiting(service).map(|wait| format!(", waiting: {}", cell(&wait.detail))).unwrap_or_default();
+    let wait = waiting(service)
+        .map(|wait| format!(", waiting: {}", cell(&text::wait_sentence(wait, plan.observed_at, Times::Fixed))))
+        .unwrap_or_default();
+    let takes = review::takes(plan, service).unwrap_or_else(|| "–".to_owned());
+    let machines = review::machines(service);
     let back = match (service.change, service.rollback) {
         (_, None) => "–".to_owned(),
         (Change::Rollback, Some(RollbackClass::Instant)) => "this is one call".to_owned(),
-        (_, Some(RollbackClass::Instant)) => format!("instant{}", text::instant_until(plan, service)),
+        (_, Some(RollbackClass::Instant)) => format!("instant{}", review::instant_for(plan, service)),
         (_, Some(RollbackClass::ScaleUp)) => "its machines grow first".to_owned(),
         (_, Some(RollbackClass::Full)) => "needs new machines".to_owned(),
     };
     let change = text::word(service.change);
     let (from, to) = (release(&service.from), release(&service.to));
-    format!("| {} | {change}{wait} | {from} | {to} | {back} |\n", code(service.name.as_str()))
+    format!("| {} | {change}{wait} | {from} | {to} | {machines} | {takes} | {back} |\n", code(service.name.as_str()))
 }
 
 /// The status of all services, or of one.
@@ -193,7 +241,7 @@ fn document_of_status(plan: &Plan, only: Option<&ServiceName>) -> Document {
         let live = service.from.as_ref().map_or_else(|| "–".to_owned(), |live| code(live.version.as_str()));
         let wait = waiting(service).map_or_else(|| "–".to_owned(), |wait| cell(&wait.detail));
         let name = code(service.name.as_str());
-        let row = format!("| {name} | {live} | {} | {wait} |\n", text::phase_word(service.phase));
+        let row = format!("| {name} | {live} | {} | {wait} |\n", service.phase.as_str());
         pieces.push(Piece { kind: Kind::Row, rank, text: row });
         let groups = text::group_lines(service, PLAIN);
         if !groups.is_empty() {

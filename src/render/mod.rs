@@ -4,6 +4,7 @@ pub mod history;
 pub mod json;
 pub mod machine;
 pub mod markdown;
+pub mod review;
 pub mod schema;
 pub mod style;
 pub mod text;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::desired::diagnostic::Severity;
 use crate::plan::action::Kind;
+use crate::plan::strategy::{Fallback, Machines};
 use crate::plan::types::{Change, Phase, Reason, RecordOutcome, Role, RollbackClass};
 
 use super::json::FORMAT_VERSION;
@@ -30,6 +31,11 @@ const PHASES: &[Phase] = &[
 ];
 
 const ROLLBACK_CLASSES: &[RollbackClass] = &[RollbackClass::Instant, RollbackClass::ScaleUp, RollbackClass::Full];
+
+const MACHINES: &[Machines] =
+    &[Machines::New, Machines::Replaced, Machines::InPlace, Machines::Back, Machines::Removed];
+
+const FALLBACKS: &[Fallback] = &[Fallback::RollBack, Fallback::Hold];
 
 const ROLES: &[Role] = &[Role::Live, Role::Candidate, Role::Warm, Role::Leftover];
 
@@ -112,6 +118,12 @@ pub fn plan() -> Value {
         summary.push((word, count(), "How many services have this change."));
     }
     summary.push(("waiting", count(), "How many services wait for something."));
+    let freeze = object(vec![
+        ("name", text(), "What people call it."),
+        ("from", time(), "When it begins."),
+        ("until", time(), "When it is over."),
+        ("services", list(text()), "The services that it holds; empty: all."),
+    ]);
     document(
         "The plan of a scope, as `ionroller plan -o json` prints it",
         vec![
@@ -124,6 +136,12 @@ pub fn plan() -> Value {
             ("summary", object(summary), "Services by change."),
             ("services", list(planned_service()), "By name."),
             ("diagnostics", list(diagnostic()), "By file and place."),
+            (
+                "freezes",
+                or_null(list(freeze)),
+                "Freezes that are on or begin within two weeks, of services that the merge touches; null without --base.",
+            ),
+            ("scope_diff", nullable("string"), "What the merge changes in ionroller.toml, unified."),
         ],
     )
 }
@@ -264,6 +282,18 @@ fn planned_service() -> Value {
         ("instances", count(), "Machines of the service from then on."),
         ("weights", list(weight), "Who gets traffic from then on."),
     ]);
+    let strategy = object(vec![
+        ("machines", words(MACHINES), "What becomes of the machines."),
+        ("steps", list(percent()), "The percents of the traffic that the new ones get; empty without a load balancer."),
+        ("bake_secs", count(), "How long each step is watched."),
+        ("on_failure", or_null(words(FALLBACKS)), "What a failure leads to."),
+    ]);
+    let peak = object(vec![
+        ("instances", count(), "So many at once."),
+        ("now", count(), "So many are meant to run now."),
+        ("after_secs", count(), "From then on, in seconds from now."),
+        ("for_secs", nullable("integer"), "For so long; null: they stay."),
+    ]);
     object(vec![
         ("name", text(), "The service."),
         ("change", words(CHANGES), "The kind of difference."),
@@ -280,7 +310,18 @@ fn planned_service() -> Value {
         ("actions", list(action), "What one pass would do now."),
         ("waiting_on", or_null(wait()), "Why nothing moves."),
         ("forecast", list(forecast), "What follows if all goes well."),
-        ("file_diff", nullable("string"), "The file as of the live release against the file now, unified."),
+        (
+            "file_diff",
+            nullable("string"),
+            "The file as of the live release, or in the base, against the file now, unified. Without --show-values \
+             the values of env and secrets are masked.",
+        ),
+        ("touched", json!({ "type": ["boolean", "null"] }), "Whether the merge changes it; null without --base."),
+        ("changed_keys", or_null(list(text())), "What the merge changes of it, by key; null when it is not touched."),
+        ("already", nullable("string"), "What was otherwise than the base says before the merge."),
+        ("strategy", or_null(strategy), "How the change runs; null when nothing does."),
+        ("peak", or_null(peak), "The most machines that it takes; null when that is not more than now, or not known."),
+        ("settled_after_secs", nullable("integer"), "Seconds from now until it is over, a warm group aside."),
     ])
 }
 

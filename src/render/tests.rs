@@ -65,6 +65,7 @@ fn nothing_to_do_is_said_in_so_many_words() {
         complete: true,
         services: Vec::new(),
         diagnostics: Vec::new(),
+        review: None,
     };
     let said = text::plan(&plan, PLAIN);
     assert!(said.ends_with("Nothing to do: 0 services are as the commit says.\n"), "{said}");

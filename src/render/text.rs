@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 pub use super::style::Style;
 
 use super::json::{summary, waiting};
+use super::review::{self, Shown, Times};
 use super::style::{Meaning, columns, left};
 
 /// The column at which the parts of a service begin.
@@ -20,20 +21,62 @@ const LABEL: usize = 11;
 
 /// A plan.
 pub fn plan(plan: &Plan, style: Style) -> String {
+    plan_of(plan, style, Shown::Changes)
+}
+
+/// A plan, with the services that are asked for.
+pub fn plan_of(plan: &Plan, style: Style, shown: Shown) -> String {
     let mut out = heading(plan, style);
     for service in &plan.services {
-        if is_quiet(service) && style.verbose == 0 {
+        if !review::is_shown(plan, service, shown) && (style.verbose == 0 || plan.review.is_some()) {
             continue;
         }
         out.push('\n');
-        service_plan(&mut out, plan, service, style);
+        service_plan(&mut out, plan, service, style, Times::FromNow);
+    }
+    if shown == Shown::Changes {
+        others(&mut out, plan, style);
+    }
+    let freezes: Vec<String> = review::freezes(plan);
+    if !freezes.is_empty() {
+        out.push('\n');
+        freezes.iter().for_each(|freeze| part(&mut out, style, "freeze", freeze));
+    }
+    if let Some(diff) = plan.review.as_ref().and_then(|review| review.scope_diff.as_ref()) {
+        out.push('\n');
+        file_diff(&mut out, diff, style);
     }
     if !plan.diagnostics.is_empty() {
         out.push('\n');
         out.push_str(&diagnostics(&plan.diagnostics, style));
     }
-    let _ = writeln!(out, "\n{}", summary_line(plan));
+    if plan.review.is_some() && plan.observed_at.is_none() {
+        let _ = writeln!(out, "\n{}", style.wrap(review::UNKNOWN, 0).join("\n"));
+    }
+    let _ = writeln!(out, "\n{}", style.wrap(&summary_line(plan), 0).join("\n"));
     out
+}
+
+/// Services that the merge leaves alone and that are in flight, drift or wait.
+fn others(out: &mut String, plan: &Plan, style: Style) {
+    let others = review::others(plan);
+    if !others.is_empty() {
+        let _ = writeln!(out, "\nIn flight or drifting, not by this merge:");
+    }
+    for service in others {
+        let head = format!("  {}  {}:", service.name, versions(service));
+        let said = format!("{} {}", "\u{1}".repeat(columns(&head)), review::of_another(plan, service));
+        for (index, line) in style.wrap(&said, 4).iter().enumerate() {
+            let line = line.replace(&"\u{1}".repeat(columns(&head)), &head);
+            let _ = writeln!(out, "{}{line}", if index == 0 { "" } else { "    " });
+        }
+    }
+}
+
+fn file_diff(out: &mut String, diff: &str, style: Style) {
+    for line in diff.lines() {
+        let _ = writeln!(out, "  {}", diff_line(line, style));
+    }
 }
 
 fn heading(plan: &Plan, style: Style) -> String {
@@ -52,14 +95,15 @@ pub fn is_quiet(service: &ServicePlan) -> bool {
     service.change == Change::None && service.actions.is_empty() && waiting(service).is_none()
 }
 
-/// The plan of one service.
-pub fn service(plan: &Plan, service: &ServicePlan, style: Style) -> String {
+/// The plan of one service. Its file's difference is left out where times are fixed: there
+/// it has a place of its own.
+pub fn service(plan: &Plan, service: &ServicePlan, style: Style, times: Times) -> String {
     let mut out = String::new();
-    service_plan(&mut out, plan, service, style);
+    service_plan(&mut out, plan, service, style, times);
     out
 }
 
-fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
+fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style, times: Times) {
     let versions = versions(service);
     let word = word(service.change);
     let meaning = match service.change {
@@ -73,17 +117,29 @@ fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Sty
     if service.change != Change::Blocked || waiting(service).is_none() {
         part(out, style, "because", &service.because);
     }
+    if let Some(keys) = review::changed_keys(plan, service) {
+        part(out, style, "changes", &keys);
+    }
+    if let Some(already) = review::already(plan, service) {
+        part(out, style, "already", already);
+    }
+    let reviewed = plan.review.is_some() || times == Times::Fixed;
+    if let Some(strategy) = review::strategy(service).filter(|_| reviewed) {
+        part(out, style, "how", &strategy);
+    }
     actions(out, service, style);
     if let Some(wait) = waiting(service) {
-        let at = plan.observed_at;
-        part(out, style, "waits", &format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, at)));
+        let said = wait_sentence(wait, plan.observed_at, times);
+        part(out, style, "waits", &format!("{}: {said}", reason_word(wait.reason)));
     }
-    forecast(out, service, style);
-    revert(out, plan, service, style);
-    if let Some(diff) = service.file_diff.as_ref().filter(|_| style.verbose > 0) {
-        for line in diff.lines() {
-            let _ = writeln!(out, "  {}", diff_line(line, style));
-        }
+    forecast(out, service, style, times);
+    if let Some(peak) = review::peak_sentence(service).filter(|_| reviewed) {
+        part(out, style, "peak", &peak);
+    }
+    revert(out, plan, service, style, times);
+    let shown = times == Times::FromNow && (style.verbose > 0 || plan.review.is_some());
+    if let Some(diff) = service.file_diff.as_ref().filter(|_| shown) {
+        file_diff(out, diff, style);
     }
 }
 
@@ -196,8 +252,10 @@ fn words(mutation: &Mutation) -> (String, String) {
 }
 
 /// What follows, with the time from now, and how many machines run.
-fn forecast(out: &mut String, service: &ServicePlan, style: Style) {
-    let times: Vec<String> = service.forecast.iter().map(|event| clock(event.after_secs)).collect();
+fn forecast(out: &mut String, service: &ServicePlan, style: Style, times: Times) {
+    let begin = begin(service, times);
+    let times: Vec<String> =
+        service.forecast.iter().map(|event| clock(event.after_secs.saturating_sub(begin))).collect();
     let wide = times.iter().map(|time| columns(time)).max().unwrap_or(0).max(4);
     let mut running = None;
     for (index, (event, time)) in service.forecast.iter().zip(&times).enumerate() {
@@ -213,6 +271,14 @@ fn forecast(out: &mut String, service: &ServicePlan, style: Style) {
     }
 }
 
+/// When the forecast's clock begins, in seconds from now.
+fn begin(service: &ServicePlan, times: Times) -> u64 {
+    match times {
+        Times::FromNow => 0,
+        Times::Fixed => service.forecast.first().map_or(0, |event| event.after_secs),
+    }
+}
+
 /// Seconds as `M:SS` or `H:MM:SS`.
 fn clock(secs: u64) -> String {
     match (secs / 3600, secs / 60 % 60, secs % 60) {
@@ -221,9 +287,9 @@ fn clock(secs: u64) -> String {
     }
 }
 
-fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
+fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style, times: Times) {
     let Some(class) = service.rollback else { return };
-    let until = || instant_until(plan, service);
+    let until = || instant_until(plan, service, times);
     let (label, text) = match (service.change, class) {
         (Change::Rollback, RollbackClass::Instant) => ("way back", "instant: one call".to_owned()),
         (Change::Rollback, RollbackClass::ScaleUp) => ("way back", "its machines stand and grow first".to_owned()),
@@ -236,10 +302,10 @@ fn revert(out: &mut String, plan: &Plan, service: &ServicePlan, style: Style) {
 }
 
 /// Until when a way back is instant: on the forecast's clock where there is one.
-pub fn instant_until(plan: &Plan, service: &ServicePlan) -> String {
+pub fn instant_until(plan: &Plan, service: &ServicePlan, times: Times) -> String {
     match (service.rollback_until, plan.observed_at) {
         (Some(until), Some(at)) if service.forecast.iter().any(|f| f.event.starts_with("settled")) => {
-            format!(", until {}", clock(until.since(at).as_secs_ceil()))
+            format!(", until {}", clock(until.since(at).as_secs_ceil().saturating_sub(begin(service, times))))
         }
         (Some(until), _) => format!(", until {until}"),
         (None, _) => String::new(),
@@ -247,8 +313,12 @@ pub fn instant_until(plan: &Plan, service: &ServicePlan) -> String {
 }
 
 /// A wait as a sentence: what, for how long, until when.
-fn wait_sentence(wait: &WaitingOn, at: Option<Timestamp>) -> String {
+pub fn wait_sentence(wait: &WaitingOn, at: Option<Timestamp>, times: Times) -> String {
     let mut text = wait.detail.clone();
+    if let (Times::Fixed, Some(until)) = (times, wait.until) {
+        let _ = write!(text, "; until {until} at most");
+    }
+    let at = at.filter(|_| times == Times::FromNow);
     if let (Some(since), Some(at)) = (wait.since, at)
         && at.since(since).as_millis() >= 1000
     {
@@ -263,9 +333,11 @@ fn wait_sentence(wait: &WaitingOn, at: Option<Timestamp>) -> String {
     text
 }
 
-/// How many services have each change, in one line.
+/// How many services have each change, in one line. Of a merge, those that it touches.
 pub fn summary_line(plan: &Plan) -> String {
-    let counts = summary(plan);
+    let touched =
+        |service: &&ServicePlan| plan.review.as_ref().is_none_or(|review| review.touched.contains_key(&service.name));
+    let counts = summary(plan.services.iter().filter(touched));
     let count = |word: &str| counts.get(word).copied().unwrap_or(0);
     let plural = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     let mut parts = Vec::new();
@@ -286,13 +358,26 @@ pub fn summary_line(plan: &Plan) -> String {
         parts.push("not everything was read".to_owned());
     }
     let unchanged = count("none");
-    if parts.is_empty() {
+    let left = plural(review::left_alone(plan), "service is not touched", "services are not touched");
+    if plan.review.is_some() && parts.is_empty() && unchanged == 0 {
+        return format!(
+            "This merge touches no service; there {}.",
+            match plan.services.len() {
+                1 => "is 1".to_owned(),
+                many => format!("are {many}"),
+            }
+        );
+    }
+    if plan.review.is_none() && parts.is_empty() {
         return format!("Nothing to do: {} as the commit says.", plural(unchanged, "service is", "services are"));
     }
     if unchanged > 0 {
         parts.push(format!("{unchanged} unchanged"));
     }
-    format!("{}.", parts.join(", "))
+    match plan.review.is_some() {
+        true => format!("{}; {left}.", parts.join(", ")),
+        false => format!("{}.", parts.join(", ")),
+    }
 }
 
 /// The status of all services, or of one in detail.
@@ -304,12 +389,13 @@ pub fn status(plan: &Plan, only: Option<&ServiceName>, style: Style) -> String {
     let name_width = services.iter().map(|s| columns(s.name.as_str())).max().unwrap_or(0);
     let version_width = services.iter().map(|s| columns(&running(s))).max().unwrap_or(0);
     for service in services {
-        let phase = phase_word(service.phase);
+        let phase = service.phase.as_str();
         let name = left(service.name.as_str(), name_width);
         let versions = left(&running(service), version_width);
         let _ = writeln!(out, "{}  {versions}  {phase}", style.paint(Meaning::Strong, &name));
         if let Some(wait) = waiting(service) {
-            let said = format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, plan.observed_at));
+            let said =
+                format!("{}: {}", reason_word(wait.reason), wait_sentence(wait, plan.observed_at, Times::FromNow));
             for line in style.wrap(&said, 4) {
                 let _ = writeln!(out, "    {line}");
             }
@@ -465,7 +551,10 @@ pub fn progress_action(service: &ServiceName, action: &Action, style: Style) -> 
 
 /// A wait that has begun, on one line.
 pub fn progress_wait(service: &ServiceName, wait: &WaitingOn, at: Timestamp, style: Style) -> String {
-    format!("{service}  {}", style.paint(Meaning::Aside, &format!("… {}", wait_sentence(wait, Some(at)))))
+    format!(
+        "{service}  {}",
+        style.paint(Meaning::Aside, &format!("… {}", wait_sentence(wait, Some(at), Times::FromNow)))
+    )
 }
 
 /// A change as people say it.
@@ -503,20 +592,5 @@ fn reason_word(reason: Reason) -> &'static str {
         Reason::Fence => "fence",
         Reason::Rejected => "rejected",
         Reason::Invalid => "invalid",
-    }
-}
-
-/// A phase as people say it.
-pub fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Steady => "steady",
-        Phase::Provisioning => "provisioning",
-        Phase::Warming => "warming",
-        Phase::Shifting => "shifting",
-        Phase::Baking => "baking",
-        Phase::Draining => "draining",
-        Phase::Retiring => "retiring",
-        Phase::RollingBack => "rolling back",
-        Phase::Halted => "halted",
     }
 }

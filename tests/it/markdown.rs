@@ -21,14 +21,14 @@ fn a_plan_in_a_comment() {
     let said = place.run(&["plan", "-o", "markdown"]).ended(0).stdout;
     is_sound(&said);
     let head: Vec<&str> =
-        said.lines().take(6).map(|line| line.split_once(" at ").map_or(line, |(_, rest)| &rest[7..])).collect();
+        said.lines().take(6).map(|line| line.split_once("** at ").map_or(line, |(_, rest)| &rest[7..])).collect();
     expect![[r#"
         : 1 release, 1 blocked, 1 waiting, 2 unchanged.
 
-        | service | change | from | to | way back |
-        |---|---|---|---|---|
-        | `search` | release | `1.4.0` | `1.5.0` | instant, until 1:13:11 |
-        | `website` | blocked, waiting: its file has errors; what runs goes on | `2026.03.1` | – | – |"#]]
+        | service | change | from | to | machines | takes | way back |
+        |---|---|---|---|---|---|---|
+        | `search` | release | `1.4.0` | `1.5.0` | replaced, 6 at most | 14 min | instant for 1 h 14 min |
+        | `website` | blocked, waiting: its file has errors; what runs goes on | `2026.03.1` | – | – | – | – |"#]]
     .assert_eq(&head.join("\n"));
     assert!(said.contains("```diff\n--- a/services/search.toml\n+++ b/services/search.toml\n"), "{said}");
     assert!(said.contains("-version = \"1.4.0\"\n+version = \"1.5.0\"\n"), "{said}");

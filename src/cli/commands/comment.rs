@@ -114,6 +114,8 @@ async fn of_plan(args: &Args, ui: &Ui) -> Result<Text, CliError> {
         base: args.base.clone(),
         offline: args.offline,
         out: None,
+        all: false,
+        show_values: false,
         detailed_exitcode: false,
         common: args.common.clone(),
     };

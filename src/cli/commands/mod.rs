@@ -87,6 +87,7 @@ fn plan_of_files(desired: &Desired) -> Plan {
         complete: false,
         services: Vec::new(),
         diagnostics: desired.diagnostics.clone(),
+        review: None,
     }
 }
 
