@@ -8,7 +8,11 @@ use clap::CommandFactory as _;
 use crate::harness::place::Place;
 
 fn page() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md")
+    docs("commands.md")
+}
+
+fn docs(page: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)
 }
 
 /// The text of a section, by the first words of its heading.
@@ -42,10 +46,19 @@ fn every_command_and_flag_is_named() {
     assert!(missing.is_empty(), "docs/commands.md does not name {}", missing.join(", "));
 }
 
-/// `UPDATE_EXPECT=1` writes what happens into the page.
 #[test]
 fn examples_are_what_happens() {
-    let text = std::fs::read_to_string(page()).unwrap();
+    is_what_happens(&page());
+}
+
+#[test]
+fn the_way_of_a_plan_through_a_pull_request_is_what_happens() {
+    is_what_happens(&docs("plans-in-pull-requests.md"));
+}
+
+/// `UPDATE_EXPECT=1` writes what happens into the page.
+fn is_what_happens(page: &Path) {
+    let text = std::fs::read_to_string(page).unwrap();
     let place = Place { dir: tempfile::TempDir::new().unwrap() };
     std::fs::create_dir(place.repo()).unwrap();
     let shell = Shell::new(&place);
@@ -66,9 +79,9 @@ fn examples_are_what_happens() {
         }
     }
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(page(), &real).unwrap();
+        std::fs::write(page, &real).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(page()).unwrap(), real);
+    assert_eq!(std::fs::read_to_string(page).unwrap(), real);
 }
 
 /// bash with an `ionroller` that acts on a simulated AWS.

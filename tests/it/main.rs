@@ -12,6 +12,7 @@ mod aws_adapter;
 mod base;
 mod boot;
 mod break_glass;
+mod checks;
 mod commands;
 mod configs;
 mod demo;

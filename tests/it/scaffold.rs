@@ -1,23 +1,14 @@
 //! `init`: what it writes works, and it overwrites nothing. `completions` and `man`.
 
-use std::path::Path;
-
-use crate::harness::place::{Place, Ran};
+use crate::harness::place::Place;
 
 impl Place {
     /// An empty folder, and nothing committed.
-    fn empty() -> Self {
+    pub fn empty() -> Self {
         let place = Self { dir: tempfile::TempDir::new().unwrap() };
         std::fs::create_dir(place.repo()).unwrap();
         place
     }
-}
-
-fn script_of(workflow: &str, step: &str) -> String {
-    let step = workflow.split_once(&format!("- name: {step}\n")).unwrap().1;
-    let run = step.split_once("run: |\n").unwrap().1;
-    let lines = run.lines().take_while(|line| line.starts_with("          "));
-    lines.map(|line| format!("{}\n", &line[10..])).collect()
 }
 
 #[test]
@@ -55,7 +46,7 @@ fn a_new_config_repository_validates_and_plans() {
     // No word is left to fill in, but for GitHub's own.
     for file in expected {
         let text = std::fs::read_to_string(place.repo().join(file)).unwrap();
-        let ours = ["{scope}", "{region}", "{account}", "{path_flag}", "{dir_argument}"];
+        let ours = ["{scope}", "{region}", "{account}", "{path_flag}", "{dir_argument}", "{prefix}", "{check}"];
         assert!(ours.iter().all(|word| !text.contains(word)), "{file}");
     }
 }
@@ -75,51 +66,6 @@ fn nothing_is_overwritten() {
     assert_eq!(std::fs::read_to_string(conf.join("README.md")).unwrap(), "mine");
     place.bare(&["init", "conf"]).ended(1);
     place.bare(&["init", "x", "--scope", "No Scope"]).ended(64);
-}
-
-/// Runs a step of the check as GitHub does: with `bash -e`, the binary on the path.
-fn check(place: &Place, workflow: &Path, flags: &str) -> Ran {
-    let script = script_of(&std::fs::read_to_string(workflow).unwrap(), "Plan");
-    let binary = Path::new(env!("CARGO_BIN_EXE_ionroller")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let mut command = place.command("bash");
-    command
-        .args(["-e", "-c", &script])
-        .env("PATH", path)
-        .env("PLAN_FLAGS", flags)
-        .env("GITHUB_STEP_SUMMARY", "summary.md")
-        .env("GITHUB_BASE_REF", "main");
-    let output = command.output().unwrap();
-    Ran {
-        command: "plan".to_owned(),
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-#[test]
-fn the_check_plans_what_a_pull_request_would_do() {
-    let place = Place::empty();
-    place.git(&["init", "--quiet", "--initial-branch", "main", "."]);
-    place.bare(&["init", "conf/prod"]).ended(0);
-    let workflow = place.repo().join(".github/workflows/ionroller-plan-prod.yml");
-    let text = std::fs::read_to_string(&workflow).unwrap();
-    assert!(text.contains("run: ionroller validate conf/prod -o github\n"), "{text}");
-    place.commit("first service");
-    place.git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
-    place.bare(&["release", "hello", "1.1.0", "--path", "conf/prod"]).ended(0);
-    check(&place, &workflow, "--offline").ended(0);
-    let summary = std::fs::read_to_string(place.repo().join("summary.md")).unwrap();
-    assert!(summary.contains("| `hello` | release | `1.0.0` | `1.1.0` |"), "{summary}");
-    let world = format!("--detailed-exitcode --cloud sim:{}", place.dir.path().join("world.json").display());
-    check(&place, &workflow, &world).ended(0);
-    let summary = std::fs::read_to_string(place.repo().join("summary.md")).unwrap();
-    assert!(summary.contains("| `hello` | create | – | `1.1.0` |"), "{summary}");
-    std::fs::write(place.repo().join("conf/prod/services/hello.toml"), "nonsense = 1\n").unwrap();
-    place.commit("a mistake");
-    check(&place, &workflow, &world).ended(1);
-    assert!(std::fs::read_to_string(place.repo().join("summary.md")).unwrap().contains("**error**"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::args::Init;
+use crate::cli::args::{Ci, Init};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::desired::schema;
@@ -15,7 +15,10 @@ use crate::git::Repository;
 const SCOPE_FILE: &str = include_str!("../scaffold/ionroller.toml");
 const SERVICE_FILE: &str = include_str!("../scaffold/hello.toml");
 const SCRIPT: &str = include_str!("../scaffold/hello.sh");
-const CHECK: &str = include_str!("../scaffold/ionroller-plan.yml");
+const GITHUB_CHECK: &str = include_str!("../scaffold/ionroller-plan.yml");
+const GITLAB_CHECK: &str = include_str!("../scaffold/ionroller-plan.gitlab.yml");
+const GITLAB_CI: &str = include_str!("../scaffold/gitlab-ci.yml");
+const PRE_COMMIT: &str = include_str!("../scaffold/pre-commit-config.yaml");
 const README: &str = include_str!("../scaffold/README.md");
 
 /// A file to write.
@@ -39,6 +42,9 @@ pub fn run(args: &Init, ui: &Ui) -> Result<ExitCode, CliError> {
     for file in &files {
         if file.path.exists() {
             ui.tell(&format!("{} is there already, and stays", shown(&file.path)));
+            if file.path.extension().is_some_and(|name| name == "yml" || name == "yaml") {
+                ui.tell(&format!("this belongs into it:\n\n{}", file.text));
+            }
             continue;
         }
         write(&file.path, &file.text)
@@ -96,27 +102,61 @@ impl Place {
 }
 
 fn files(args: &Init, place: &Place) -> Vec<File> {
-    let (path_flag, dir_argument) = match place.inside.as_str() {
-        "" => (String::new(), String::new()),
-        inside => (format!(" --path {inside}"), format!(" {inside}")),
+    let (path_flag, dir_argument, prefix) = match place.inside.as_str() {
+        "" => (String::new(), String::new(), String::new()),
+        inside => (format!(" --path {inside}"), format!(" {inside}"), format!("{}/", inside.replace('.', "\\."))),
     };
     let fill = |text: &str| {
-        text.replace("{scope}", args.scope.as_str())
+        text.replace("{check}", check_of(args.ci))
+            .replace("{scope}", args.scope.as_str())
             .replace("{region}", args.region.as_str())
             .replace("{account}", args.account.as_str())
             .replace("{path_flag}", &path_flag)
             .replace("{dir_argument}", &dir_argument)
+            .replace("{prefix}", &prefix)
     };
     let file = |path: PathBuf, text: &str, optional| File { path, text: fill(text), optional };
-    vec![
+    let mut files = vec![
         file(args.dir.join("ionroller.toml"), SCOPE_FILE, false),
         file(args.dir.join("services/hello.toml"), SERVICE_FILE, false),
         file(args.dir.join("files/hello.sh"), SCRIPT, false),
         schema_file(args, "scope", &schema::scope()),
         schema_file(args, "service", &schema::service()),
-        file(place.root.join(format!(".github/workflows/ionroller-plan-{}.yml", args.scope)), CHECK, false),
-        file(args.dir.join("README.md"), README, true),
-    ]
+    ];
+    let at_root = |name: String| place.root.join(name);
+    match args.ci {
+        Ci::Github => {
+            files.push(file(
+                at_root(format!(".github/workflows/ionroller-plan-{}.yml", args.scope)),
+                GITHUB_CHECK,
+                false,
+            ));
+        }
+        Ci::Gitlab => {
+            files.push(file(at_root(format!(".gitlab/ionroller-plan-{}.yml", args.scope)), GITLAB_CHECK, false));
+            files.push(file(at_root(".gitlab-ci.yml".to_owned()), GITLAB_CI, true));
+        }
+        Ci::PreCommit => files.push(file(at_root(".pre-commit-config.yaml".to_owned()), PRE_COMMIT, true)),
+        Ci::None => {}
+    }
+    files.push(file(args.dir.join("README.md"), README, true));
+    files
+}
+
+/// What the README says of the check.
+fn check_of(ci: Ci) -> &'static str {
+    match ci {
+        Ci::Github => {
+            "- `.github/workflows/ionroller-plan-{scope}.yml` is the check of pull requests. It needs two repository\n  \
+             variables, which its first lines explain."
+        }
+        Ci::Gitlab => {
+            "- `.gitlab/ionroller-plan-{scope}.yml` is the check of merge requests. It needs CI/CD variables, which\n  \
+             its first lines explain."
+        }
+        Ci::PreCommit => "- `.pre-commit-config.yaml` checks the files before each commit: `pre-commit install`.",
+        Ci::None => "- A check of pull requests is `ionroller plan --base BRANCH`.",
+    }
 }
 
 /// What editors check the files by; the first line of each file names its schema. One that
