@@ -1,7 +1,9 @@
 //! What `scripts/bench` needs beside the program itself: config repositories with settled
 //! worlds of any size, and the cost of a pass that finds nothing to do.
 //!
-//! `make DIR SERVICES` writes DIR/repo and DIR/world.json; `pass DIR` prints one line of JSON.
+//! `make DIR SERVICES COMMITS` writes DIR/repo, with so many commits before the one that runs
+//! and a branch `topic` that releases one service, and DIR/world.json; `pass DIR` and
+//! `base DIR` print one line of JSON.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a tool of the project's own")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use ionroller::git::Repository;
 use ionroller::names::{CommitId, ListenerArn};
 use ionroller::reconcile::converge::{Until, converge};
 use ionroller::reconcile::pace::Pace;
-use ionroller::reconcile::{ConfigRepository, Reconciler, Target};
+use ionroller::reconcile::{ConfigRepository, Merged, Reconciler, Target};
 use ionroller::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +37,12 @@ fn main() {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match words.as_slice() {
-        ["make", dir, services] => runtime.block_on(make(Path::new(dir), services.parse().unwrap())),
+        ["make", dir, services, commits] => {
+            runtime.block_on(make(Path::new(dir), services.parse().unwrap(), commits.parse().unwrap()));
+        }
+        ["base", dir] => runtime.block_on(base(Path::new(dir))),
         ["pass", dir] => runtime.block_on(pass(Path::new(dir))),
-        _ => println!("scripts/bench runs this: make DIR SERVICES, or pass DIR"),
+        _ => println!("scripts/bench runs this: make DIR SERVICES COMMITS, pass DIR, or base DIR"),
     }
 }
 
@@ -111,7 +116,7 @@ impl Pace for Jump {
     }
 }
 
-async fn make(dir: &Path, services: usize) {
+async fn make(dir: &Path, services: usize, commits: usize) {
     let repo = dir.join("repo");
     fs::create_dir_all(repo.join("services")).unwrap();
     fs::write(repo.join("ionroller.toml"), SCOPE_FILE).unwrap();
@@ -119,6 +124,7 @@ async fn make(dir: &Path, services: usize) {
         fs::write(repo.join("services").join(format!("{}.toml", name(number))), service_file(number)).unwrap();
     }
     git(&repo, &["init", "--quiet", "--initial-branch", "main", "."]);
+    past(&repo, services, commits);
     git(&repo, &["add", "--all"]);
     let who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"];
     git(&repo, &[&who[..], &["commit", "--quiet", "--message", "all services"]].concat());
@@ -134,6 +140,54 @@ async fn make(dir: &Path, services: usize) {
     }
     all.next_id = IDS_A_SERVICE * (services as u64 + 1);
     file::save(&dir.join("world.json"), &all).unwrap();
+    branch(&repo, &who);
+}
+
+/// Commits as a config repository has them: each releases one service.
+fn past(repo: &Path, services: usize, commits: usize) {
+    if commits == 0 {
+        return;
+    }
+    let mut stream = String::new();
+    for number in 0..commits {
+        let text = service_file(number % services).replace("1.0.0", &format!("0.{number}.0"));
+        let (name, at, size) = (name(number % services), 1_600_000_000 + number, text.len());
+        stream.push_str(&format!(
+            "commit refs/heads/main\ncommitter bench <bench@example.com> {at} +0000\ndata 7\nrelease\n\
+             M 100644 inline services/{name}.toml\ndata {size}\n{text}\n"
+        ));
+    }
+    let file = repo.join(".git/past");
+    fs::write(&file, stream).unwrap();
+    let input = fs::File::open(&file).unwrap();
+    let import = Command::new("git").current_dir(repo).args(["fast-import", "--quiet"]).stdin(input).status();
+    assert!(import.unwrap().success());
+    fs::remove_file(file).unwrap();
+}
+
+/// `topic` releases one service, while `main` went on.
+fn branch(repo: &Path, who: &[&str]) {
+    git(repo, &["checkout", "--quiet", "-b", "topic"]);
+    let digest = ["0123456789abcdef", "fedcba9876543210"].map(|half| half.repeat(4));
+    let text = service_file(0).replace("1.0.0", "1.0.1").replace(&digest[0], &digest[1]);
+    fs::write(repo.join("services").join(format!("{}.toml", name(0))), text).unwrap();
+    git(repo, &[who, &["commit", "--quiet", "--all", "--message", "a release"]].concat());
+    git(repo, &["checkout", "--quiet", "main"]);
+    git(repo, &[who, &["commit", "--quiet", "--allow-empty", "--message", "main goes on"]].concat());
+}
+
+/// The calls of `plan --base main --ref topic`.
+async fn base(dir: &Path) {
+    let repository = Repository::open_local(&dir.join("repo")).unwrap();
+    let (main, topic) = (repository.resolve("main").unwrap(), repository.resolve("topic").unwrap());
+    let repository = ConfigRepository::new(repository, ".");
+    let Merged::Clean { desired, .. } = repository.merged(&main, &topic).unwrap() else { panic!("a conflict") };
+    let target = Target { base: Some(main), ..Target::new(desired, Some(repository)).unwrap() };
+    let cloud = SimCloud::new(file::load(&dir.join("world.json")).unwrap().unwrap());
+    let plan = Reconciler::new(Arc::new(cloud.clone()), BTreeSet::new(), CancellationToken::new());
+    let plan = plan.plan(&target).await.unwrap();
+    assert!(plan.complete && plan.services.iter().filter(|service| !service.actions.is_empty()).count() == 1);
+    println!("{}", serde_json::json!({ "calls": calls(&cloud, 1) }));
 }
 
 fn git(repo: &Path, args: &[&str]) -> String {
