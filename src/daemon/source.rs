@@ -108,7 +108,10 @@ fn read(repository: &ConfigRepository, settings: &Settings, known: Seen) -> Resu
         }
     };
     let seen = Seen { tip: Some(tip), keys, refused: judged.refused, ..known };
-    let Some(commit) = judged.commit.filter(|commit| seen.target.as_ref() != Some(commit)) else {
+    // A target that is judged by its keys again is told which count now.
+    let strict = settings.trust.mode == TrustMode::Strict;
+    let is_new = |commit: &CommitId| seen.target.as_ref() != Some(commit) || (strict && !same_keys);
+    let Some(commit) = judged.commit.filter(is_new) else {
         return Ok((seen, None));
     };
     let desired = repository.desired(&commit).map_err(|error| chain(&error))?;
@@ -116,7 +119,7 @@ fn read(repository: &ConfigRepository, settings: &Settings, known: Seen) -> Resu
         tracing::warn!(file = problem.file.as_deref().unwrap_or(""), line = problem.line, "{}", problem.message);
     }
     let mut target = Target::new(desired, Some(repository.clone()));
-    if let Some(target) = target.as_mut().filter(|_| settings.trust.mode == TrustMode::Strict) {
+    if let Some(target) = target.as_mut().filter(|_| strict) {
         target.signed_by = seen.keys.clone();
     }
     let broken = target.is_none().then(|| format!("commit {}: ionroller.toml has errors", commit.short()));

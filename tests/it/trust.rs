@@ -198,12 +198,27 @@ fn strict_wants_every_commit_signed_also_after_a_restart() {
     world.place.git(&["reset", "--quiet", "--hard", &first]);
     let mended = world.release("9.0.2", Some("ann"));
     world.acts_for(&mended);
-    let released = |world: &World| {
+    let goes_on = |world: &World| {
         let status = world.status().unwrap();
         let services = status["services"].as_array().unwrap();
         services.iter().all(|service| service["waiting_on"]["reason"] != "fence")
     };
-    world.until("the end of the wait", released);
+    world.until("the end of the wait", goes_on);
+
+    // A key that is added counts for what waits already.
+    world.release("9.0.3", Some("eve"));
+    let signed = world.release("9.0.4", Some("ann"));
+    world.says("is signed by an SSH key that is not in ssh_allowed_signers_file");
+    world.stop();
+    world.start();
+    world.acts_for(&signed);
+    world.until("the wait of every service", |world| !goes_on(world));
+    let signers = world.place.dir.path().join("signers");
+    let both = fs::read_to_string(&signers).unwrap()
+        + "eve@example.com "
+        + &fs::read_to_string(world.place.dir.path().join("eve.pub")).unwrap();
+    fs::write(&signers, both).unwrap();
+    world.until("the end of the wait", goes_on);
 }
 
 #[test]
