@@ -199,8 +199,7 @@ fn prepare(job: &Job, repository: &ConfigRepository) -> Result<Revert, UndoError
     let goal = Goal::Release(job.wanted.to.clone());
     let (text, message, of_a_revert) = repository.with(|repository| {
         let mut past = Past::new(repository, &files.root, service);
-        let changes = past.changes(&job.tip, &path)?;
-        let undo = changes_to_undo(&goal, &changes, current.as_ref(), &mut past, &path)?;
+        let undo = changes_to_undo(&goal, &mut past, &job.tip, &path, current.as_ref())?;
         let text = undone(repository, &path, &old, &undo)?;
         let reverts: Result<Vec<bool>, GitError> =
             undo.iter().map(|change| repository.is_revert(&change.commit)).collect();
@@ -216,7 +215,7 @@ fn prepare(job: &Job, repository: &ConfigRepository) -> Result<Revert, UndoError
     Ok(Revert { path, text, message, of_a_revert })
 }
 
-fn message(wanted: &Wanted, path: &str, undo: &[&FileChange]) -> String {
+fn message(wanted: &Wanted, path: &str, undo: &[FileChange]) -> String {
     let Wanted { service, version, digest, to, at, reason, .. } = wanted;
     format!(
         "{service}: revert to {}, {version} was rejected\n\n{version} was rejected at {at}: {reason}\n\n{}\n\

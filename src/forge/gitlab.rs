@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::error::{Doing, ErrorKind, ForgeError};
+use super::error::{Doing, ForgeError};
 use super::http::Client;
 use super::place::{Kind, Place};
 use super::repos::{cut, encoded, gone};
@@ -85,8 +85,8 @@ impl Forge for GitLab {
     fn login(&self) -> Result<Option<String>, ForgeError> {
         match self.client.send(Doing::ReadLogin, "GET", "/user", None) {
             Ok(answer) => Ok(answer.body["username"].as_str().map(str::to_owned)),
-            Err(error) if matches!(error.kind, ErrorKind::Rights | ErrorKind::NotFound) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) if error.may_pass() => Err(error),
+            Err(_) => Ok(None),
         }
     }
 

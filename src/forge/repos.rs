@@ -89,9 +89,9 @@ impl Forge for Repos {
     fn login(&self) -> Result<Option<String>, ForgeError> {
         match self.client.send(Doing::ReadLogin, "GET", "/user", None) {
             Ok(answer) => Ok(answer.body["login"].as_str().map(str::to_owned)),
-            // The token of a workflow belongs to no user.
-            Err(error) if matches!(error.kind, ErrorKind::Rights | ErrorKind::NotFound) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) if error.may_pass() => Err(error),
+            // The token of a workflow belongs to no user, and others may not ask.
+            Err(_) => Ok(None),
         }
     }
 

@@ -3,7 +3,7 @@
 use git2::{MergeFileInput, MergeFileOptions};
 
 use super::error::GitError;
-use super::history::{entry_at, parent_that_agrees};
+use super::history::{FIRST_PARENTS_MAX, entry_at, parent_that_agrees};
 use super::repository::{Repository, commit_id};
 use crate::names::CommitId;
 use crate::time::Timestamp;
@@ -51,6 +51,28 @@ impl Repository {
                     commit = parent;
                 }
             }
+        }
+        Ok(changes)
+    }
+
+    /// The same along first parents: on a branch that is released from, its states one by
+    /// one. A merge is one change there, whatever it brought.
+    ///
+    /// # Errors
+    /// The commit `from` can't be read.
+    pub fn file_changes_of_branch(&self, from: &CommitId, path: &str, max: usize) -> Result<Vec<FileChange>, GitError> {
+        let mut commit = self.find_commit(from)?;
+        let mut changes = Vec::new();
+        for _ in 0..FIRST_PARENTS_MAX {
+            if changes.len() >= max {
+                break;
+            }
+            let (Some(entry), Ok(parent)) = (entry_at(&commit, path), commit.parent(0)) else { break };
+            let Some(before) = entry_at(&parent, path) else { break };
+            if before != entry {
+                changes.push(change(&commit, Some(commit_id(parent.id()))));
+            }
+            commit = parent;
         }
         Ok(changes)
     }

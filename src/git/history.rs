@@ -13,7 +13,7 @@ use crate::names::CommitId;
 pub(super) const COMMITS_MAX: usize = 10_000;
 
 /// The most commits along first parents that are looked at for older contents of files.
-const FIRST_PARENTS_MAX: usize = 1_000;
+pub(super) const FIRST_PARENTS_MAX: usize = 1_000;
 
 /// How one commit stands to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,15 +157,19 @@ impl Repository {
     }
 
     /// Whether a commit takes another one back, as `git revert`, a forge's button and
-    /// `ionroller rollback` say it.
+    /// `ionroller rollback` say it; of a merge, whether any commit does that it brought.
     ///
     /// # Errors
     /// It can't be read.
     pub fn is_revert(&self, commit: &CommitId) -> Result<bool, GitError> {
         let found = self.find_commit(commit)?;
-        let message = String::from_utf8_lossy(found.message_bytes()).into_owned();
-        let said = |line: &str| line.starts_with("This reverts commit ") || line.starts_with("Ionroller-Rollback: ");
-        Ok(message.starts_with("Revert \"") || message.lines().any(said))
+        let main_line = found.parent_id(0).ok().filter(|_| found.parent_count() > 1);
+        let brought = match main_line {
+            Some(parent) => self.walk_between(found.id(), &[parent]).map_err(|error| self.walk(error))?,
+            None => vec![found.id()],
+        };
+        let mut brought = brought.into_iter().filter_map(|id| self.handle.find_commit(id).ok());
+        Ok(brought.any(|commit| says_revert(&String::from_utf8_lossy(commit.message_bytes()))))
     }
 
     pub(super) fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
@@ -207,6 +211,11 @@ impl Repository {
     pub(super) fn walk(&self, error: git2::Error) -> GitError {
         self.damage("the history".to_owned(), error)
     }
+}
+
+fn says_revert(message: &str) -> bool {
+    let said = |line: &str| line.starts_with("This reverts commit ") || line.starts_with("Ionroller-Rollback: ");
+    message.starts_with("Revert \"") || message.lines().any(said)
 }
 
 /// The first parent that has the same at `path`: `Some(None)` if all differ,

@@ -34,6 +34,11 @@ impl<'a> Past<'a> {
         self.repository.file_changes(from, path, CHANGES_MAX)
     }
 
+    /// The same along first parents: the branch's own states, a merge being one change.
+    pub fn changes_of_branch(&self, from: &CommitId, path: &str) -> Result<Vec<FileChange>, GitError> {
+        self.repository.file_changes_of_branch(from, path, CHANGES_MAX)
+    }
+
     /// The release that a commit asked for; none where its file was broken or not there.
     pub fn release(&mut self, commit: &CommitId) -> Option<Release> {
         if let Some(known) = self.known.get(commit) {

@@ -90,9 +90,30 @@ pub enum UndoError {
 /// The changes of the file since the release to go back to that made another release of
 /// it, newest first. Changes of settings alone stay.
 ///
+/// A merge leads into the side whose file it took. Where the way to the goal is not there,
+/// because that side never had it, the branch's own states count, and the merge is taken
+/// out as one change.
+///
 /// # Errors
 /// There is nothing to go back to.
-pub fn changes_to_undo<'c>(
+pub fn changes_to_undo(
+    goal: &Goal,
+    past: &mut Past<'_>,
+    tip: &CommitId,
+    path: &str,
+    current: Option<&Release>,
+) -> Result<Vec<FileChange>, UndoError> {
+    let changes = past.changes(tip, path)?;
+    let nothing = match changes_among(goal, &changes, current, past, path) {
+        Err(nothing @ UndoError::Nothing { .. }) => nothing,
+        found => return Ok(found?.into_iter().cloned().collect()),
+    };
+    let changes = past.changes_of_branch(tip, path)?;
+    let found = changes_among(goal, &changes, current, past, path);
+    found.map(|found| found.into_iter().cloned().collect()).map_err(|_| nothing)
+}
+
+fn changes_among<'c>(
     goal: &Goal,
     changes: &'c [FileChange],
     current: Option<&Release>,
@@ -124,7 +145,7 @@ pub fn changes_to_undo<'c>(
 ///
 /// # Errors
 /// One can't be taken out without what came later.
-pub fn undone(repository: &Repository, path: &str, text: &str, undo: &[&FileChange]) -> Result<String, UndoError> {
+pub fn undone(repository: &Repository, path: &str, text: &str, undo: &[FileChange]) -> Result<String, UndoError> {
     let mut bytes = text.as_bytes().to_vec();
     for change in undo {
         let at = |commit| repository.file_at(commit, path).map(Option::unwrap_or_default);
@@ -139,7 +160,7 @@ pub fn undone(repository: &Repository, path: &str, text: &str, undo: &[&FileChan
 }
 
 /// The part of a commit's message that says what it takes back.
-pub fn reverted(path: &str, undo: &[&FileChange]) -> String {
+pub fn reverted(path: &str, undo: &[FileChange]) -> String {
     let mut text = format!("In {path}:\n");
     for change in undo {
         let _ = writeln!(text, "This reverts commit {} ({}).", change.commit, change.subject);

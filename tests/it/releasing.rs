@@ -331,6 +331,75 @@ fn a_rollback_with_a_conflict_does_nothing() {
 }
 
 #[test]
+fn a_rollback_takes_out_what_a_merge_brought() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    let before = place.file("services/search.toml");
+    // As a pull request is merged, with another commit in between.
+    place.run(&["release", "search", "1.5.0", "--branch", "pr"]).ended(0);
+    place.run(&["release", "search", "1.5.1", "--branch", "pr"]).ended(0);
+    place.write("notes", "x");
+    place.commit("notes");
+    place.git(&["merge", "--quiet", "--no-ff", "--message", "Merge pull request 1", "pr"]);
+    place.run(&["apply"]).ended(0);
+    place.run(&["rollback", "search"]).ended(0);
+    assert_eq!(place.file("services/search.toml"), before);
+    let said = place.git_says(&["show", "--no-patch", "--format=%b", "HEAD"]);
+    assert_eq!(said.matches("This reverts commit").count(), 2, "{said}");
+}
+
+#[test]
+fn a_rollback_keeps_what_the_other_side_of_a_merge_changed() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    place.run(&["release", "search", "1.5.0", "--branch", "pr"]).ended(0);
+    place.write("services/search.toml", &place.file("services/search.toml").replace("min = 3", "min = 4"));
+    place.commit("more machines");
+    // Both sides changed the file: the merge made something new.
+    place.git(&["merge", "--quiet", "--no-ff", "--message", "Merge pull request 2", "pr"]);
+    place.run(&["apply"]).ended(0);
+    place.run(&["rollback", "search"]).ended(0);
+    let text = place.file("services/search.toml");
+    assert!(text.contains("version = \"1.4.0\"") && text.contains("min = 4"), "{text}");
+    let said = place.git_says(&["show", "--no-patch", "--format=%b", "HEAD"]);
+    assert!(said.contains("(Merge pull request 2)"), "{said}");
+}
+
+/// The pull request began before the last release, and its conflict was solved by taking its
+/// own line: history, simplified, never had what ran before.
+#[test]
+fn a_rollback_finds_a_release_that_only_the_branch_itself_had() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    place.git(&["branch", "pr"]);
+    released(&place, "1.5.0");
+    let before = place.file("services/search.toml");
+    place.run(&["release", "search", "1.6.0", "--branch", "pr"]).ended(0);
+    place.git(&["merge", "--quiet", "--no-ff", "-X", "theirs", "--message", "Merge pull request 3", "pr"]);
+    assert!(place.file("services/search.toml").contains("version = \"1.6.0\""));
+    place.run(&["apply"]).ended(0);
+    place.run(&["rollback", "search"]).ended(0);
+    assert_eq!(place.file("services/search.toml"), before);
+    place.run(&["apply"]).ended(0);
+    assert_eq!(place.service("search")["live"]["version"], "1.5.0");
+}
+
+#[test]
+fn a_conflict_after_a_merge_leaves_nothing_behind() {
+    let place = Place::new();
+    place.run(&["release", "search", "1.5.0", "--branch", "pr"]).ended(0);
+    place.git(&["merge", "--quiet", "--no-ff", "--message", "Merge pull request 4", "pr"]);
+    let text = place.file("services/search.toml").replace("version = \"1.5.0\"", "version = \"1.5.0\" # ours");
+    place.write("services/search.toml", &text);
+    place.commit("a note");
+    let objects = || std::fs::read_dir(place.repo().join(".git/objects")).unwrap().count();
+    let before = objects();
+    let refused = place.refuses(&["rollback", "search", "--to", "1.4.0", "--branch", "back"]);
+    assert!(refused.stderr.contains("conflict") && refused.stderr.contains("git revert"), "{}", refused.stderr);
+    assert_eq!((objects(), place.git_says(&["branch", "--list", "back"])), (before, String::new()));
+}
+
+#[test]
 fn a_change_of_the_defaults_is_no_change_of_the_file() {
     let place = Place::new();
     place.run(&["apply"]).ended(0);

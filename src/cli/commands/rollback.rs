@@ -35,8 +35,7 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
     let goal = goal(args, &clone, &desired, ui).await?;
     let path = clone.shown(service);
     let mut past = Past::new(&clone.repository, &clone.files.root, service);
-    let changes = past.changes(&clone.branch.tip, &path)?;
-    let undo = changes_to_undo(&goal, &changes, current.as_ref(), &mut past, &path)?;
+    let undo = changes_to_undo(&goal, &mut past, &clone.branch.tip, &path, current.as_ref())?;
     let new = undone(&clone.repository, &path, &text, &undo)?;
     let after = clone.desired_with(service, &new, ui)?;
     let Some(to) = spec_of(&after, service).map(release) else {
@@ -133,7 +132,7 @@ fn warn_of_freeze_unless_rollback(goal: &Goal, after: &Desired, service: &Servic
     }
 }
 
-fn message(service: &ServiceName, to: &Version, path: &str, undo: &[&FileChange]) -> String {
+fn message(service: &ServiceName, to: &Version, path: &str, undo: &[FileChange]) -> String {
     format!("{service}: roll back to {to}\n\n{}\nIonroller-Rollback: {service} {to}\n", reverted(path, undo))
 }
 
@@ -152,7 +151,10 @@ impl From<UndoError> for CliError {
                 "git revert {} and solve it, or put the version and digest of before into {path}",
                 commit.short()
             )),
-            UndoError::Nothing { .. } | UndoError::NotUtf8 { .. } => made,
+            UndoError::Nothing { path, .. } => {
+                made.hint(format!("what ran is in `ionroller history`; put its version and digest into {path}"))
+            }
+            UndoError::NotUtf8 { .. } => made,
         }
     }
 }

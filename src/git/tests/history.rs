@@ -189,3 +189,27 @@ fn older_contents_are_those_of_the_branch() {
     assert_eq!(older(&sandbox.open("shallow"), &last, ""), [text("2")]);
     assert_eq!(older(&repository, &absent(), ""), Vec::<Option<String>>::new());
 }
+
+#[test]
+fn a_commit_that_takes_another_one_back_is_known() {
+    let sandbox = Sandbox::new();
+    sandbox.init_config("repo");
+    let is_revert = |commit: &CommitId| sandbox.open("repo").is_revert(commit).unwrap();
+    let said = |message: &str| is_revert(&sandbox.commit("repo", message));
+    assert!(!said("web: release 2\n\nIt follows 1.\n\nIonroller-Release: web 2"));
+    assert!(said("web: roll back to 1\n\nIonroller-Rollback: web 1"));
+    assert!(said("Revert \"web: release 2\"\n\nReverts o/config#12"));
+    assert!(said("anything\n\nThis reverts commit 1111111."));
+    assert!(!said("Reverting is discussed in #12"));
+    // A merge is one if what it brought is.
+    sandbox.git("repo", &["checkout", "--quiet", "-b", "side"]);
+    sandbox.commit("repo", "Revert \"a\"");
+    sandbox.git("repo", &["checkout", "--quiet", "main"]);
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--message", "Merge pull request 12", "side"]);
+    assert!(is_revert(&sandbox.head("repo")));
+    sandbox.git("repo", &["checkout", "--quiet", "-b", "other"]);
+    sandbox.commit("repo", "no revert");
+    sandbox.git("repo", &["checkout", "--quiet", "main"]);
+    sandbox.git("repo", &["merge", "--quiet", "--no-ff", "--message", "Merge pull request 13", "other"]);
+    assert!(!is_revert(&sandbox.head("repo")), "what was there before does not count");
+}
