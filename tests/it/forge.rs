@@ -301,3 +301,70 @@ fn a_release_and_a_rollback_open_a_pull_request_once() {
         assert_eq!(String::from_utf8_lossy(&tip.stdout), "search: roll back to 1.4.0\n");
     }
 }
+
+/// Ends the encryption before a server that has none: `PORT CERTIFICATE KEY`.
+const TLS: &str = r#"
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+def pump(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+def serve(plain):
+    try:
+        client = context.wrap_socket(plain, server_side=True)
+    except OSError:
+        return
+    server = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    threading.Thread(target=pump, args=(server, client), daemon=True).start()
+    pump(client, server)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
+
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn over_https_with_a_certificate_of_ones_own() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::Gitea));
+    let path = |name: &str| place.dir.path().join(name).display().to_string();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let made = place
+        .command("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &key, "-out", &certificate])
+        .output();
+    assert!(made.unwrap().status.success());
+    let plain = server.web.rsplit(':').next().unwrap();
+    let mut python = place.command("python3");
+    let child = python.args(["-c", TLS, plain, &certificate, &key]).stdout(std::process::Stdio::piped()).spawn();
+    let mut child = Ending(child.unwrap());
+    let mut port = String::new();
+    let mut said = std::io::BufReader::new(child.0.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut said, &mut port).unwrap();
+    write(&place, "the plan");
+    let mut variables = ci(&server);
+    variables[2].1 = format!("https://localhost:{}/api/v1", port.trim());
+    let untrusted = run_in(&place, &variables, &["comment", "../plan.md"]).ended(1);
+    assert!(untrusted.stderr.contains("SSL_CERT_FILE names"), "{}", untrusted.stderr);
+    assert!(server.state().asked.is_empty(), "no token before the certificate is trusted");
+    variables.push(("SSL_CERT_FILE", certificate));
+    run_in(&place, &variables, &["comment", "../plan.md"]).ended(0);
+    assert_eq!(server.state().comments.len(), 1);
+    // The name in it counts, too.
+    variables[2].1 = format!("https://127.0.0.1:{}/api/v1", port.trim());
+    run_in(&place, &variables, &["comment", "../plan.md"]).ended(1);
+}
