@@ -50,6 +50,7 @@ fn steady(version: &str, made_for: char) -> ServicePlan {
         actions: Vec::new(),
         waiting_on: None,
         forecast: Vec::new(),
+        strategy: None,
         file_diff: None,
         groups: vec![view],
         records: vec![record],
@@ -94,6 +95,7 @@ fn plan(tip: char, services: Vec<ServicePlan>) -> Plan {
         complete: true,
         services,
         diagnostics: Vec::new(),
+        review: None,
     }
 }
 
