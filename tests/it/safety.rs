@@ -39,7 +39,7 @@ fn every_test_and_file_of_the_safety_page_exists() {
         let declared = format!("fn {function}()");
         let test = source.split(&declared).next().filter(|before| before.len() < source.len());
         // Its attribute is one of the few lines above.
-        let marked = test.is_some_and(|before| before.lines().rev().take(3).any(|line| is_attribute(line)));
+        let marked = test.is_some_and(|before| before.lines().rev().take(3).any(is_attribute));
         if !marked {
             missing.push(format!("{path}::{function}"));
         }
