@@ -166,13 +166,46 @@ impl Memory {
     }
 }
 
-/// What makes two changes the same: times in marks differ from try to try.
+/// What makes two changes the same: times in marks differ from try to try. Two commits'
+/// fences are two changes, and so are two settings.
 fn attempt_key(action: &Action) -> String {
     let target = match &action.mutation {
         Mutation::SetMark { mark, value, .. } => {
-            format!("{} {}", mark.word(), value.split(['@', ' ']).next().filter(|_| *mark == Mark::Step).unwrap_or(""))
+            let said = match mark {
+                Mark::Step | Mark::Retry => value.split('@').next().unwrap_or(""),
+                Mark::Fence | Mark::Settings | Mark::Listener => value,
+                Mark::Stable | Mark::Retired | Mark::Rejected | Mark::Hold => "",
+            };
+            format!("{} {said}", mark.word())
         }
         other => other.target(),
     };
     format!("{:?} {} {target}", action.mutation.kind(), action.mutation.resource())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::action::Carrier;
+
+    use super::*;
+
+    fn mark(mark: Mark, value: &str) -> Action {
+        let release = GroupName::parse("web-abcdefghij").unwrap();
+        let on = Carrier::Group { release, name: "web-abcdefghij".to_owned() };
+        let value = value.to_owned();
+        Action { mutation: Mutation::SetMark { on, mark, value }, because: "a test".to_owned(), expects: Vec::new() }
+    }
+
+    #[test]
+    fn what_was_tried_in_vain_for_one_commit_is_tried_for_the_next() {
+        let mut memory = Memory::empty();
+        for second in 0..ATTEMPTS_MAX {
+            memory.note_attempt(&mark(Mark::Fence, "aaaa"));
+            memory.note_attempt(&mark(Mark::Step, &format!("5@2026-01-01T00:00:0{second}Z")));
+        }
+        assert!(memory.is_futile(&mark(Mark::Fence, "aaaa")));
+        assert!(!memory.is_futile(&mark(Mark::Fence, "bbbb")));
+        assert!(memory.is_futile(&mark(Mark::Step, "5@2026-01-01T01:00:00Z")), "the time makes no difference");
+        assert!(!memory.is_futile(&mark(Mark::Step, "25@2026-01-01T01:00:00Z")));
+    }
 }
