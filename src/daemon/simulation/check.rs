@@ -6,7 +6,7 @@
 //! reading that the change rests on; and what takes machines away is compared with the world
 //! only where no reading has shown the past for a while.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::FutureExt as _;
 
@@ -17,7 +17,7 @@ use crate::names::{CommitId, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::{self, Mark};
 use crate::observed::resources::{Conditions, Group, RuleAction, Tags, TargetHealth, Targets};
 use crate::reconcile::Target;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use tokio::sync::watch;
 
 use super::call::{Call, Done, weights};
@@ -27,6 +27,11 @@ use super::stage::Who;
 /// How long after the last stale reading the world is not compared: what was read then may
 /// still be acted on. In milliseconds.
 const STALE_AFTER: i64 = 60_000;
+
+/// So many passes without a change in so short a time are no waiting any more: the shortest
+/// wait is half a second, and a clock may have jumped once.
+const PASSES_MAX: usize = 300;
+const PASSES_SPAN: Span = Span::from_secs(100);
 
 /// What is known while a history runs.
 pub struct Check {
@@ -46,6 +51,8 @@ pub struct Check {
     pub stale_until: i64,
     /// What the daemon was given last.
     pub given: Option<watch::Receiver<Option<Target>>>,
+    /// When passes began in which nothing was changed, the last last.
+    passes: VecDeque<Timestamp>,
     /// The first thing that was wrong.
     pub broken: Option<String>,
     /// Which checks had something to look at, and how often.
@@ -85,6 +92,7 @@ impl Check {
             reverts: BTreeMap::new(),
             stale_until: i64::MIN,
             given: None,
+            passes: VecDeque::new(),
             broken: None,
             seen: BTreeMap::new(),
         }
@@ -98,6 +106,7 @@ impl Check {
     pub fn begin(&mut self, who: Who, service: Option<&str>, now: Timestamp) {
         *self.reading(who, service) = Reading::default();
         if who == Who::Daemon && service.is_none() {
+            self.paced(now);
             // A pass takes what it is given in the same breath in which it begins to read.
             let target = self.given.as_ref().and_then(|given| given.borrow().clone());
             let freezes = target.iter().flat_map(|target| &target.scope.freezes);
@@ -106,10 +115,27 @@ impl Check {
         }
     }
 
+    /// 5 Convergent: it does not read again and again where nothing can have changed.
+    fn paced(&mut self, now: Timestamp) {
+        self.passes.push_back(now);
+        if self.passes.len() > PASSES_MAX {
+            self.passes.pop_front();
+            let span =
+                self.passes.back().copied().zip(self.passes.front().copied()).map(|(last, first)| last.since(first));
+            if span.is_some_and(|span| span < PASSES_SPAN) {
+                self.wrong(
+                    "paced",
+                    format!("{PASSES_MAX} passes in {} s that changed nothing", PASSES_SPAN.as_secs_ceil()),
+                );
+            }
+        }
+    }
+
     /// The process has died: what it was told is forgotten.
     pub fn died(&mut self) {
         self.readings.retain(|(who, _), _| *who != Who::Daemon);
         self.pass = None;
+        self.passes.clear();
     }
 
     pub fn listed(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
@@ -195,6 +221,7 @@ impl Check {
                 self.wrong("unknown is not absent", format!("{call} in no service's turn"));
             }
         }
+        self.passes.clear();
         self.note_verdicts(call, before, after);
     }
 

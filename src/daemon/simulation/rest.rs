@@ -74,8 +74,14 @@ impl Run {
             return true;
         }
         let named = plan.from.iter().chain(&plan.to).any(|release| self.is_sick(release.version.as_str()));
+        // What is stopped keeps a warm group as long as it is.
         let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some();
-        named || (outcome::of(plan) != Outcome::OnItsWay && !keeps_warm)
+        named
+            || match outcome::of(plan) {
+                Outcome::Settled => !keeps_warm,
+                Outcome::Stuck => true,
+                Outcome::OnItsWay => false,
+            }
     }
 
     fn is_sick(&self, version: &str) -> bool {
@@ -190,7 +196,8 @@ impl Run {
     }
 }
 
-fn why(plan: &ServicePlan) -> String {
+/// How a service stands, for messages.
+pub fn why(plan: &ServicePlan) -> String {
     let wait = plan.waiting_on.as_ref().map(|wait| format!("{:?}: {}", wait.reason, wait.detail));
     let actions: Vec<String> = plan.actions.iter().map(|action| format!("{:?}", action.mutation.kind())).collect();
     format!("{} {:?} {:?} {wait:?} {actions:?}", plan.name, plan.change, plan.phase)

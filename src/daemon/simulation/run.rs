@@ -56,7 +56,7 @@ pub struct Run {
 }
 
 /// Polls of one history: far more than any takes that goes forward.
-const POLLS_MAX: u64 = 2_000_000;
+const POLLS_MAX: u64 = 400_000;
 
 /// The daemon's tasks, and what they share.
 struct Daemon {
@@ -150,7 +150,12 @@ impl Run {
                 if ended || sleep.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
-            if let Some(broken) = self.theatre.state().check.broken.take() {
+            let broken = self.theatre.state().check.broken.take();
+            if let Some(mut broken) = broken {
+                let plan = self.daemon.as_ref().and_then(|daemon| daemon.shared.plan.borrow().clone());
+                for plan in plan.iter().flat_map(|plan| &plan.services) {
+                    broken.push_str(&format!("\n    {}, again at {:?}", super::rest::why(plan), plan.look_again));
+                }
                 return Err(broken);
             }
         }
