@@ -11,6 +11,7 @@ pub mod execute;
 pub mod forge;
 pub mod git;
 pub mod lease;
+mod mutant;
 pub mod names;
 pub mod notifications;
 pub mod observed;

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future::{join, join_all, join3};
 use futures_util::stream::{self, StreamExt as _};
 
+use crate::mutant::Mutant;
 use crate::names::{GroupName, ListenerArn, Scope, ServiceName, TargetGroupArn};
 use crate::observed::assemble::{Listings, assemble, forwarded};
 use crate::observed::marks::{self, Identity, Marks};
@@ -37,7 +38,7 @@ pub struct Query {
 /// Tags of rules and target groups that were read once. Nobody but us changes the tags
 /// by which we know an owner, so they stay until [`TagCache::forget`].
 #[derive(Debug, Default)]
-pub struct TagCache(Mutex<BTreeMap<String, Tags>>);
+pub struct TagCache(Mutex<BTreeMap<String, Tags>>, #[cfg(test)] stale::Readings);
 
 impl TagCache {
     /// To be called for each ARN whose tags were changed.
@@ -62,7 +63,7 @@ pub async fn observe(cloud: &dyn CloudReader, cache: &TagCache, query: &Query) -
     let lists = join3(cloud.groups(&owner), cloud.templates(&owner), cloud.target_groups()).await;
     let mut listings = Listings {
         at,
-        groups: lists.0?,
+        groups: lists.0.or_else(|error| if Mutant::EmptyPage.on() { Ok(Vec::new()) } else { Err(error) })?,
         templates: lists.1?,
         target_groups: lists.2?,
         listeners: BTreeMap::new(),
@@ -72,7 +73,10 @@ pub async fn observe(cloud: &dyn CloudReader, cache: &TagCache, query: &Query) -
     let wanted = listeners(query, &listings);
     (listings.listeners, listings.rules) = join(read_listeners(cloud, &wanted), read_rules(cloud, &wanted)).await;
     read_tags(cloud, cache, query, &mut listings).await;
-    Ok(assemble(&query.scope, query.service.as_ref(), &query.places, &listings))
+    let observation = assemble(&query.scope, query.service.as_ref(), &query.places, &listings);
+    #[cfg(test)]
+    let observation = cache.1.instead_of(query, observation);
+    Ok(observation)
 }
 
 /// The listeners of the files, and those where groups say that their rule is.
@@ -119,8 +123,8 @@ async fn read_listeners(cloud: &dyn CloudReader, wanted: &[ListenerArn]) -> Read
 async fn read_rules(cloud: &dyn CloudReader, wanted: &[ListenerArn]) -> Read<Vec<Rule>> {
     let asked: Vec<&ListenerArn> = wanted.iter().filter(|listener| !listener.is_network()).collect();
     let answers = join_all(asked.iter().map(|listener| cloud.rules(listener))).await;
-    let text = |error: CloudError| error.to_string();
-    asked.into_iter().cloned().zip(answers.into_iter().map(|answer| answer.map_err(text))).collect()
+    let unread = |error: CloudError| if Mutant::NoRules.on() { Ok(Vec::new()) } else { Err(error.to_string()) };
+    asked.into_iter().cloned().zip(answers.into_iter().map(|answer| answer.or_else(unread))).collect()
 }
 
 /// Tags of all rules, then of target groups in our actions whose release we don't know
@@ -255,6 +259,7 @@ pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wa
             (Ok(Answer::Activities(activities)), Some(group)) => group.activities = Some(activities),
             (Ok(Answer::Details(details)), Some(group)) => group.details = Some(details),
             (Ok(_), None) => {}
+            (Err(_), Some(group)) if Mutant::NobodyHealthy.on() => group.targets = Some(Targets::new()),
             (Err(error), _) => {
                 state.incomplete.get_or_insert_with(|| error.to_string());
             }
@@ -292,5 +297,7 @@ async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudErr
     })
 }
 
+#[cfg(test)]
+mod stale;
 #[cfg(test)]
 mod tests;

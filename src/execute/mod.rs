@@ -8,6 +8,7 @@ mod tests;
 
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::lease::{Guard, Leave};
+use crate::mutant::Mutant;
 use crate::names::TargetGroupArn;
 use crate::observed::resources::Tags;
 use crate::plan::action::{Carrier, Mutation, Weight};
@@ -62,11 +63,15 @@ async fn carry_out(cloud: &dyn CloudWriter, mutation: &Mutation) -> Result<(), C
             cloud.create_rule(&rule).await.map(drop)
         }
         Mutation::SetRule { rule, conditions, weights } => {
-            cloud.set_rule(rule, Some(conditions), &shares(weights)).await
+            let conditions = Some(conditions).filter(|_| !Mutant::DropConditions.on());
+            cloud.set_rule(rule, conditions, &shares(weights)).await
         }
         Mutation::SetWeights { rule, weights } => cloud.set_rule(rule, None, &shares(weights)).await,
         Mutation::CreateGroup { spec, .. } => cloud.create_group(spec).await,
-        Mutation::SetCapacity { group, min, max, desired, .. } => cloud.set_capacity(group, *min, *max, *desired).await,
+        Mutation::SetCapacity { group, min, max, desired, .. } => {
+            let desired = desired.or(Mutant::SendDesired.on().then_some(*min));
+            cloud.set_capacity(group, *min, *max, desired).await
+        }
         Mutation::SetPolicies { group, policies, .. } => cloud.set_policies(group, policies).await,
         Mutation::SetMark { on, mark, value } => {
             let tags = Tags::from([(mark.key().to_owned(), value.clone())]);

@@ -4,6 +4,7 @@
 //! guessed: the mark alone says that weights go back and machines go.
 
 use crate::desired::spec::OnFailure;
+use crate::mutant::Mutant;
 use crate::observed::marks::{Hold, Mark, Rejected, Retry};
 use crate::observed::resources::Outcome;
 use crate::observed::state::{GroupState, ServerGroup};
@@ -40,6 +41,9 @@ pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
         return Some(act(mutation, format!("no machine could be launched: {message}")).into());
     }
     let (code, text) = failing(view, candidate, group)?;
+    if Mutant::WeightsBeforeVerdict.on() && view.weight(candidate) > 0 {
+        return give_back(view, candidate);
+    }
     let on = template_carrier(candidate);
     let verdict = Rejected { at: view.input.now, code: code.to_owned(), text: text.clone() };
     if let Some(hold) = hold_first(view, candidate, &text) {
@@ -52,7 +56,7 @@ pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
 /// With `on_failure = "hold"` the service is held before the verdict: a crash between the
 /// two then leaves more standing, not less.
 fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<Answer> {
-    if view.rollout().on_failure != OnFailure::Hold || view.hold().is_some() {
+    if view.rollout().on_failure != OnFailure::Hold || view.hold().is_some() || Mutant::ForgetHold.on() {
         return None;
     }
     let holder = view.live.filter(|live| live.template.is_some()).unwrap_or(candidate);
@@ -73,11 +77,11 @@ fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Opti
         if let Some(message) = terminal_trouble(candidate, group) {
             return Some(("launch", format!("its machines cannot be launched: {message}")));
         }
-        let late = now >= step.at + rollout.healthy_deadline;
+        let late = now >= step.at + rollout.healthy_deadline && !Mutant::NoDeadline.on();
         let text = format!("{} of {need} machines healthy after {}", health.healthy, rollout.healthy_deadline);
         return (late && short).then_some(("deadline", text));
     }
-    if health.unhealthy * 2 > health.healthy + health.unhealthy {
+    if health.unhealthy * 2 > health.healthy + health.unhealthy && !Mutant::TolerateUnhealthy.on() {
         let text = format!("{} of {} machines unhealthy", health.unhealthy, health.healthy + health.unhealthy);
         return Some(("unhealthy", text));
     }
@@ -130,7 +134,7 @@ const TERMINAL: [&str; 6] =
     ["image id", "invalidamiid", "launch template", "invalid launch template", "not supported", "does not exist"];
 
 fn blameless_trouble(candidate: &ServerGroup, group: &GroupState) -> Option<String> {
-    if group.marks.step.is_none_or(|step| step.percent > 0) {
+    if group.marks.step.is_none_or(|step| step.percent > 0) || Mutant::BlameRelease.on() {
         return None;
     }
     let newest = failed_launches(candidate, group)?.into_iter().next()?;
@@ -168,7 +172,7 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
     if let Some((retry, due)) = retry.filter(|_| stays) {
         return Some(next_try(retry, due).into());
     }
-    if let Some(answer) = give_back(view, candidate) {
+    if let Some(answer) = give_back(view, candidate).filter(|_| !Mutant::ForgetGiveBack.on()) {
         return Some(answer);
     }
     if let Some(answer) = settings::unpin(view) {

@@ -33,4 +33,4 @@ pub mod view;
 pub mod wants;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

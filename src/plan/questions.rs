@@ -4,6 +4,7 @@
 //! action. It is called again on a new reading after every change, so that nothing but AWS
 //! and Git has to remember how far a rollout is.
 
+use crate::mutant::Mutant;
 use crate::observed::marks::{Mark, Marks};
 use crate::observed::state::ServerGroup;
 
@@ -68,6 +69,7 @@ fn asked_by_git(view: &View<'_>) -> Option<Answer> {
     // 6: what stops everything else. What protects goes on.
     if let Some(stop) = stopped(view) {
         return failure::protect(view)
+            .filter(|_| !Mutant::HoldStopsProtection.on())
             .or_else(|| settings::unpin(view))
             .or_else(|| stop.retires.then(|| retire::next(view)).flatten())
             .and_then(|answer| actions_first(answer, stop.wait.clone()))
@@ -114,6 +116,7 @@ fn fenced(view: &View<'_>, answer: Answer) -> Answer {
 fn goes_before_the_fence(view: &View<'_>, mutation: &Mutation) -> bool {
     match mutation {
         Mutation::SetMark { mark, .. } => matches!(mark, Mark::Fence | Mark::Rejected | Mark::Retry | Mark::Hold),
+        _ if Mutant::FenceBeforeRollback.on() => false,
         Mutation::SetWeights { weights, .. } | Mutation::SetRule { weights, .. } => {
             weights.iter().any(|weight| match view.input.state.owner_of(&weight.target_group) {
                 Some(owner) => weight.percent > view.weight(owner) && (view.is_live(owner) || owner.stable().is_some()),
@@ -134,7 +137,7 @@ fn actions_first(answer: Answer, stop: Option<Wait>) -> Option<Answer> {
 
 /// Question 1: the reading is incomplete.
 fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
-    let what = view.input.state.incomplete.as_ref()?;
+    let what = view.input.state.incomplete.as_ref().filter(|_| !Mutant::ActOnGaps.on())?;
     Some(wait(Reason::Unknown, format!("the reading is incomplete: {what}")).into())
 }
 
@@ -188,7 +191,7 @@ fn live_out_of_reach(view: &View<'_>) -> Option<Answer> {
 /// that says so is missing. Where the commit wants it back already, the way back needs the
 /// mark, too: it is known by it when it is cut off. A worker's way back begins without it.
 fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
-    let left = view.input.state.groups.values().find(|group| {
+    let left = view.input.state.groups.values().filter(|_| !Mutant::ForgetRetired.on()).find(|group| {
         group.group.is_some()
             && group.stable().is_some()
             && group.retired().is_none()
@@ -201,7 +204,7 @@ fn settle_was_cut_off(view: &View<'_>) -> Option<Answer> {
 
 /// Question 5: a group has weight that is neither live nor candidate.
 fn stray_weight(view: &View<'_>) -> Option<Answer> {
-    let stray = view.leftovers.iter().find(|group| view.weight(group) > 0)?;
+    let stray = view.leftovers.iter().find(|group| view.weight(group) > 0 && !Mutant::IgnoreStrayWeight.on())?;
     let because = match view.input.file {
         File::Missing => format!("the service's file is gone, so {} goes back", stray.identity.version),
         _ => format!("{} is no longer what the commit wants", stray.identity.version),
@@ -231,19 +234,19 @@ struct Stop {
 /// Question 6: hold, paused, fence, invalid, missing file.
 fn stopped(view: &View<'_>) -> Option<Stop> {
     let rejected = view.candidate.is_some_and(|candidate| view.rejected(candidate).is_some());
-    if let Some(hold) = view.hold() {
+    if let Some(hold) = view.hold().filter(|_| !Mutant::IgnoreHold.on()) {
         // A failed candidate whose machines stay does not keep live pinned.
         let wait = wait(Reason::Hold, live_rollback::told(view, &hold)).since(hold.at);
         return Some(Stop { wait: Some(wait), retires: false });
     }
     let stop = |wait| Some(Stop { wait: Some(wait), retires: true });
-    if let Some(reason) = view.wanted.and_then(|spec| spec.paused.as_ref()) {
+    if let Some(reason) = view.wanted.and_then(|spec| spec.paused.as_ref()).filter(|_| !Mutant::IgnorePause.on()) {
         return Some(Stop {
             wait: Some(wait(Reason::Paused, format!("paused in its file: {reason}"))),
             retires: rejected,
         });
     }
-    if let Some(fence) = &view.input.fence {
+    if let Some(fence) = view.input.fence.as_ref().filter(|_| !Mutant::IgnoreFence.on()) {
         let wait = Wait { on: fence.clone(), halted: false, removal: None, look_again: None, brief_until: None };
         return Some(Stop { wait: Some(wait), retires: false });
     }
@@ -257,7 +260,7 @@ fn stopped(view: &View<'_>) -> Option<Stop> {
 /// The last checks of any action: it must be able to work, a removal needs two readings,
 /// and whatever a newer commit asks is fenced before it is begun.
 pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Next {
-    if view.input.memory.is_futile(&action) {
+    if view.input.memory.is_futile(&action) && !Mutant::FutileForEver.on() {
         let detail = format!(
             "{:?} of {} was done {} times without effect",
             action.mutation.kind(),
@@ -266,7 +269,7 @@ pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Ne
         );
         return Next::Wait(Box::new(wait(Reason::Gate, detail).halted()));
     }
-    if action.mutation.removes() {
+    if action.mutation.removes() && !Mutant::OneReadingRemoves.on() {
         let key = removal_key(&action.mutation);
         if !view.input.memory.removal_confirmed(&key, view.input.now) {
             let mut wait = wait(Reason::Drain, format!("{}; one reading so far, a removal needs two", action.because));
@@ -342,7 +345,7 @@ pub fn fence_on(view: &View<'_>, holder: &ServerGroup) -> Option<Answer> {
     // without one writes none.
     let commit = view.input.commit.filter(|_| view.wanted.is_some())?;
     let group = holder.group.as_ref()?;
-    if group.marks.fence.as_deref() == Some(commit.as_str()) {
+    if group.marks.fence.as_deref() == Some(commit.as_str()) || Mutant::ForgetFence.on() {
         return None;
     }
     let on = retire::group_carrier(holder, group);

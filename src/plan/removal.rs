@@ -1,6 +1,7 @@
 //! A service whose file is gone and whose scope prunes: everything of it goes, but for the
 //! newest launch template, whose fence keeps an older commit from bringing it back.
 
+use crate::mutant::Mutant;
 use crate::observed::marks::Mark;
 use crate::observed::state::ServerGroup;
 
@@ -37,7 +38,7 @@ pub fn next(view: &View<'_>) -> Option<Answer> {
     }
     blocked(view)
         .or_else(|| fence(view))
-        .or_else(|| rules(view))
+        .or_else(|| rules(view).filter(|_| !Mutant::MachinesBeforeRule.on()))
         .or_else(|| retired(view))
         .or_else(|| not_stable(view))
         .or_else(|| machines(view))
@@ -67,7 +68,7 @@ fn blocked(view: &View<'_>) -> Option<Answer> {
 
 /// The record's template and what serves, so that no older commit undoes the removal.
 fn fence(view: &View<'_>) -> Option<Answer> {
-    let commit = view.input.commit?;
+    let commit = view.input.commit.filter(|_| !Mutant::RemovalUnfenced.on())?;
     let is_ours = |fence: &Option<String>| fence.as_deref() == Some(commit.as_str());
     let on_record = record(view)
         .filter(|owner| owner.template.as_ref().is_some_and(|template| !is_ours(&template.marks.fence)))

@@ -2,6 +2,7 @@
 //! of past releases go when enough newer ones exist.
 
 use crate::desired::spec::Retention;
+use crate::mutant::Mutant;
 use crate::names::GroupName;
 use crate::observed::marks::Mark;
 use crate::observed::state::{GroupState, ServerGroup};
@@ -39,7 +40,7 @@ pub fn mark_retired(view: &View<'_>, owner: &ServerGroup, because: &str) -> Acti
 /// When the warm group has been kept long enough.
 pub fn warm_until(view: &View<'_>) -> Option<Timestamp> {
     let retired = view.warm?.retired()?;
-    Some(retired + retention(view).warm)
+    Some(if Mutant::ForgetWarm.on() { retired } else { retired + retention(view).warm })
 }
 
 /// What the file that counts keeps of old releases.
@@ -89,7 +90,7 @@ fn expired(view: &View<'_>) -> Option<Answer> {
     let Some(health) = view.health(live) else {
         return Some(wait(Reason::Unknown, "the health of the live release was not read").into());
     };
-    if health.healthy < view.live_desired() {
+    if health.healthy < view.live_desired() && !Mutant::ExpireBesideSick.on() {
         let detail = format!(
             "{} stays: live has {} of {} machines healthy",
             warm.identity.version,
@@ -118,7 +119,10 @@ pub fn retire(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Ans
     if let Some(answer) = only_healthy(view, group) {
         return Some(answer);
     }
-    leave_rule(view, group, because).or_else(|| empty(view, group, because)).or_else(|| delete(view, group, because))
+    leave_rule(view, group, because)
+        .filter(|_| !Mutant::DeleteBeforeLeaving.on())
+        .or_else(|| empty(view, group, because).filter(|_| !Mutant::DeleteBeforeDrain.on()))
+        .or_else(|| delete(view, group, because))
 }
 
 /// A group that is well while nobody is who serves stays, whatever its role: it may be
@@ -131,7 +135,7 @@ fn only_healthy(view: &View<'_>, group: &ServerGroup) -> Option<Answer> {
         serving = others().filter(|other| view.is_live(other)).collect();
     }
     let own = group.group.as_ref().map_or(0, GroupState::inline_healthy);
-    if own == 0 || serving.is_empty() {
+    if own == 0 || serving.is_empty() || Mutant::OnlyHealthyGoes.on() {
         return None;
     }
     let well: Option<u32> = serving.iter().map(|other| view.health(other).map(|health| health.healthy)).sum();
@@ -203,9 +207,12 @@ fn delete(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer>
 fn records(view: &View<'_>) -> Option<Answer> {
     let live = view.live?;
     live.stable()?;
-    let keep = usize::try_from(retention(view).records).unwrap_or(usize::MAX);
-    let is_record =
-        |group: &&ServerGroup| !view.leaves_something(group) && Some(&group.name) != view.wanted_name.as_ref();
+    let records = if Mutant::KeepNoRecords.on() { 0 } else { retention(view).records };
+    let keep = usize::try_from(records).unwrap_or(usize::MAX);
+    let is_record = |group: &&ServerGroup| {
+        (!view.leaves_something(group) || Mutant::RecordsOfStanding.on())
+            && Some(&group.name) != view.wanted_name.as_ref()
+    };
     let past: Vec<(&ServerGroup, Timestamp)> = view
         .input
         .state

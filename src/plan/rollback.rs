@@ -3,6 +3,7 @@
 //! No steps, no bake, no gates: it was good, and it is wanted now. Where its machines
 //! stand, one weight call brings all traffic back before anything else is changed.
 
+use crate::mutant::Mutant;
 use crate::observed::marks::Mark;
 use crate::observed::state::{GroupState, ServerGroup};
 
@@ -18,7 +19,7 @@ use super::{resources, rollout, settings, traffic};
 /// or has just moved it: fence, mark the group that was left, take its `stable`, restore
 /// sizes and settings, take `retired` off.
 pub fn finish(view: &View<'_>) -> Option<Answer> {
-    let live = view.live?;
+    let live = view.live.filter(|_| !Mutant::ForgetFinish.on())?;
     if let Some(left) = left_by_worker(view) {
         let mutation = Mutation::ClearMark { on: template_carrier(left), mark: Mark::Stable };
         return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
@@ -31,6 +32,9 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     {
         return Some(fence);
     }
+    if Mutant::UnretireFirst.on() {
+        return Some(act(Mutation::ClearMark { on: group_carrier(live, group), mark: Mark::Retired }, "").into());
+    }
     let others = || view.input.state.groups.values().filter(|other| !view.is_live(other) && other.group.is_some());
     if let Some(other) = others().find(|other| other.stable().is_some() && other.retired().is_none()) {
         return Some(mark_retired(view, other, "traffic went back from it").into());
@@ -39,7 +43,7 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     let left = others()
         .filter(|other| other.retired().is_some_and(|at| at >= retired))
         .max_by_key(|other| (other.retired(), other.group.as_ref().map(|group| group.created)));
-    if let Some(other) = left.filter(|other| other.stable().is_some()) {
+    if let Some(other) = left.filter(|other| other.stable().is_some() && !Mutant::KeepStable.on()) {
         let mutation = Mutation::ClearMark { on: template_carrier(other), mark: Mark::Stable };
         return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
     }
@@ -82,7 +86,7 @@ pub fn at_once(view: &View<'_>) -> bool {
 
 /// Question 7: the candidate is stable, and another group is live.
 pub fn go(view: &View<'_>) -> Option<Answer> {
-    view.wanted?;
+    view.wanted.filter(|_| !Mutant::NoInstant.on())?;
     let candidate = view.candidate.filter(|candidate| candidate.stable().is_some())?;
     let live = view.live?;
     if instant(view, candidate) {
@@ -113,7 +117,7 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
     let (Some(health), Some(of_live)) = (view.health(candidate), view.health(live)) else {
         return false;
     };
-    let wanted = view.live_desired();
+    let wanted = if Mutant::SmallRollback.on() { 1 } else { view.live_desired() };
     // Machines that still boot are no failure: live may just be growing.
     let live_fails = of_live.healthy == 0 || of_live.unhealthy > 0;
     health.healthy >= 1 && (health.healthy >= wanted || (live_fails && health.healthy >= of_live.healthy))

@@ -1,6 +1,7 @@
 //! Questions 9 to 15: how a candidate comes up, gets traffic step by step, and settles.
 
 use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::mutant::Mutant;
 use crate::names::GroupName;
 use crate::observed::marks::{self, Mark, Step};
 use crate::observed::resources::{GroupSpec, Tags};
@@ -18,14 +19,14 @@ use super::{failure, resources, retire, settings, traffic};
 /// Questions 9 and 10: template, target group, rule entry or group are missing.
 pub fn create(view: &View<'_>) -> Option<Answer> {
     let spec = view.wanted.filter(|_| !view.live_is_wanted())?;
-    if let Some(refused) = preflight(view, spec) {
+    if let Some(refused) = preflight(view, spec).filter(|_| !Mutant::NoPreflight.on()) {
         return Some(refused);
     }
     // Nobody waits for live's traffic.
     if let Some(answer) = restore_rule(view) {
         return Some(answer);
     }
-    if let Some(gate) = view.input.gate.clone().filter(|_| !started(view)) {
+    if let Some(gate) = view.input.gate.clone().filter(|_| !started(view) && !Mutant::IgnoreGate.on()) {
         return Some(gate.into());
     }
     let Some(candidate) = view.candidate.filter(|candidate| candidate.template.is_some()) else {
@@ -39,7 +40,8 @@ pub fn create(view: &View<'_>) -> Option<Answer> {
         if candidate.target_group.is_none() {
             return Some(fence_first(view, || create_target_group(view, candidate, spec, lb).into()));
         }
-        if let Some(entry) = rule_entry(view, candidate, lb) {
+        let waits = Mutant::GroupBeforeRule.on() && candidate.group.is_none();
+        if let Some(entry) = rule_entry(view, candidate, lb).filter(|_| !waits) {
             return Some(entry);
         }
     }
@@ -158,7 +160,7 @@ pub fn live_entry(view: &View<'_>) -> Option<Answer> {
 
 /// A full action lets the warm group go before a candidate enters, then any without weight.
 fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option<Answer> {
-    if rule.action.percents().len() < traffic::TARGET_GROUPS_PER_ACTION {
+    if rule.action.percents().len() < traffic::TARGET_GROUPS_PER_ACTION || Mutant::NoRoom.on() {
         return None;
     }
     let entries = || view.input.state.groups.values().filter(|group| group.weight.is_some() && view.weight(group) == 0);
@@ -185,6 +187,7 @@ fn new_rule(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Answ
     let temporary = || (traffic::temporary_conditions(&candidate.name), TO_BE_CHECKED);
     let (priority, (conditions, because)) = match (&lb.rule, live) {
         (Some(rule), Some(_)) => (rule.priority, (resources::conditions(rule), "its rule is gone")),
+        (Some(rule), None) if Mutant::RealConditionsAtOnce.on() => (rule.priority, (resources::conditions(rule), "")),
         (Some(rule), None) => (rule.priority, temporary()),
         (None, Some(_)) => return default_action(lb, weights, "its listener's default action was taken from it"),
         // Without rules there is no other way to be checked, and nobody is served before.
@@ -252,7 +255,7 @@ fn start_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceSpec) -> 
 
 /// Live must not shrink while another release comes up beside it.
 pub fn pin_live(view: &View<'_>) -> Option<Answer> {
-    let live = view.live?;
+    let live = view.live.filter(|_| !Mutant::ForgetPin.on())?;
     let group = live.group.as_ref().filter(|group| group.min < group.desired)?;
     let mutation = Mutation::SetCapacity {
         release: live.name.clone(),
@@ -336,7 +339,7 @@ fn begin_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState, bec
 
 /// Question 11: a release that was left by a rollback, wanted again, on its warm machines.
 fn used_again(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
-    let retired = group.marks.retired?;
+    let retired = group.marks.retired.filter(|_| !Mutant::ForgetUsedAgain.on())?;
     // A stable one with nobody beside it gets its traffic first: without `retired` it would
     // be live before that.
     if candidate.stable().is_some() && view.live.is_none() && !view.is_worker() {
@@ -408,7 +411,7 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
 
 /// Question 14: not enough machines are well, or not long enough.
 pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
-    let health = view.health(candidate)?;
+    let health = view.health(candidate).filter(|_| !Mutant::SkipHealthGate.on())?;
     let need = view.need();
     let healthy_for = view.spec.map_or(Span::ZERO, |spec| spec.rollout.healthy_for);
     let now = view.input.now;
@@ -427,7 +430,7 @@ pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -
         return Some(wait.look_again(now + half_within(healthy_for)).into());
     };
     let due = ready.since + healthy_for;
-    if now >= due && ready.readings >= 2 {
+    if (now >= due && ready.readings >= 2) || Mutant::ReadyAtOnce.on() {
         return None;
     }
     let so_far = if ready.readings < 2 { ", one reading so far" } else { "" };
@@ -464,7 +467,7 @@ fn deadline(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Opt
 fn baking(view: &View<'_>, group: &GroupState) -> Option<Answer> {
     let step = group.marks.step.filter(|step| step.percent > 0)?;
     let due = step.at + view.spec?.rollout.bake;
-    if view.input.now >= due {
+    if view.input.now >= due || Mutant::SkipBake.on() {
         return None;
     }
     let detail = format!("watched at {} %", step.percent);
@@ -481,8 +484,10 @@ fn baking(view: &View<'_>, group: &GroupState) -> Option<Answer> {
 /// Question 15: the next weights, or the end.
 fn next_step(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Answer {
     let at = group.marks.step.map_or(0, |step| step.percent);
-    match view.step_after(at) {
-        Some(percent) if view.is_worker() => fence_first(view, || begin_work(view, candidate, group, percent)),
+    match view.step_after(at).filter(|percent| *percent < 100 || !Mutant::SettleEarly.on()) {
+        Some(percent) if view.is_worker() || Mutant::MarkBeforeWeights.on() => {
+            fence_first(view, || begin_work(view, candidate, group, percent))
+        }
         Some(percent) => fence_first(view, || shift(view, candidate, percent)),
         None => settle(view, candidate),
     }
@@ -501,7 +506,8 @@ fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {
         return wait(Reason::Unknown, "its rule was not read").into();
     };
     let healthy = view.health(candidate).unwrap_or_default().healthy;
-    let weights = traffic::with_share(view, candidate, percent);
+    let present = if Mutant::RelativeWeights.on() { view.weight(candidate) } else { 0 };
+    let weights = traffic::with_share(view, candidate, (present + percent).min(100));
     let lb = view.wanted.and_then(|spec| spec.load_balancer.as_ref());
     let mutation = match lb.filter(|_| is_temporary(&rule.conditions)).map(|lb| (lb, &lb.rule)) {
         Some((_, Some(wanted))) => {
@@ -519,7 +525,7 @@ fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {
 /// Settle, first half: the fence, then the mark that makes it live. What follows from that
 /// (the old one's mark, sizes, policies, conditions) is asked for by other questions.
 fn settle(view: &View<'_>, candidate: &ServerGroup) -> Answer {
-    if let Some(fence) = fence_on(view, candidate) {
+    if let Some(fence) = fence_on(view, candidate).filter(|_| !Mutant::StableBeforeFence.on()) {
         return fence;
     }
     let on: Carrier = template_carrier(candidate);

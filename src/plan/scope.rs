@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::diagnostic::{Diagnostic, Severity};
 use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::mutant::Mutant;
 use crate::names::{Digest, ServiceName};
 use crate::observed::state::{GroupState, Observation, ServiceState};
 use crate::time::Timestamp;
@@ -100,6 +101,7 @@ impl<'a> ScopeInput<'a> {
     fn file(&self, name: &ServiceName) -> File<'a> {
         match self.desired.services.get(name) {
             Some(ServiceFile::Valid(spec)) => File::Valid(spec),
+            Some(ServiceFile::Broken) if Mutant::BrokenIsGone.on() => File::Missing,
             Some(ServiceFile::Broken) => File::Broken,
             None => File::Missing,
         }
@@ -108,11 +110,11 @@ impl<'a> ScopeInput<'a> {
     /// What becomes of a service if it has no file.
     fn orphan(&self, name: &ServiceName) -> Orphan {
         let prune = self.scope.prune;
-        if !prune.enabled || self.desired.services.contains_key(name) {
+        if !prune.enabled || self.file(name) != File::Missing {
             return Orphan::Kept;
         }
         let orphans = self.orphans;
-        if orphans > usize::try_from(prune.max_services).unwrap_or(usize::MAX) {
+        if orphans > usize::try_from(prune.max_services).unwrap_or(usize::MAX) && !Mutant::PruneAll.on() {
             let detail = format!(
                 "{orphans} services have no file, and prune.max_services is {}, so none is removed; \
                  put files back, or raise the limit",
@@ -151,10 +153,10 @@ impl<'a> ScopeInput<'a> {
                 Some(self.limit(releases))
             } else if let Some(freeze) = self.frozen(name) {
                 Some(freeze)
-            } else if slots == 0 {
+            } else if slots == 0 && !Mutant::NoSlots.on() {
                 Some(self.slot())
             } else {
-                slots -= 1;
+                slots = slots.saturating_sub(1);
                 None
             };
             gates.extend(gate.map(|gate| (name.clone(), gate)));
@@ -178,7 +180,11 @@ impl<'a> ScopeInput<'a> {
 
     fn frozen(&self, name: &ServiceName) -> Option<WaitingOn> {
         let holds = |services: &[ServiceName]| services.is_empty() || services.contains(name);
-        let active = self.scope.freezes.iter().filter(|freeze| freeze.from <= self.now && self.now < freeze.until);
+        let active = self
+            .scope
+            .freezes
+            .iter()
+            .filter(|freeze| freeze.from <= self.now && self.now < freeze.until && !Mutant::NeverFrozen.on());
         let freeze = active.filter(|freeze| holds(&freeze.services)).max_by_key(|freeze| freeze.until)?;
         let detail = format!("frozen: {}", freeze.name);
         Some(WaitingOn { reason: Reason::Freeze, detail, since: Some(freeze.from), until: Some(freeze.until) })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::mutant::Mutant;
 use crate::observed::marks;
 use crate::observed::resources::Lifecycle;
 use crate::observed::state::{GroupState, ServerGroup};
@@ -247,7 +248,8 @@ fn all_marks(group: &ServerGroup) -> BTreeMap<String, String> {
 pub fn claims(state: &crate::observed::state::ServiceState) -> Vec<String> {
     let mut claims = Vec::new();
     for group in state.groups.values() {
-        let template = group.template.as_ref().map(|t| (&t.marks.fence, &t.commit));
+        let template = group.template.as_ref().filter(|_| !Mutant::ForgetTemplateClaims.on());
+        let template = template.map(|t| (&t.marks.fence, &t.commit));
         let members = group.group.as_ref().map(|g| (&g.marks.fence, &g.commit));
         for (fence, commit) in template.into_iter().chain(members) {
             claims.push(fence.clone().unwrap_or_else(|| commit.clone()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::desired::spec::{LoadBalancer, ServiceSpec};
+use crate::mutant::Mutant;
 use crate::names::Digest;
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Rule, Tags};
@@ -54,7 +55,7 @@ pub fn differ(view: &View<'_>) -> bool {
 }
 
 fn capacity_differs(group: &GroupState, spec: &ServiceSpec) -> bool {
-    group.min != spec.capacity.min || group.max != spec.capacity.max
+    (group.min != spec.capacity.min || group.max != spec.capacity.max) && !Mutant::ForgetSizes.on()
 }
 
 /// Brings the live release's settings about, one at a time; the mark that says so comes last.
@@ -79,6 +80,7 @@ pub fn update(view: &View<'_>) -> Option<Answer> {
         .or_else(|| tags(live, group, spec))
         .or_else(|| conditions(view, spec))
         .or_else(|| listener_mark(live, group, spec))
+        .filter(|_| !Mutant::SettingsMarkFirst.on())
         .unwrap_or_else(|| {
             let mutation = Mutation::SetMark { on: group_carrier(live, group), mark: Mark::Settings, value: hash };
             act(mutation, "all settings were read back").into()
@@ -102,7 +104,7 @@ fn capacity(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec, because
 
 /// Live's sizes as in the file, when no candidate is coming up beside it any more.
 pub fn unpin(view: &View<'_>) -> Option<Answer> {
-    let live = view.live?;
+    let live = view.live.filter(|_| !Mutant::ForgetUnpin.on())?;
     let group = live.group.as_ref()?;
     let coming = view.candidate.filter(|candidate| view.rejected(candidate).is_none());
     let coming = coming.is_some_and(|candidate| candidate.group.is_some() && view.retry_pending(candidate).is_none());
@@ -217,6 +219,9 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
     }
     if view.input.state.borrowed.contains(&old.arn) {
         return Some(traffic::never_deleted(old).into());
+    }
+    if Mutant::OldRuleFirst.on() {
+        return Some(act(Mutation::DeleteRule { rule: old.arn.clone() }, "").into());
     }
     let weights = traffic::named(view, old.action.percents());
     if let Some(new) = view.input.state.rules.iter().find(in_place) {

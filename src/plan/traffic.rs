@@ -1,6 +1,7 @@
 //! Weights: what they shall be, and when they may move.
 
 use crate::desired::spec::LoadBalancer;
+use crate::mutant::Mutant;
 use crate::names::TargetGroupArn;
 use crate::observed::resources::{Conditions, Rule};
 use crate::observed::state::{Health, ServerGroup, Slot};
@@ -148,6 +149,9 @@ fn side_health(view: &View<'_>) -> Option<Health> {
 /// of what is needed or as many as the group. None where that was not read.
 pub fn can_go_back(view: &View<'_>, from: &ServerGroup) -> Option<bool> {
     let (side, own) = (side_health(view)?, view.health(from)?);
+    if Mutant::WeightToTheDead.on() {
+        return Some(true);
+    }
     Some(side.healthy > 0 && (side.healthy * 2 >= view.need() || side.healthy >= own.healthy))
 }
 

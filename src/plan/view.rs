@@ -2,6 +2,7 @@
 //! group. Computed once for a decision; everything that decides reads from here.
 
 use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
+use crate::mutant::Mutant;
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use crate::observed::marks::{Hold, Identity, Rejected, Retry};
 use crate::observed::resources::{Conditions, Rule};
@@ -95,11 +96,12 @@ impl<'a> View<'a> {
             File::Broken | File::Missing => None,
         };
         // What a commit says that may not act is not wanted.
-        let wanted = said.filter(|_| input.fence.is_none());
+        let fenced = input.fence.is_some() && !Mutant::IgnoreFence.on();
+        let wanted = said.filter(|_| !fenced);
         let spec = wanted.or(input.fallback).or(said);
         // Neither a broken file nor a commit that may not act takes a step, but what was
         // under way is not undone either.
-        let undecided = input.file == File::Broken || input.fence.is_some();
+        let undecided = input.file == File::Broken || fenced;
         let aim = if undecided { input.fallback } else { wanted };
         let wanted_name = aim.map(|spec| GroupName::of(input.scope, input.service, &spec.digest));
         let mut view = Self {
@@ -138,7 +140,10 @@ impl<'a> View<'a> {
         let standing = || self.input.state.groups.values().filter(|group| self.stands(group));
         let stable = || standing().filter(|group| group.stable().is_some());
         let latest = |group: &&ServerGroup| (group.stable(), group.name.clone());
-        if let Some(live) = stable().filter(|g| self.weight(g) > 0).max_by_key(|g| (self.weight(g), latest(g))) {
+        if let Some(live) = stable()
+            .filter(|g| self.weight(g) > 0 && !Mutant::LiveIsNewest.on())
+            .max_by_key(|g| (self.weight(g), latest(g)))
+        {
             return Some(live);
         }
         // Machines behind no target group can't get any traffic: they are made again.
@@ -326,7 +331,7 @@ impl<'a> View<'a> {
     /// How large a foreign side is, only its healthy targets tell.
     pub fn need(&self) -> u32 {
         let file = self.spec.map_or(0, |spec| spec.capacity.min);
-        let live = self.live_desired();
+        let live = if Mutant::NeedFromFile.on() { 0 } else { self.live_desired() };
         let foreign = self.foreign.as_ref().and_then(|foreign| foreign.health).map_or(0, |health| health.healthy);
         file.max(live).max(foreign).max(1)
     }
@@ -355,7 +360,7 @@ impl<'a> View<'a> {
         let mut stray = self.leftovers.iter().filter(|group| self.weight(group) > 0);
         let stranded = stray.any(|stray| traffic::can_go_back(self, stray) == Some(false));
         match self.spec {
-            Some(spec) if beside && !stranded => spec.rollout.steps.clone(),
+            Some(spec) if beside && !stranded && !Mutant::SkipSteps.on() => spec.rollout.steps.clone(),
             _ => vec![100],
         }
     }
@@ -373,7 +378,7 @@ impl<'a> View<'a> {
 
     /// The verdict on a group: its mark, or what could not be marked.
     pub fn rejected(&self, group: &ServerGroup) -> Option<Rejected> {
-        if group.stable().is_some() {
+        if group.stable().is_some() || Mutant::IgnoreRejected.on() {
             return None;
         }
         let mark = group.template.as_ref().and_then(|template| template.marks.rejected.clone());
@@ -382,7 +387,7 @@ impl<'a> View<'a> {
 
     /// A try that failed and when the next one comes, unless that is past.
     pub fn retry_pending(&self, group: &ServerGroup) -> Option<(Retry, Timestamp)> {
-        let retry = group.template.as_ref()?.marks.retry?;
+        let retry = group.template.as_ref()?.marks.retry.filter(|_| !Mutant::RetryAtOnce.on())?;
         let due = retry.at + retry_delay(retry.tries);
         let withdrawn_since = group.group.is_none() && group.target_group.is_none();
         // A group that the last try left goes first, even if its time has come meanwhile.

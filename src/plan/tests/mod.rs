@@ -16,7 +16,7 @@ mod interrupted;
 mod live_rollback;
 mod preempt;
 mod questions;
-mod random;
+pub(crate) mod random;
 mod release;
 mod removal;
 mod roles;

@@ -4,6 +4,7 @@
 //! The cases are the same in every run. `IONROLLER_CASES=N` runs more of them,
 //! `IONROLLER_SEED=N` others. What fails is shrunk and printed.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -24,7 +25,7 @@ use crate::plan::view::{View, is_temporary, percent_of};
 use crate::time::Span;
 
 /// Cases of an ordinary test run.
-const CASES: u32 = 60;
+pub(crate) const CASES: u32 = 60;
 
 /// No service takes more changes than this to come to rest.
 const CHANGES_MAX: usize = 150;
@@ -42,13 +43,26 @@ fn number(name: &str) -> Option<u64> {
 fn random_services_keep_the_invariants_and_come_to_rest() {
     let cases = number("IONROLLER_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
     let seed = number("IONROLLER_SEED").unwrap_or(0);
-    let mut bytes = [0_u8; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    if let Err(failure) = runner.run(&wild(), |wild| live_through(&wild)) {
+    if let Err(failure) = runner(cases, seed, 4_000).run(&wild(), |wild| live_through(&wild)) {
         panic!("{failure}");
     }
+}
+
+fn runner(cases: u32, seed: u64, max_shrink_iters: u32) -> TestRunner {
+    let mut bytes = [0_u8; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// The first of the ordinary cases that breaks something, counted from 1.
+pub(crate) fn first_broken(cases: u32) -> Option<u32> {
+    let begun = Cell::new(0);
+    let run = runner(cases, 0, 0).run(&wild(), |wild| {
+        begun.set(begun.get() + 1);
+        live_through(&wild)
+    });
+    run.is_err().then(|| begun.get())
 }
 
 fn live_through(wild: &Wild) -> Outcome {
