@@ -16,6 +16,8 @@ pub use pass::{Event, Pass, Reconciler};
 pub use target::{ConfigRepository, Merged, Target};
 
 #[cfg(test)]
+mod exploration;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod together;
