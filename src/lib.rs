@@ -2,6 +2,7 @@
 //! service should run, AWS's tags say what does, a pure planner decides, and an executor
 //! carries out one action at a time.
 
+pub mod bounded;
 pub mod cli;
 pub mod cloud;
 pub mod daemon;

@@ -10,6 +10,9 @@ use crate::time::Span;
 
 pub use forge::ForgeSettings;
 
+/// The largest daemon file that is read. It has a dozen lines.
+pub const BYTES_MAX: u64 = 64 * 1024;
+
 /// What the daemon's file says, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,8 @@ impl Timestamp {
 
     /// From seconds since 1970 UTC.
     pub const fn from_secs(secs: i64) -> Self {
-        Self(secs * 1000)
+        // A commit says any time that its author likes.
+        Self(secs.saturating_mul(1000))
     }
 
     /// Milliseconds since 1970 UTC.

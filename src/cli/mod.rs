@@ -8,6 +8,7 @@ pub mod error;
 mod file_diff;
 mod forge;
 mod log;
+pub mod planned;
 mod session;
 mod simulated;
 pub mod ui;

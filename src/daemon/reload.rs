@@ -10,8 +10,9 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::bounded;
 use crate::reconcile::ConfigRepository;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{self, LogFormat, Settings};
 
 use super::Shared;
 
@@ -72,7 +73,7 @@ pub(super) async fn run(file: DaemonFile, shared: Shared) {
             }
             () = shared.stop.cancelled() => return,
         }
-        let read = std::fs::read_to_string(&file.path).map_err(|error| error.to_string());
+        let read = bounded::read_text(&file.path, settings::BYTES_MAX).map_err(|error| error.to_string());
         if read != seen {
             take(&file, &read, &shared).await;
             seen = read;

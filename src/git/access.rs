@@ -1,12 +1,18 @@
 //! What a remote may be shown so that it lets us in, and how long it may take.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::GitError;
 use super::secret::Secret;
+use crate::bounded;
 use crate::time::Span;
+
+/// The largest file with a token that is read. A token is one word.
+pub const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+
+/// The largest private key that is read.
+pub const KEY_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The token for `https://`.
 pub const TOKEN_VARIABLE: &str = "IONROLLER_GIT_TOKEN";
@@ -110,7 +116,7 @@ impl Access {
 /// format. It can't ask for a passphrase, and neither can a daemon.
 pub(super) fn check_key_file(path: &Path) -> Result<(), GitError> {
     let bad = |reason: &str| GitError::KeyFile { path: path.to_owned(), reason: reason.to_owned() };
-    let bytes = fs::read(path).map_err(|error| bad(&format!("it cannot be read: {error}")))?;
+    let bytes = bounded::read(path, KEY_BYTES_MAX).map_err(|error| bad(&format!("it cannot be read: {error}")))?;
     let text = String::from_utf8_lossy(&bytes);
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") {
         return Err(bad("it is a public key; name the file beside it without `.pub`"));

@@ -20,6 +20,10 @@ pub const FILES_MAX: usize = 20_000;
 /// The most that all files together may hold: it is kept in memory.
 pub const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The largest folder object that is read, before its entries are looked at: far more than
+/// [`FILES_MAX`] names need.
+pub const TREE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// How deep folders may be nested below `files`.
 pub const FOLDER_DEPTH_MAX: usize = 16;
 

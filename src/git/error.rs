@@ -179,7 +179,10 @@ pub enum GitError {
         found: &'static str,
     },
     /// More than a config folder can sensibly hold.
-    #[error("the config folder `{root}` holds more than {limit}")]
+    #[error(
+        "the config folder `{root}` holds more than {limit}, so nothing of it is read and nothing \
+         is changed; keep only ionroller's files in its `services` and `files`"
+    )]
     TooMuch {
         /// The folder.
         root: String,

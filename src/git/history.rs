@@ -10,10 +10,10 @@ use crate::names::CommitId;
 
 /// The most commits that are looked at to find a reason or a trailer. Far more
 /// than lie between two rollouts, and read in about a second.
-pub(super) const COMMITS_MAX: usize = 10_000;
+pub const COMMITS_MAX: usize = 10_000;
 
 /// The most commits along first parents that are looked at for older contents of files.
-pub(super) const FIRST_PARENTS_MAX: usize = 1_000;
+pub const FIRST_PARENTS_MAX: usize = 1_000;
 
 /// How one commit stands to another.
 #[derive(Debug, Clone, PartialEq, Eq)]

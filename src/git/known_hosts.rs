@@ -1,6 +1,5 @@
 //! The keys of ssh servers that somebody has vouched for, as OpenSSH writes them down.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +9,14 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::source::Server;
+use crate::bounded;
+
+/// The largest file of known hosts that is read. A line has some hundred bytes.
+pub const KNOWN_HOSTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the files say about the key that a server shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is the key of this server.
     Known,
     /// The server is not there, or only with keys of these other types.
@@ -29,7 +32,7 @@ pub(super) enum Verdict {
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     /// The file.
     pub file: PathBuf,
     /// From 1.
@@ -38,7 +41,7 @@ pub(super) struct Line {
 
 /// Some files of known hosts, read.
 #[derive(Debug, Default)]
-pub(super) struct KnownHosts {
+pub struct KnownHosts {
     entries: Vec<Entry>,
 }
 
@@ -53,13 +56,17 @@ struct Entry {
 impl KnownHosts {
     /// Reads another file. A line that makes no sense is passed over, as ssh does: it
     /// vouches for nobody.
+    ///
+    /// # Errors
+    /// It can't be read, or is too large.
     pub fn read(&mut self, file: &Path) -> io::Result<()> {
-        let text = fs::read(file)?;
+        let text = bounded::read(file, KNOWN_HOSTS_BYTES_MAX)?;
         self.add(file, &String::from_utf8_lossy(&text));
         Ok(())
     }
 
-    fn add(&mut self, file: &Path, text: &str) {
+    /// Adds the text of a file.
+    pub fn add(&mut self, file: &Path, text: &str) {
         for (index, text) in text.lines().enumerate() {
             let line = Line { file: file.to_owned(), number: index + 1 };
             self.entries.extend(entry(line, text));

@@ -12,11 +12,12 @@ use std::sync::Once;
 
 use git2::{CertificateCheckStatus, Cred, CredentialHelper, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
 
-use super::access::{Access, Token, check_key_file};
+use super::access::{Access, TOKEN_BYTES_MAX, Token, check_key_file};
 use super::error::{Cause, GitError};
 use super::known_hosts::{self, KnownHosts, Verdict};
 use super::secret::{Secret, redact_urls};
 use super::source::{RemoteUrl, Source, Transport};
+use crate::bounded;
 use crate::time::Span;
 
 /// Who a token says that it is where nobody gave a name. GitHub's applications need
@@ -247,7 +248,7 @@ impl<'a> Login<'a> {
             Some(Token::Text(variable, token)) => Ok(Some((format!("the token in {variable}"), token.clone()))),
             Some(Token::File(path)) => {
                 let bad = |reason: String| self.fail(GitError::TokenFile { path: path.clone(), reason });
-                let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+                let text = bounded::read_text(path, TOKEN_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
                 let text = text.trim();
                 if text.is_empty() || text.contains(char::is_whitespace) {
                     return Err(bad("it does not hold one word".to_owned()));

@@ -38,18 +38,19 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, Token};
+pub use access::{Access, KEY_BYTES_MAX, TOKEN_BYTES_MAX, Token};
 pub use changes::FileChange;
-pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX};
+pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX, TREE_BYTES_MAX};
 pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};
 pub use folder::read_folder;
-pub use history::{Ancestry, Trailer};
+pub use history::{Ancestry, COMMITS_MAX, FIRST_PARENTS_MAX, Trailer};
+pub use known_hosts::{KNOWN_HOSTS_BYTES_MAX, KnownHosts, Verdict};
 pub use merge::Merge;
 pub use repository::Repository;
 pub use scratch::{ScratchError, ScratchRepository};
 pub use secret::Secret;
 pub use signature::{KeyFiles, TrustedKeys, Untrusted};
-pub use source::{RemoteUrl, Source};
+pub use source::{RemoteUrl, Server, Source};
 pub use tree::ConfigVersion;
 pub use watch::Watch;

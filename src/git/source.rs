@@ -94,7 +94,7 @@ pub struct RemoteUrl {
 
 /// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Server {
+pub struct Server {
     /// The name or address, in lower case, without brackets.
     pub host: String,
     /// The port.

@@ -1,10 +1,11 @@
 //! The files of one commit, straight from the object database.
 
-use git2::{ErrorCode, ObjectType};
+use git2::{ErrorCode, ObjectType, Oid};
 
-use super::collect::{FILE_BYTES_MAX, Folder, Node, collect, printable};
+use super::collect::{FILE_BYTES_MAX, Folder, Node, TREE_BYTES_MAX, collect, printable};
 use super::error::GitError;
 use super::repository::{Origin, Repository};
+use crate::bounded::size as size_text;
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::names::CommitId;
 
@@ -60,9 +61,25 @@ impl Repository {
     }
 
     fn config_tree(&self, commit: &CommitId, folder: &str) -> Result<TreeFolder<'_>, GitError> {
-        let commit_tree = self.find_commit(commit)?.tree();
-        let tree = commit_tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
+        let id = self.find_commit(commit)?.tree_id();
+        let tree = self.tree_of(&self.handle, id, || format!("the root folder of commit {commit}"))?;
         self.folder_in(&self.handle, tree, commit, folder)
+    }
+
+    /// A folder object, unless it is too large to be one that somebody made.
+    fn tree_of<'h>(
+        &self,
+        handle: &'h git2::Repository,
+        id: Oid,
+        what: impl Fn() -> String,
+    ) -> Result<git2::Tree<'h>, GitError> {
+        let damage = |error| self.damage(what(), error);
+        let (size, _) = handle.odb().and_then(|odb| odb.read_header(id)).map_err(damage)?;
+        if size as u64 > TREE_BYTES_MAX {
+            let limit = format!("{} in a list of files ({})", size_text(TREE_BYTES_MAX), what());
+            return Err(GitError::TooMuch { root: String::new(), limit });
+        }
+        handle.find_tree(id).map_err(damage)
     }
 
     /// The config folder below a root folder. `commit` is for messages; `handle` reads the
@@ -123,9 +140,8 @@ impl Folder for TreeFolder<'_> {
         };
         match entry.kind() {
             Some(ObjectType::Tree) => {
-                let tree = self.handle.find_tree(entry.id());
-                let tree =
-                    tree.map_err(|error| self.repository.damage(format!("the folder `{}`", printable(name)), error))?;
+                let what = || format!("the folder `{}`", printable(name));
+                let tree = self.repository.tree_of(self.handle, entry.id(), what)?;
                 let inside = (name == b"services").then_some(1);
                 let only = self.only.as_ref().and_then(|(depth, only)| Some((depth + inside?, only.clone())));
                 Ok(Some(Node::Folder(TreeFolder { repository: self.repository, handle: self.handle, tree, only })))

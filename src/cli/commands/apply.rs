@@ -1,18 +1,17 @@
 //! `ionroller apply`
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::{Apply, Output, WaitFor};
 use crate::cli::error::CliError;
+use crate::cli::planned::Planned;
 use crate::cli::session::{Commit, connect};
 use crate::cli::ui::Ui;
-use crate::names::{Scope, ServiceName};
+use crate::names::ServiceName;
 use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
 use crate::reconcile::converge::{End, Until, converge};
@@ -38,7 +37,7 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     let interrupted = watch_for_interrupt(stop.clone());
     let planned = args.plan.as_deref().map(Planned::read).transpose()?;
     let only: BTreeSet<ServiceName> = match &planned {
-        Some(planned) => planned.services.iter().map(|service| service.name.clone()).collect(),
+        Some(planned) => planned.services().cloned().collect(),
         None => args.common.services.iter().cloned().collect(),
     };
     let reconciler = Reconciler::new(std::sync::Arc::clone(&connection.cloud), only, stop);
@@ -64,54 +63,6 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     let mut end = end?;
     super::select_diagnostics(&args.common, &mut end.plan);
     report(args, &end, ui)
-}
-
-/// What `plan --out` wrote, as far as it matters here. Other fields are for people.
-#[derive(Debug, Deserialize)]
-struct Planned {
-    format_version: String,
-    id: String,
-    scope: Option<Scope>,
-    services: Vec<PlannedService>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PlannedService {
-    name: ServiceName,
-}
-
-impl Planned {
-    fn read(file: &Path) -> Result<Self, CliError> {
-        let bad = |error: &dyn std::error::Error| {
-            CliError::user(format!("{} is no plan that `ionroller plan --out` wrote", file.display())).caused_by(error)
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| bad(&error))?;
-        let planned: Self = serde_json::from_str(&text).map_err(|error| bad(&error))?;
-        if planned.format_version != render::json::FORMAT_VERSION {
-            let (found, known) = (&planned.format_version, render::json::FORMAT_VERSION);
-            return Err(CliError::user(format!(
-                "{} has the form {found}, and this program knows form {known}",
-                file.display()
-            ))
-            .hint("plan and apply with the same version of ionroller"));
-        }
-        Ok(planned)
-    }
-
-    /// Refuses where what was planned is no longer what would be done.
-    fn check(&self, now: &Plan) -> Result<(), CliError> {
-        if self.scope != now.scope {
-            let scope = self.scope.as_ref().map_or("none", |scope| scope.as_str());
-            return Err(CliError::user(format!("the plan is for another scope: {scope}")));
-        }
-        if self.id == now.id {
-            return Ok(());
-        }
-        Err(CliError::user(
-            "the plan is no longer the same, so nothing was done: the files, or what runs, have changed",
-        )
-        .hint("look at it again: ionroller plan --out FILE"))
-    }
 }
 
 /// The first interrupt ends the change in hand and stops; a second one kills, as usual.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::bounded;
 use crate::cli::args::{CloudChoice, Run};
 use crate::cli::error::CliError;
 use crate::cli::session::{access, connect, lease_table};
@@ -15,15 +16,15 @@ use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::lease::SimLeases;
 use crate::daemon::{Connect, ConnectLease, Daemon, DaemonFile, Open, statuses};
-use crate::git::{Repository, Source};
+use crate::git::{KEY_BYTES_MAX, KNOWN_HOSTS_BYTES_MAX, Repository, Source, TOKEN_BYTES_MAX};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::time::Span;
 
 /// Follows a branch until it is told to stop.
 pub async fn run(args: &Run, ui: &Ui) -> Result<ExitCode, CliError> {
-    let text = std::fs::read_to_string(&args.config).map_err(|error| {
+    let text = bounded::read_text(&args.config, settings::BYTES_MAX).map_err(|error| {
         CliError::user(format!("cannot read the daemon's file {}", args.config.display())).caused_by(&error)
     })?;
     let settings = Settings::parse(&text)?;
@@ -82,14 +83,14 @@ fn check(file: &Path, settings: &Settings, ui: &Ui) -> Result<ExitCode, CliError
     problems.extend(statuses::check(settings).err().map(CliError::user));
     let git = &settings.git;
     let named = [
-        ("git.token_file", &git.token_file),
-        ("git.ssh_key_file", &git.ssh_key_file),
-        ("git.known_hosts_file", &git.known_hosts_file),
-        ("forge.token_file", &settings.forge.token_file),
+        ("git.token_file", &git.token_file, TOKEN_BYTES_MAX),
+        ("git.ssh_key_file", &git.ssh_key_file, KEY_BYTES_MAX),
+        ("git.known_hosts_file", &git.known_hosts_file, KNOWN_HOSTS_BYTES_MAX),
+        ("forge.token_file", &settings.forge.token_file, TOKEN_BYTES_MAX),
     ];
-    for (key, path) in named {
+    for (key, path, max) in named {
         let Some(path) = path else { continue };
-        if let Err(error) = std::fs::read(path) {
+        if let Err(error) = bounded::read(path, max) {
             problems.push(CliError::user(format!("cannot read {key} {}", path.display())).caused_by(&error));
         }
     }

@@ -5,13 +5,17 @@ use std::io;
 use std::path::Path;
 
 use super::world::World;
+use crate::bounded;
+
+/// The largest world that is read. One of a thousand services has about ten megabytes.
+pub const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Reads a world; none when there is no file.
 ///
 /// # Errors
 /// The file can't be read or is no world: why, with its path.
 pub fn load(path: &Path) -> Result<Option<World>, String> {
-    match fs::read_to_string(path) {
+    match bounded::read_text(path, BYTES_MAX) {
         Ok(text) => World::load(&text).map(Some).map_err(|why| format!("{}: {why}", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
