@@ -25,6 +25,9 @@ use crate::time::Timestamp;
 
 pub use error::{CloudError, ErrorKind};
 
+/// The most pages of one listing: a million groups. One without an end would fill the memory.
+pub const PAGES_MAX: usize = 10_000;
+
 /// Whose credentials we act with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {

@@ -112,7 +112,7 @@ impl<'a> Work<'a> {
     }
 
     fn unreadable(&mut self, kind: &str, name: &str, why: &str) {
-        self.observation.unreadable.push(format!("{kind}/{name}: {why}"));
+        self.observation.unreadable.push(format!("{kind}/{}: {why}", marks::plain(name)));
     }
 
     fn server_group(&mut self, identity: Identity, name: &GroupName) -> &mut ServerGroup {
@@ -328,7 +328,7 @@ impl<'a> Work<'a> {
             return Some(Slot::Free);
         };
         let tags = self.listings.elb_tags.get(rule.arn.as_str())?;
-        let text = |key: &str| tags.get(key).map_or("?", String::as_str);
+        let text = |key: &str| tags.get(key).map_or_else(|| "?".to_owned(), |value| marks::plain(value));
         if tags.contains_key(marks::SCOPE) {
             let owner = format!("a rule of scope {}, service {}", text(marks::SCOPE), text(marks::SERVICE));
             return Some(Slot::Foreign(owner));
@@ -368,7 +368,8 @@ impl<'a> Work<'a> {
                 return None;
             };
             if let Some(scope) = tags.get(marks::SCOPE) {
-                let service = tags.get(marks::SERVICE).map_or("?", String::as_str);
+                let service = tags.get(marks::SERVICE).map_or_else(|| "?".to_owned(), |value| marks::plain(value));
+                let scope = marks::plain(scope);
                 return Some(Slot::Foreign(format!("{what}, of scope {scope}, service {service}")));
             }
         }
@@ -378,11 +379,11 @@ impl<'a> Work<'a> {
     fn describe(&self, action: &RuleAction) -> String {
         let weights = match action {
             RuleAction::Forward(weights) => weights,
-            RuleAction::Other(text) => return text.clone(),
+            RuleAction::Other(text) => return marks::plain(text),
         };
         let name = |arn: &TargetGroupArn| {
             let known = self.listings.target_groups.iter().find(|group| &group.arn == arn);
-            known.map_or_else(|| arn.to_string(), |group| group.name.clone())
+            known.map_or_else(|| arn.to_string(), |group| marks::plain(&group.name))
         };
         let names: Vec<String> = weights.iter().map(|(arn, _)| name(arn)).collect();
         format!("forwards to {}", names.join(", "))

@@ -1,5 +1,6 @@
 //! Our memory in AWS: the tags that begin with `ionroller:`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::names::{CommitId, Digest, ListenerArn, Scope, ServiceName, Version};
@@ -132,7 +133,12 @@ pub struct Hold {
 impl Marks {
     /// Reads the marks among some tags. A time after `now` counts as `now`.
     pub fn read(tags: &Tags, now: Timestamp) -> Self {
-        let text = |mark: Mark| tags.get(mark.key()).map(String::as_str);
+        let values: BTreeMap<&str, String> = tags
+            .iter()
+            .filter(|(key, _)| key.starts_with(PREFIX))
+            .map(|(key, value)| (key.as_str(), plain(value)))
+            .collect();
+        let text = |mark: Mark| values.get(mark.key()).map(String::as_str);
         let time = |text: &str| Timestamp::parse(text).map(|at| at.min(now));
         let counted = |text: &str| {
             let (count, at) = text.split_once('@')?;
@@ -193,7 +199,7 @@ impl Identity {
             service: ServiceName::parse(text(SERVICE)).ok()?,
             version: Version::parse(text(VERSION)).ok()?,
             digest: Digest::parse(text(DIGEST)).ok()?,
-            commit: text(COMMIT).to_owned(),
+            commit: plain(text(COMMIT)),
         })
     }
 
@@ -239,11 +245,21 @@ impl fmt::Display for Hold {
     }
 }
 
+/// The longest value of a tag.
+/// Source: the tag rules of EC2, Auto Scaling and Elastic Load Balancing.
+pub const TAG_CHARS_MAX: usize = 256;
+
+/// Text of AWS, or of whoever answers in its place, as it may be shown: on one line, without
+/// what moves a cursor, and no longer than a tag can be.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(TAG_CHARS_MAX).collect()
+}
+
 /// Text as every AWS service takes it in a tag: other characters become a hyphen, and it
 /// is cut at 256.
 /// Source: the common subset of the tag rules of EC2, Auto Scaling and Elastic Load Balancing.
 pub fn portable(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c);
-    let text: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).take(256).collect();
+    let text: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).take(TAG_CHARS_MAX).collect();
     text.trim_end().to_owned()
 }

@@ -238,11 +238,12 @@ impl RuleAction {
         let Self::Forward(weights) = self else {
             return Vec::new();
         };
-        let sum: u32 = weights.iter().map(|(_, weight)| *weight).sum();
-        let percent = |weight: u32| match (weight, sum) {
+        // AWS takes weights up to 999, and what answers is not always AWS.
+        let sum: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let percent = |weight: u32| match (u64::from(weight), sum) {
             (0, _) | (_, 0) => 0,
             // A part that gets traffic never reads as none.
-            _ => ((weight * 100 + sum / 2) / sum).max(1),
+            (weight, _) => u32::try_from(((weight * 100 + sum / 2) / sum).max(1)).unwrap_or(100),
         };
         weights.iter().map(|(arn, weight)| (arn.clone(), percent(*weight))).collect()
     }

@@ -20,6 +20,10 @@ use super::action::{Carrier, Mutation, Weight};
 /// fetches its container and answers its checks in about three minutes.
 pub const BOOT: Span = Span::from_mins(3);
 
+/// The machines that a group gets in the model. No file asks for more; what was read may
+/// say any number, and each machine takes memory.
+const MACHINES_MAX: usize = 10_000;
+
 /// From the deletion of an empty group until its name is free.
 const DELETION: Span = Span::from_secs(30);
 
@@ -110,7 +114,7 @@ impl Model {
             instance.healthy = true;
         }
         let standing = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService).count();
-        let missing = usize::try_from(group.desired).unwrap_or(0).saturating_sub(standing);
+        let missing = usize::try_from(group.desired).unwrap_or(0).min(MACHINES_MAX).saturating_sub(standing);
         for _ in 0..missing {
             next += 1;
             group.instances.push(Instance {

@@ -240,7 +240,8 @@ fn all_marks(group: &ServerGroup) -> BTreeMap<String, String> {
     let of_template = group.template.iter().flat_map(|template| &template.tags);
     let of_group = group.group.iter().flat_map(|g| &g.tags);
     let ours = of_template.chain(of_group).filter(|(key, _)| !identity.contains(&key.as_str()));
-    ours.filter_map(|(key, value)| Some((key.strip_prefix(marks::PREFIX)?.to_owned(), value.clone()))).collect()
+    ours.filter_map(|(key, value)| Some((marks::plain(key.strip_prefix(marks::PREFIX)?), marks::plain(value))))
+        .collect()
 }
 
 /// The texts that a commit must descend from to be acted for: of each group and template

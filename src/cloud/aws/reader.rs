@@ -11,7 +11,7 @@ use aws_sdk_autoscaling::types as asg;
 use aws_sdk_elasticloadbalancingv2::types as elb;
 
 use crate::cloud::error::{CloudError, ErrorKind};
-use crate::cloud::{Caller, CloudReader, Owner};
+use crate::cloud::{Caller, CloudReader, Owner, PAGES_MAX};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::{SCOPE, SERVICE};
 use crate::observed::resources::{Activity, Details, Group, Listener, Rule, Tags, TargetGroup, Targets, Template};
@@ -275,13 +275,14 @@ fn read_all<T, U>(
 /// Where a listing stands.
 struct Pages<'a> {
     token: Option<String>,
+    read: usize,
     operation: &'static str,
     resource: &'a str,
 }
 
 impl<'a> Pages<'a> {
     fn new(operation: &'static str, resource: &'a str) -> Self {
-        Self { token: None, operation, resource }
+        Self { token: None, read: 0, operation, resource }
     }
 
     /// Takes the token for the next page, if there is one.
@@ -290,6 +291,11 @@ impl<'a> Pages<'a> {
         if next.is_some() && next == self.token {
             // It would never end.
             let message = "the listing came back to the page that it was on";
+            return Err(own(self.operation, self.resource, ErrorKind::Unavailable, message));
+        }
+        self.read += 1;
+        if next.is_some() && self.read >= PAGES_MAX {
+            let message = format!("the listing has more than {PAGES_MAX} pages, and no more are read");
             return Err(own(self.operation, self.resource, ErrorKind::Unavailable, message));
         }
         self.token = next;

@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 pub mod lease;
 mod reader;
 mod scaling;
+pub mod sound;
 mod stale;
 mod time;
 pub mod world;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::assemble::forwarded;
+use crate::observed::marks::plain;
 use crate::observed::resources::{Conditions, HealthCheck, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
 use crate::time::{Span, Timestamp};
 
@@ -321,11 +322,15 @@ impl World {
         struct Head {
             format: u32,
         }
-        let head: Head = serde_json::from_str(text).map_err(|error| format!("not a simulated world: {error}"))?;
+        // What is quoted of the file may be anything.
+        let no_world = |why: &dyn std::fmt::Display| format!("not a simulated world: {}", plain(&why.to_string()));
+        let head: Head = serde_json::from_str(text).map_err(|error| no_world(&error))?;
         if head.format != FORMAT {
             return Err(format!("a simulated world of form {}, this program writes form {FORMAT}", head.format));
         }
-        serde_json::from_str(text).map_err(|error| format!("not a simulated world: {error}"))
+        let world: Self = serde_json::from_str(text).map_err(|error| no_world(&error))?;
+        world.sound().map_err(|why| no_world(&why))?;
+        Ok(world)
     }
 
     /// The world as text.
