@@ -364,7 +364,9 @@ impl Reconciler {
     fn look_again(&self, plan: &Plan, acted: usize) -> Option<Timestamp> {
         let now = self.cloud.now();
         let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = plan.services.iter().filter_map(|service| match backoff.get(&service.name) {
+        // One that is over and had no turn since says nothing any more.
+        let backing_off = |name| backoff.get(name).filter(|backoff| now < backoff.until);
+        let waits = plan.services.iter().filter_map(|service| match backing_off(&service.name) {
             Some(backoff) => Some(backoff.until),
             // Actions that are still to do come at once; the ones of this pass were cut off.
             None if !service.actions.is_empty() => Some(now + Span::from_millis(if acted > 0 { 100 } else { 1_000 })),

@@ -51,3 +51,54 @@ fn same(a: &World, b: &World) -> bool {
     (&a.groups, &a.templates, &a.target_groups, &a.rules, &a.listeners)
         == (&b.groups, &b.templates, &b.target_groups, &b.rules, &b.listeners)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cloud::CloudReader as _;
+    use crate::cloud::sim::SimCloud;
+    use crate::cloud::sim::fixture::{Release, cloud, run};
+    use crate::observed::resources::Outcome;
+    use crate::time::Span;
+
+    fn sizes_shown(cloud: &SimCloud, group: &str, readings: u32) -> Vec<usize> {
+        let owner = crate::cloud::Owner { scope: crate::cloud::sim::fixture::scope(), service: None };
+        let size = || run(cloud.groups(&owner)).unwrap().into_iter().find(|found| found.name == group);
+        (0..readings).map(|_| size().map_or(0, |found| found.instances.len())).collect()
+    }
+
+    #[test]
+    fn readings_may_show_the_past_but_not_longer_ago_than_they_may() {
+        let cloud = cloud(1);
+        let release = Release::at_120("checkout", "1.0.0");
+        cloud.set_staleness(7, Span::from_secs(30), 50);
+        run(release.start(&cloud, 2));
+        cloud.advance(Span::from_secs(20));
+        let shown = sizes_shown(&cloud, release.name.as_str(), 50);
+        assert!(shown.contains(&0) && shown.contains(&2), "{shown:?}");
+        cloud.advance(Span::from_secs(60));
+        cloud.advance(Span::from_secs(60));
+        assert_eq!(sizes_shown(&cloud, release.name.as_str(), 50), [2; 50]);
+        cloud.kill_instances(release.name.as_str(), 2);
+        cloud.set_staleness(7, Span::from_secs(30), 0);
+        assert!(!sizes_shown(&cloud, release.name.as_str(), 50).contains(&0), "they are launched again");
+    }
+
+    #[test]
+    fn where_one_zone_has_no_capacity_the_next_one_is_tried() {
+        let cloud = cloud(1);
+        let release = Release::at_120("checkout", "1.0.0");
+        run(release.start(&cloud, 1));
+        cloud.change(|world| {
+            let subnets = vec!["subnet-a".to_owned(), "subnet-b".to_owned()];
+            world.groups.get_mut(release.name.as_str()).unwrap().subnets = subnets;
+            world.no_capacity = std::iter::once("subnet-b".to_owned()).collect();
+        });
+        cloud.kill_instances(release.name.as_str(), 1);
+        let newest = |cloud: &SimCloud| run(cloud.activities(release.name.as_str())).unwrap()[0].clone();
+        let failed = newest(&cloud);
+        assert_eq!(failed.outcome, Outcome::Failed, "{failed:?}");
+        assert!(failed.message.contains("sufficient t3.small capacity") && failed.message.contains("subnet-b"));
+        cloud.advance(Span::from_secs(30));
+        assert_eq!(newest(&cloud).outcome, Outcome::Running);
+    }
+}
