@@ -1,6 +1,6 @@
 //! From the files of one commit to the desired state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{AccountId, CommitId, Region, ServiceName};
 
@@ -13,10 +13,13 @@ use super::service;
 use super::source::{self, Origin, Place, Table};
 use super::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use super::traffic::Claim;
-use super::walk::{self, Problem, Sources, Walk};
+use super::walk::{self, FILE_DIAGNOSTICS_MAX, Problem, Sources, Walk};
 
 const SCOPE_FILE: &str = "ionroller.toml";
 const SERVICES: &str = "services/";
+
+/// The problems of a whole commit that are reported; it then says that there are more.
+pub const DIAGNOSTICS_MAX: usize = 10_000;
 
 /// Reads all files and checks everything that can be known without AWS.
 ///
@@ -36,11 +39,14 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
     let sources = Sources::new(texts.chain([(scope_path.clone(), scope.text)]));
     let mut problems = scope.problems;
     problems.extend(unknown_frozen(&scope.frozen, &services.found));
+    walk::keep_first(&mut problems, FILE_DIAGNOSTICS_MAX);
     desired.scope = scope.config.filter(|_| !walk::has_errors(&problems) && !services.found.is_empty());
     desired
         .diagnostics
         .extend(problems.into_iter().map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
-    let defaults = scope.defaults_problems.into_iter();
+    let mut defaults = scope.defaults_problems;
+    walk::keep_first(&mut defaults, FILE_DIAGNOSTICS_MAX);
+    let defaults = defaults.into_iter();
     desired.diagnostics.extend(defaults.map(|problem| sources.diagnostic(problem, &scope_path, &scope_path)));
     if services.found.is_empty() {
         desired.diagnostics.push(no_services(files));
@@ -56,7 +62,21 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
         desired.services.insert(service.name, file);
     }
     sort(&mut desired.diagnostics);
+    keep_first(&mut desired.diagnostics);
     desired
+}
+
+/// Leaves what somebody can read, errors first, and says that it is not all.
+fn keep_first(diagnostics: &mut Vec<Diagnostic>) {
+    if diagnostics.len() <= DIAGNOSTICS_MAX {
+        return;
+    }
+    diagnostics.sort_by_key(|diagnostic| diagnostic.severity);
+    let severity = diagnostics.first().map_or(Severity::Error, |first| first.severity);
+    diagnostics.truncate(DIAGNOSTICS_MAX);
+    let message = format!("there are more problems than the {DIAGNOSTICS_MAX} that are listed");
+    diagnostics.push(Diagnostic::new(severity, message).help("correct these, then look again"));
+    sort(diagnostics);
 }
 
 /// By file, line and column. What several services found in the defaults stands once.
@@ -179,6 +199,10 @@ fn text_of(content: &FileContent) -> (&str, Option<Problem>) {
         |place, message, help: &str| Problem { severity: Severity::Error, place, message, help: help.to_owned() };
     match content {
         FileContent::Bytes(bytes) => match source::text_of(bytes) {
+            Ok(text) if source::is_lfs_pointer(text) => {
+                let message = format!("not read: it {}", source::LFS_POINTER);
+                (text, Some(problem(Place::at(Origin::Own, 0), message, source::NO_LFS)))
+            }
             Ok(text) => (text, None),
             Err(good) => {
                 let place = Place::at(Origin::Own, good.len());
@@ -263,6 +287,7 @@ impl<'f> Services<'f> {
     }
 
     fn read(&mut self, files: &ConfigFiles, scope: &ScopeRead<'_>) {
+        let mut noted = 0;
         for service in self.found.iter_mut().filter(|service| service.problems.is_empty()) {
             let (table, syntax) = source::parse(service.text);
             let merged = match &scope.defaults {
@@ -282,6 +307,10 @@ impl<'f> Services<'f> {
             // Without the defaults, and with some that nobody may have, what the file
             // would mean is not known.
             service.spec = read.spec.filter(|_| scope.defaults.is_some() && !scope.loose_defaults);
+            // Kept until the end for all files, so each has little room once there are many.
+            let room = if noted < DIAGNOSTICS_MAX { FILE_DIAGNOSTICS_MAX } else { 1 };
+            walk::keep_first(&mut service.problems, room);
+            noted += service.problems.len();
         }
     }
 
@@ -384,9 +413,10 @@ impl Entry {
 
 /// Freezes for services that don't exist hold nothing.
 fn unknown_frozen(frozen: &[FrozenService], found: &[Found<'_>]) -> Vec<Problem> {
-    let names: Vec<&str> = found.iter().map(|service| service.name.as_str()).collect();
-    let unknown = frozen.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+    let names: BTreeSet<&str> = found.iter().map(|service| service.name.as_str()).collect();
+    let unknown = frozen.iter().filter(|(name, _)| !names.contains(name.as_str()));
     unknown
+        .take(FILE_DIAGNOSTICS_MAX + 1)
         .map(|(name, place)| Problem {
             severity: Severity::Warning,
             place: *place,

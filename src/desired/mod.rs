@@ -23,4 +23,7 @@ mod traffic;
 mod unsupported;
 mod walk;
 
-pub use load::load;
+pub use load::{DIAGNOSTICS_MAX, load};
+pub use reader::LIST_MAX;
+pub use service::{TAGS_MAX, USER_DATA_BYTES_MAX};
+pub use walk::FILE_DIAGNOSTICS_MAX;

@@ -123,6 +123,9 @@ impl<'n> Reader<'n> {
     /// Reports every key that was not asked for.
     pub(super) fn finish(self, walk: &mut Walk<'_>) {
         for entry in &self.table.entries {
+            if walk.is_full() {
+                break;
+            }
             if !self.asked.contains(&entry.key.as_str()) {
                 let message = format!("unknown key `{}`", shorten(&self.label(&entry.key)));
                 walk.error(entry.place, message, keys::hint(&entry.key, self.name, &self.asked));
@@ -341,7 +344,7 @@ pub(super) fn word<T: Copy>(field: Field<'_>, words: &[(&str, T)], walk: &mut Wa
 
 /// Far more than any list here needs, and few enough to compare every item with every
 /// other.
-const LIST_MAX: usize = 500;
+pub const LIST_MAX: usize = 500;
 
 /// A list. Every item is read, also after a bad one.
 pub(super) fn list<T>(

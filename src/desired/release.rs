@@ -218,6 +218,9 @@ fn ami(field: Field<'_>, version: Option<&Version>, baked: bool, walk: &mut Walk
     Some(Ami::Name(name))
 }
 
+/// The longest path that is looked for; it is repeated in messages.
+const PATH_BYTES_MAX: usize = 1024;
+
 fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
     let path = reader::text_that(
         field,
@@ -225,6 +228,7 @@ fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
         walk,
         |path| {
             path.starts_with("files/")
+                && path.len() <= PATH_BYTES_MAX
                 && !path.chars().any(|c| c == '\\' || c.is_control())
                 && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
         },
@@ -252,6 +256,7 @@ fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
 fn script_content(path: &str, place: Place, walk: &mut Walk<'_>) -> Option<String> {
     let (problem, help) = match walk.files.files.get(path) {
         Some(FileContent::Bytes(bytes)) => match source::text_of(bytes) {
+            Ok(text) if source::is_lfs_pointer(text) => (source::LFS_POINTER.to_owned(), source::NO_LFS.to_owned()),
             Ok(text) if text.contains('\0') => ("holds a NUL character".to_owned(), "boot scripts are text".to_owned()),
             Ok(text) => return Some(text.to_owned()),
             Err(good) => {

@@ -24,10 +24,10 @@ pub(super) struct ServiceRead {
 }
 
 /// EC2 refuses more, before base64.
-const USER_DATA_BYTES_MAX: usize = 16_384;
+pub const USER_DATA_BYTES_MAX: usize = 16_384;
 
 /// Three resources carry ten tags of ours next to the user's, and AWS takes 50.
-const TAGS_MAX: usize = 40;
+pub const TAGS_MAX: usize = 40;
 
 /// Reads the merged tables of a service.
 pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> ServiceRead {

@@ -164,7 +164,8 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
     errors.sort_by_key(|error| error.offset);
     // Only the first error of a line is the author's: the rest of the line is what the
     // parser made of it.
-    errors.dedup_by(|later, first| !text[first.offset..later.offset].contains('\n'));
+    let lines = Lines::of(text);
+    errors.dedup_by_key(|error| lines.line(error.offset));
     (table(root.get_ref()), errors)
 }
 
@@ -198,6 +199,18 @@ fn node(from: &Spanned<DeValue<'_>>) -> Node {
     Node { place: Place::at(Origin::Own, from.span().start), value }
 }
 
+/// What stands in Git where Git LFS has the file: a phrase that follows the path.
+pub(super) const LFS_POINTER: &str = "is a pointer of Git LFS, and the file itself is not in the commit";
+
+/// What to do about it.
+pub(super) const NO_LFS: &str = "keep it in Git itself: git lfs untrack PATH, then git add --renormalize PATH";
+
+/// Whether a text only says where Git LFS has the file.
+/// Source: the specification of Git LFS pointers.
+pub(super) fn is_lfs_pointer(text: &str) -> bool {
+    text.starts_with("version https://git-lfs.github.com/spec/")
+}
+
 /// Bytes to text without a byte order mark.
 ///
 /// # Errors
@@ -222,9 +235,14 @@ impl<'t> Lines<'t> {
         Self { text, starts: std::iter::once(0).chain(after_newlines).collect() }
     }
 
+    /// The line, from 1.
+    fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Line and column, both from 1, the column in characters.
     pub(super) fn position(&self, offset: usize) -> (u32, u32) {
-        let line = self.starts.partition_point(|start| *start <= offset).max(1);
+        let line = self.line(offset);
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
         let before = self.text.get(start..offset.min(self.text.len())).unwrap_or("");
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);

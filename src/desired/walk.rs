@@ -30,7 +30,15 @@ pub(super) struct Walk<'a> {
     /// problem, and keys are not compared with each other.
     pub partial: bool,
     problems: Vec<Problem>,
+    has_error: bool,
 }
+
+/// The problems that are noted of one file; more of them cost memory and tell nobody
+/// anything. Of these, the first [`FILE_DIAGNOSTICS_MAX`] are reported.
+const NOTED_MAX: usize = 1_000;
+
+/// The problems of one file that are reported; it then says that there are more.
+pub const FILE_DIAGNOSTICS_MAX: usize = 100;
 
 impl<'a> Walk<'a> {
     pub(super) fn new(
@@ -39,7 +47,7 @@ impl<'a> Walk<'a> {
         account: Option<&'a AccountId>,
         partial: bool,
     ) -> Self {
-        Self { files, region, account, partial, problems: Vec::new() }
+        Self { files, region, account, partial, problems: Vec::new(), has_error: false }
     }
 
     pub(super) fn error(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
@@ -51,16 +59,43 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, severity: Severity, place: Place, message: String, help: String) {
-        self.problems.push(Problem { severity, place, message, help });
+        self.note(Problem { severity, place, message, help });
+    }
+
+    /// An error is never lost for want of room: what it blocks must stay blocked.
+    fn note(&mut self, problem: Problem) {
+        let is_error = problem.severity == Severity::Error;
+        if !self.is_full() || (is_error && !self.has_error) {
+            self.has_error |= is_error;
+            self.problems.push(problem);
+        }
+    }
+
+    /// Nothing more is noted, so nothing more needs to be looked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= NOTED_MAX && self.has_error
     }
 
     pub(super) fn add(&mut self, problems: Vec<Problem>) {
-        self.problems.extend(problems);
+        problems.into_iter().for_each(|problem| self.note(problem));
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
+}
+
+/// Leaves at most `max` problems of a file, errors first and then by place, and says so.
+pub(super) fn keep_first(problems: &mut Vec<Problem>, max: usize) {
+    if problems.len() <= max {
+        return;
+    }
+    problems.sort_by_key(|problem| (problem.severity, problem.place.offset));
+    let severity = problems.first().map_or(Severity::Error, |problem| problem.severity);
+    problems.truncate(max);
+    let message = format!("it has more problems than the {max} that are listed");
+    let help = "correct these, then look again".to_owned();
+    problems.push(Problem { severity, place: Place::FILE, message, help });
 }
 
 /// Whether any of the problems is an error.

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect};
-use ionroller::desired::load;
 use ionroller::desired::spec::{Desired, ServiceFile};
+use ionroller::desired::{DIAGNOSTICS_MAX, FILE_DIAGNOSTICS_MAX, load};
 use ionroller::git;
 use ionroller::render::text::{Style, diagnostics};
 
@@ -94,11 +94,69 @@ fn ten_megabytes() {
 }
 
 #[test]
-fn the_largest_file_that_is_read_is_read_quickly() {
+fn a_file_full_of_mistakes_names_the_first_and_says_so() {
     let folder = Folder::new();
+    // Each second [tags] is a duplicate; each key is unknown, all on one line.
     let line = "# a comment\n[tags]\n";
     folder.write("services/large.toml", line.repeat(MIB / line.len()));
-    assert!(folder.load().diagnostics.len() > 10_000, "each second [tags] is a duplicate");
+    let keys: Vec<String> = (0..MIB / 16).map(|number| format!("k{number}={{}}")).collect();
+    folder.write("services/wide.toml", format!("network = {{ {} }}", keys.join(", ")));
+    folder.write("services/equals.toml", "=".repeat(MIB));
+    folder.write("services/lines.toml", "=\n".repeat(MIB / 2));
+    let scope = folder.read("ionroller.toml");
+    let frozen: Vec<String> = (0..500).map(|number| format!("'s{number}'")).collect();
+    let freeze = format!(
+        "{{ name = 'x', from = 2026-11-27T00:00:00Z, until = 2026-11-28T00:00:00Z, services = [{}] }}",
+        frozen.join(",")
+    );
+    let freezes = vec![freeze; 100].join(", ");
+    let kept = scope.split("[[freeze]]").next().unwrap();
+    folder.write("ionroller.toml", format!("freeze = [{freezes}]\n{kept}"));
+    let desired = folder.load();
+    for name in ["large", "wide", "equals", "lines"] {
+        let file = desired.services.iter().find(|(service, _)| service.as_str() == name);
+        assert!(matches!(file, Some((_, ServiceFile::Broken))), "{name}");
+    }
+    let of = |file: &str| desired.diagnostics.iter().filter(|d| d.file.as_deref() == Some(file)).collect::<Vec<_>>();
+    for file in ["services/large.toml", "services/wide.toml", "services/lines.toml", "ionroller.toml"] {
+        let said = of(file);
+        assert_eq!(said.len(), FILE_DIAGNOSTICS_MAX + 1, "{file}");
+        assert_eq!(said[0].message, "it has more problems than the 100 that are listed");
+    }
+}
+
+#[test]
+fn a_folder_full_of_mistakes_blocks_all_of_it_and_names_some() {
+    let folder = Folder::new();
+    let wrong: String = (0..120).map(|number| format!("k{number} = 1\n")).collect();
+    for number in 0..300 {
+        folder.write(&format!("services/s{number}.toml"), &wrong);
+    }
+    let desired = folder.load();
+    assert_eq!(desired.diagnostics.len(), DIAGNOSTICS_MAX + 1);
+    assert_eq!(desired.diagnostics[0].message, "there are more problems than the 10000 that are listed");
+    assert_eq!(desired.services.values().filter(|file| **file == ServiceFile::Broken).count(), 300);
+}
+
+#[test]
+fn pointers_of_git_lfs_are_no_files() {
+    let folder = Folder::new();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n";
+    folder.write("services/stored.toml", pointer);
+    folder.write("files/shop.sh", pointer);
+    folder.breaks(
+        "shop",
+        expect![[r#"
+            error: services/shop.toml:18:13: files/shop.sh is a pointer of Git LFS, and the
+              file itself is not in the commit
+              help: keep it in Git itself: git lfs untrack PATH, then git add --renormalize
+                    PATH
+            error: services/stored.toml:1:1: not read: it is a pointer of Git LFS, and the
+              file itself is not in the commit
+              help: keep it in Git itself: git lfs untrack PATH, then git add --renormalize
+                    PATH
+        "#]],
+    );
 }
 
 #[test]
