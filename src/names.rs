@@ -33,8 +33,8 @@ macro_rules! name {
                 if valid(text) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    // A hostile text must not flood the message.
-                    let text = text.chars().take(80).collect();
+                    // A hostile text must neither flood the message nor break its line.
+                    let text = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
                     Err(NameError { kind: $kind, text, rule: $rule })
                 }
             }
@@ -292,6 +292,8 @@ mod tests {
              characters out of a-z, 0-9 and hyphen"
         );
         assert!(Scope::parse("").is_err());
+        let hostile = Scope::parse(&format!("a\u{1b}[31m\n{}", "x".repeat(1000))).unwrap_err().to_string();
+        assert!(hostile.starts_with("`a\u{fffd}[31m\u{fffd}xx") && hostile.len() < 200, "{hostile}");
         for region in ["eu-west-1", "us-gov-west-1", "eusc-de-east-1"] {
             assert!(Region::parse(region).is_ok(), "{region}");
         }

@@ -144,7 +144,7 @@ impl Settings {
             return Err(SettingsError("`poll_interval` is below 1s".to_owned()));
         }
         if settings.listen.parse::<std::net::SocketAddr>().is_err() {
-            return Err(SettingsError(format!("`listen` is no address with a port: {}", settings.listen)));
+            return Err(SettingsError(format!("`listen` is no address with a port: {}", shown(&settings.listen))));
         }
         let trust = &settings.trust;
         if trust.mode != TrustMode::Off && trust.ssh_allowed_signers_file.is_none() && trust.gpg_keys_file.is_none() {
@@ -159,11 +159,16 @@ impl Settings {
 /// with a password in the URL.
 fn place(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return error.message().to_owned();
+        return shown(error.message());
     };
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {line}, column {column}: {}", error.message())
+    format!("line {line}, column {column}: {}", shown(error.message()))
+}
+
+/// What is repeated of a file: it must neither flood the message nor move the cursor.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(400).collect()
 }
 
 fn main_branch() -> String {
@@ -311,5 +316,10 @@ mod tests {
         assert!(lease("table = \"abc\"\nduration = \"5s\"\n").contains("line 5, column 12: "));
         assert!(lease("table = \"abc\"\nduration = \"11m\"\n").contains("from 10s to 10m"));
         assert!(lease("table = \"abc\"\nttl = \"30s\"\n").contains("unknown field `ttl`"));
+        for key in ["listen", "poll_interval", "log"] {
+            let said =
+                error(&format!("repo = \"x\"\nstate_dir = \"y\"\n{key} = \"\\u001b[31m{}\"\n", "x".repeat(9_000)));
+            assert!(said.contains("\u{fffd}[31mx") && said.len() < 600, "{said}");
+        }
     }
 }

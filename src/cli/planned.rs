@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::bounded;
 use crate::names::{Scope, ServiceName};
+use crate::observed::marks::plain;
 use crate::plan::types::Plan;
 use crate::render;
 
@@ -45,9 +46,11 @@ impl Planned {
     /// # Errors
     /// It is no plan, or one of another form.
     pub fn parse(name: &str, text: &str) -> Result<Self, CliError> {
-        let planned: Self = serde_json::from_str(text).map_err(|error| no_plan(name).caused_by(&error))?;
+        // What is quoted of the file may be anything.
+        let no_json = |error: serde_json::Error| no_plan(name).caused_by(&Odd(plain(&error.to_string())));
+        let planned: Self = serde_json::from_str(text).map_err(no_json)?;
         if planned.format_version != render::json::FORMAT_VERSION {
-            let (found, known) = (&planned.format_version, render::json::FORMAT_VERSION);
+            let (found, known) = (plain(&planned.format_version), render::json::FORMAT_VERSION);
             return Err(CliError::user(format!("{name} has the form {found}, and this program knows form {known}"))
                 .hint("plan and apply with the same version of ionroller"));
         }
@@ -77,6 +80,11 @@ impl Planned {
         .hint("look at it again: ionroller plan --out FILE"))
     }
 }
+
+/// What is wrong with a text, fit for a terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Odd(String);
 
 fn no_plan(name: &str) -> CliError {
     CliError::user(format!("{name} is no plan that `ionroller plan --out` wrote"))
