@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use git2::{ErrorCode, MergeOptions, Oid};
+use git2::{ErrorCode, MergeOptions, ObjectType, Oid};
 
 use super::collect::collect;
 use super::error::GitError;
@@ -25,6 +25,13 @@ const CONFLICTS_MAX: usize = 100;
 /// sides changed is a conflict.
 const MERGED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The most files of a commit that is merged in memory: libgit2 lists them all. A tree of
+/// trees that share one tree unpacks to more than any memory holds.
+pub const MERGE_FILES_MAX: u64 = 1_000_000;
+
+/// How deep its folders may be nested.
+const MERGE_DEPTH_MAX: u32 = 128;
+
 /// What merging one commit into another would give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Merge {
@@ -43,7 +50,8 @@ impl Repository {
     pub fn merged_files(&self, base: &CommitId, commit: &CommitId, folder: &str) -> Result<Merge, GitError> {
         let root = root_of(folder)?;
         for side in [base, commit] {
-            self.find_commit(side)?;
+            let tree = self.find_commit(side)?.tree_id();
+            self.can_be_listed(tree)?;
         }
         if let Some(side) = self.named_as_parent(base, commit)? {
             return Ok(Merge::Clean(self.config_files(side, folder)?));
@@ -89,6 +97,36 @@ impl Repository {
             }
         }
         Ok(None)
+    }
+
+    fn can_be_listed(&self, tree: Oid) -> Result<(), GitError> {
+        let files = self.files_below(tree, 0, &mut BTreeMap::new());
+        let files = files.map_err(|error| self.damage("a folder that is to be merged".to_owned(), error))?;
+        if files <= MERGE_FILES_MAX {
+            return Ok(());
+        }
+        Err(GitError::TooMuch { root: String::new(), limit: format!("{MERGE_FILES_MAX} files to merge") })
+    }
+
+    /// Each folder object is looked at once, however often it is there.
+    fn files_below(&self, id: Oid, depth: u32, known: &mut BTreeMap<Oid, u64>) -> Result<u64, git2::Error> {
+        if let Some(count) = known.get(&id) {
+            return Ok(*count);
+        }
+        if depth > MERGE_DEPTH_MAX {
+            return Ok(u64::MAX);
+        }
+        let tree = self.handle.find_tree(id)?;
+        let mut files: u64 = 0;
+        for entry in &tree {
+            let below = match entry.kind() {
+                Some(ObjectType::Tree) => self.files_below(entry.id(), depth + 1, known)?,
+                _ => 1,
+            };
+            files = files.saturating_add(below);
+        }
+        known.insert(id, files);
+        Ok(files)
     }
 
     fn common_ancestor(&self, base: &CommitId, commit: &CommitId) -> Result<(), GitError> {

@@ -46,7 +46,7 @@ pub use error::{Cause, GitError};
 pub use folder::read_folder;
 pub use history::{Ancestry, COMMITS_MAX, FIRST_PARENTS_MAX, Trailer};
 pub use known_hosts::{KNOWN_HOSTS_BYTES_MAX, KnownHosts, Verdict};
-pub use merge::Merge;
+pub use merge::{MERGE_FILES_MAX, Merge};
 pub use repository::Repository;
 pub use scratch::{ScratchError, ScratchRepository};
 pub use secret::Secret;

@@ -190,3 +190,31 @@ fn names_that_differ_in_case_alone_are_two_files() {
     let config = sandbox.open("repo").config_files(&commit, "").unwrap();
     assert_eq!(listing(&config), ["services/Shop.toml \"one\"", "services/shop.toml \"other\""]);
 }
+
+/// libgit2 would list every file of both sides.
+#[test]
+fn what_unpacks_to_more_than_memory_holds_is_not_merged() {
+    let sandbox = Sandbox::new();
+    sandbox.init("repo");
+    let handle = git2::Repository::open(sandbox.path("repo")).unwrap();
+    let blob = handle.blob(b"x").unwrap();
+    let letters: Vec<[u8; 1]> = (b'a'..=b'j').map(|letter| [letter]).collect();
+    let level = |mode: &'static str, inner| {
+        let entries: Vec<_> = letters.iter().map(|name| (mode, name.as_slice(), inner)).collect();
+        tree(&handle, &entries)
+    };
+    let mut bomb = level(MODE_FILE, blob);
+    for _ in 0..15 {
+        bomb = level(MODE_FOLDER, bomb);
+    }
+    let mut deep = level(MODE_FILE, blob);
+    for _ in 0..200 {
+        deep = tree(&handle, &[(MODE_FOLDER, b"a", deep)]);
+    }
+    let base = commit_tree(&handle, level(MODE_FILE, blob));
+    for side in [bomb, deep] {
+        let commit = commit_tree(&handle, side);
+        let error = sandbox.open("repo").merged_files(&base, &commit, "").unwrap_err();
+        assert!(error.to_string().contains("more than 1000000 files to merge"), "{}", chain(&error));
+    }
+}
