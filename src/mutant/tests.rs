@@ -95,9 +95,10 @@ fn search(mutant: Option<Mutant>) -> Caught {
 
 /// Whether whoever caught a bug before still does, the quickest first.
 fn still_caught(mutant: Mutant, before: &Caught) -> bool {
-    before.history.is_some_and(|history| history_breaks(Some(mutant), history - 1))
+    let story_fails = |story: &String| !stories_that_fail(Some(mutant), &[story], true).is_empty();
+    before.story.as_ref().is_some_and(story_fails)
+        || before.history.is_some_and(|history| history_breaks(Some(mutant), history - 1))
         || before.case.is_some_and(|case| first_case(Some(mutant), case).is_some())
-        || before.story.as_ref().is_some_and(|story| !stories_that_fail(Some(mutant), &[story], true).is_empty())
 }
 
 /// Does something for every bug, on as many threads as there are processors.

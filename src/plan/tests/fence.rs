@@ -153,3 +153,12 @@ fn a_revert_moves_weights_first_and_writes_the_fence_next() {
         story.converged();
     }
 }
+
+/// A removal leaves a template alone, and it is what keeps an older commit from undoing that.
+#[test]
+fn what_only_a_template_remembers_counts() {
+    let mut story = Story::settled("1.0");
+    let acted_for = story.commit_id();
+    story.group_mut("1.0").group = None;
+    assert_eq!(crate::plan::service::claims(&story.model.state), [acted_for]);
+}
