@@ -523,7 +523,7 @@ fn served(before: &Traffic, after: &Traffic) -> Result<(), String> {
     let answered = |shares: &[Share]| {
         let sum: u32 = shares.iter().map(|share| share.weight).sum();
         let well: u32 = shares.iter().filter(|share| share.healthy > 0).map(|share| share.weight).sum();
-        if sum == 0 { 0 } else { well * 100 / sum }
+        (well * 100).checked_div(sum).unwrap_or(0)
     };
     for (rule, shares) in before {
         let Some((_, now)) = after.iter().find(|(known, _)| known == rule) else {
