@@ -25,6 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -107,6 +108,8 @@ struct Shared {
     trouble: watch::Sender<Trouble>,
     /// Wakes the watcher of Git.
     wake: Arc<Notify>,
+    /// The plan is this daemon's to carry out: no other one has the lease.
+    acts: Arc<AtomicBool>,
     /// What webhooks have told.
     hooks: Arc<hooks::Hooks>,
     /// Ends everything.
@@ -153,6 +156,7 @@ impl Daemon {
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
             wake: Arc::new(Notify::new()),
+            acts: Arc::default(),
             hooks: Arc::default(),
             stop: stop.clone(),
         };

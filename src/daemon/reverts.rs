@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -82,7 +83,8 @@ pub(super) async fn run(open: Open, shared: Shared) {
     loop {
         let settings = followed.borrow_and_update().settings.clone();
         let plan = plans.borrow_and_update().clone();
-        let job = plan.filter(|_| settings.forge.auto_revert).and_then(|plan| next(&plan, &mut done, &settings, &open));
+        let ours = settings.forge.auto_revert && shared.acts.load(Ordering::Relaxed);
+        let job = plan.filter(|_| ours).and_then(|plan| next(&plan, &mut done, &settings, &open));
         let may_begin = Instant::now() >= not_before;
         if let Some(job) = job.as_ref().filter(|_| may_begin) {
             let key = (job.wanted.service.clone(), job.wanted.digest.clone());

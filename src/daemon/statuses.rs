@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -95,7 +96,7 @@ pub(super) async fn run(shared: Shared) {
                     return;
                 }
                 let plan = plans.borrow_and_update().clone();
-                queue.take(plan.as_deref(), followed.borrow().settings.forge.statuses);
+                queue.take(plan.as_deref(), is_wanted(&followed.borrow().settings, &shared));
             }
             said = answered(&mut answer) => {
                 answer = None;
@@ -107,11 +108,16 @@ pub(super) async fn run(shared: Shared) {
                 not_before = Instant::now();
                 followed.mark_unchanged();
                 let plan = plans.borrow().clone();
-                queue.take(plan.as_deref(), followed.borrow().settings.forge.statuses);
+                queue.take(plan.as_deref(), is_wanted(&followed.borrow().settings, &shared));
             }
             () = shared.stop.cancelled() => return,
         }
     }
+}
+
+/// Of several daemons, the one that acts tells. One that takes over tells how things stand.
+fn is_wanted(settings: &Settings, shared: &Shared) -> bool {
+    settings.forge.statuses && shared.acts.load(Ordering::Relaxed)
 }
 
 async fn answered(answer: &mut Option<oneshot::Receiver<Result<(), ForgeError>>>) -> Result<(), ForgeError> {
@@ -208,4 +214,57 @@ fn status(scope: &Scope, message: &Message) -> Status {
     };
     let context = format!("ionroller/{scope}/{}", message.service);
     Status { commit: message.commit.to_string(), context, state, description: message.text.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notifications::tests::{plan, steady};
+
+    fn told() -> Plan {
+        Plan { scope: Some(Scope::parse("prod").unwrap()), ..plan('1', vec![steady("1", '1')]) }
+    }
+
+    fn error(kind: ErrorKind, wait: Option<Duration>) -> ForgeError {
+        ForgeError { kind, message: "no".to_owned(), hint: None, wait }
+    }
+
+    #[test]
+    fn who_takes_over_tells_how_things_stand() {
+        let mut queue = Queue::default();
+        queue.take(Some(&told()), true);
+        assert_eq!(queue.waiting.len(), 1);
+        queue.take(Some(&told()), false);
+        assert!(queue.waiting.is_empty(), "another daemon tells it");
+        queue.take(Some(&told()), true);
+        queue.take(Some(&told()), true);
+        assert_eq!(queue.waiting.len(), 1);
+    }
+
+    #[test]
+    fn what_failed_is_kept_unless_there_is_something_newer_or_it_is_lost() {
+        let service = ServiceName::parse("web").unwrap();
+        let mut queue = Queue::default();
+        queue.take(Some(&told()), true);
+        let started = |queue: &mut Queue| {
+            queue.under_way = queue.waiting.remove(&service);
+        };
+        started(&mut queue);
+        let down = || Err(error(ErrorKind::Unavailable, None));
+        assert_eq!(queue.ended(down()), Duration::from_secs(1));
+        started(&mut queue);
+        assert_eq!(queue.ended(down()), Duration::from_secs(2));
+        started(&mut queue);
+        let limited = error(ErrorKind::Limited, Some(Duration::from_secs(40)));
+        assert_eq!(queue.ended(Err(limited)), Duration::from_secs(40));
+        // Meanwhile it got new settings, and only that is worth telling.
+        started(&mut queue);
+        let newer = Plan { scope: told().scope, ..plan('2', vec![steady("2", '2')]) };
+        queue.take(Some(&newer), true);
+        assert_eq!(queue.ended(Err(error(ErrorKind::Rights, None))), NEEDS_SOMEBODY);
+        assert_eq!(queue.waiting[&service].1.text, "2 is live");
+        started(&mut queue);
+        assert_eq!(queue.ended(Err(error(ErrorKind::NotFound, None))), PACE);
+        assert!(queue.waiting.is_empty(), "the forge does not know the commit");
+    }
 }

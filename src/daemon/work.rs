@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::cloud::Cloud;
@@ -122,6 +123,7 @@ async fn pass(
     let Some(worker) = worker else { return Err("no connection".to_owned()) };
     let reconciler = &worker.reconciler;
     let standby = worker.holding.as_mut().and_then(Holding::standby);
+    shared.acts.store(standby.is_none(), Ordering::Relaxed);
     if dry_run || standby.is_some() {
         let mut plan = reconciler.plan(&target).await.map_err(|error| error.to_string())?;
         plan.diagnostics.extend(standby.as_deref().map(lease::note));

@@ -95,4 +95,4 @@ fn acted_on(service: &ServicePlan, standing: &Standing) -> Option<CommitId> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

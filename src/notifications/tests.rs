@@ -15,7 +15,7 @@ fn release(version: &str) -> Release {
 }
 
 /// `web` is settled on a version.
-fn steady(version: &str, made_for: char) -> ServicePlan {
+pub(crate) fn steady(version: &str, made_for: char) -> ServicePlan {
     let release = release(version);
     let group = GroupName::parse("web-aaaaaaaaaa").unwrap();
     let record = Record {
@@ -85,7 +85,7 @@ fn waiting(reason: Reason, detail: &str) -> Option<WaitingOn> {
     Some(WaitingOn { reason, detail: detail.to_owned(), since: None, until: None })
 }
 
-fn plan(tip: char, services: Vec<ServicePlan>) -> Plan {
+pub(crate) fn plan(tip: char, services: Vec<ServicePlan>) -> Plan {
     Plan {
         id: String::new(),
         scope: None,

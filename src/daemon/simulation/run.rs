@@ -103,6 +103,7 @@ impl Run {
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
             wake: Arc::new(Notify::new()),
+            acts: Arc::default(),
             hooks: Arc::default(),
             stop: CancellationToken::new(),
         };
