@@ -151,6 +151,7 @@ fn past(repo: &Path, services: usize, commits: usize) {
     let mut stream = String::new();
     for number in 0..commits {
         let text = service_file(number % services).replace("1.0.0", &format!("0.{number}.0"));
+        let text = text.replace(&"0123456789abcdef".repeat(4), &format!("{number:064x}"));
         let (name, at, size) = (name(number % services), 1_600_000_000 + number, text.len());
         stream.push_str(&format!(
             "commit refs/heads/main\ncommitter bench <bench@example.com> {at} +0000\ndata 7\nrelease\n\

@@ -39,7 +39,7 @@ impl Base {
             Err(GitError::NoFolder { .. }) => ConfigFiles::default(),
             files => files?,
         };
-        let before = match repository.past(&base) {
+        let before = match repository.desired(&base) {
             Err(GitError::NoFolder { .. }) => Arc::new(empty(Some(base.clone()))),
             desired => desired?,
         };

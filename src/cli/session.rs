@@ -8,8 +8,8 @@ use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::world::World;
 use crate::cloud::sim::{SimCloud, file as sim_file};
 use crate::desired::spec::{Desired, ScopeConfig};
-use crate::git::{Access, Repository, Source, Token};
-use crate::names::{ListenerArn, Region};
+use crate::git::{Access, GitError, Repository, Source, Token};
+use crate::names::{CommitId, ListenerArn, Region};
 use crate::reconcile::pace::{Pace, RealTime};
 use crate::reconcile::{ConfigRepository, Target};
 use crate::settings::GitSettings;
@@ -32,12 +32,25 @@ pub struct Commit {
 impl Commit {
     /// Reads the commit.
     pub fn read(common: &Common) -> Result<Self, CliError> {
+        Self::read_as(common, ConfigRepository::desired)
+    }
+
+    /// Reads a commit that is going to be merged: only what the merge says is held against
+    /// history.
+    pub fn read_to_merge(common: &Common) -> Result<Self, CliError> {
+        Self::read_as(common, ConfigRepository::past)
+    }
+
+    fn read_as(
+        common: &Common,
+        read: impl FnOnce(&ConfigRepository, &CommitId) -> Result<Arc<Desired>, GitError>,
+    ) -> Result<Self, CliError> {
         let (repository, folder) = open(&common.repo, &common.path)?;
         let commit = repository.resolve(&common.reference)?;
         let uncommitted = common.reference == "HEAD" && repository.has_uncommitted_changes(&folder);
         let shallow = repository.is_shallow();
         let repository = ConfigRepository::new(repository, &folder);
-        let desired = repository.desired(&commit)?;
+        let desired = read(&repository, &commit)?;
         Ok(Self { repository, desired, uncommitted, shallow })
     }
 

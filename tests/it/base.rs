@@ -149,8 +149,16 @@ fn a_version_beside_an_unchanged_digest_is_an_error_at_its_line() {
     assert_eq!((&problem["file"], &problem["line"]), (&"services/checkout.toml".into(), &line.into()));
     expect!["the version is now 1.1.0, and image.digest is still the build that came with 1.0.0"]
         .assert_eq(problem["message"].as_str().unwrap());
+    // What the base has already is not touched by a merge that leaves it alone.
+    place.git(&["branch", "wrong", "HEAD"]);
+    place.release("2026.03.3");
+    let plan = place.run(&["plan", "--base", "wrong", "-o", "json"]).ended(0).json();
+    assert_eq!(
+        (&of(&plan, "checkout")["change"], &of(&plan, "checkout")["touched"]),
+        (&"blocked".into(), &false.into())
+    );
     // Against a base, too; there only what the base has counts.
-    place.git(&["branch", "before", "HEAD~2"]);
+    place.git(&["branch", "before", "HEAD~3"]);
     let plan = place.bare(&["plan", "--offline", "--base", "before", "-o", "json"]).ended(0).json();
     assert_eq!(of(&plan, "checkout")["change"], "blocked");
     // Mended by the digest, and taken back by a revert.

@@ -43,7 +43,10 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
 
 /// The plan that the arguments ask for.
 pub(super) async fn make(args: &Args, ui: &Ui) -> Result<Plan, CliError> {
-    let commit = Commit::read(&args.common)?;
+    let commit = match &args.base {
+        Some(_) => Commit::read_to_merge(&args.common)?,
+        None => Commit::read(&args.common)?,
+    };
     if commit.uncommitted {
         ui.tell("hint: files were changed and not committed; only the commit counts");
     }
