@@ -54,16 +54,18 @@ fn same(a: &World, b: &World) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::cloud::CloudReader as _;
     use crate::cloud::sim::SimCloud;
-    use crate::cloud::sim::fixture::{Release, cloud, run};
-    use crate::observed::resources::Outcome;
+    use crate::cloud::sim::fixture::{Release, cloud, run, scope};
+    use crate::cloud::{CloudReader as _, Owner};
+    use crate::observed::resources::{Group, Lifecycle, Outcome};
     use crate::time::Span;
 
-    fn sizes_shown(cloud: &SimCloud, group: &str, readings: u32) -> Vec<usize> {
-        let owner = crate::cloud::Owner { scope: crate::cloud::sim::fixture::scope(), service: None };
-        let size = || run(cloud.groups(&owner)).unwrap().into_iter().find(|found| found.name == group);
-        (0..readings).map(|_| size().map_or(0, |found| found.instances.len())).collect()
+    /// How many machines each reading shows in service.
+    fn shown(cloud: &SimCloud, group: &str) -> Vec<usize> {
+        let owner = Owner { scope: scope(), service: None };
+        let found = || run(cloud.groups(&owner)).unwrap().into_iter().find(|found| found.name == group);
+        let serving = |group: Group| group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService).count();
+        (0..50).map(|_| found().map_or(0, serving)).collect()
     }
 
     #[test]
@@ -72,15 +74,15 @@ mod tests {
         let release = Release::at_120("checkout", "1.0.0");
         cloud.set_staleness(7, Span::from_secs(30), 50);
         run(release.start(&cloud, 2));
-        cloud.advance(Span::from_secs(20));
-        let shown = sizes_shown(&cloud, release.name.as_str(), 50);
-        assert!(shown.contains(&0) && shown.contains(&2), "{shown:?}");
+        cloud.advance(Span::from_secs(40));
+        let early = shown(&cloud, release.name.as_str());
+        assert!(early.contains(&0) && early.contains(&2), "{early:?}");
         cloud.advance(Span::from_secs(60));
         cloud.advance(Span::from_secs(60));
-        assert_eq!(sizes_shown(&cloud, release.name.as_str(), 50), [2; 50]);
+        assert_eq!(shown(&cloud, release.name.as_str()), [2; 50]);
         cloud.kill_instances(release.name.as_str(), 2);
         cloud.set_staleness(7, Span::from_secs(30), 0);
-        assert!(!sizes_shown(&cloud, release.name.as_str(), 50).contains(&0), "they are launched again");
+        assert_eq!(shown(&cloud, release.name.as_str()), [0; 50], "that they were there is past");
     }
 
     #[test]

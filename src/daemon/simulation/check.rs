@@ -336,9 +336,13 @@ impl Check {
         let stable = group_of(before, arn).is_some_and(|group| is_stable(before, group));
         let reading = self.readings.get(&(Who::Daemon, Some(turn.to_owned())));
         let live = others.iter().filter_map(|other| reading?.desired.get(other)).max().copied();
+        // Going back to who was there before needs fewer: who stands in has not settled either.
+        let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
+        let newest = others.iter().all(|other| made(other) < made(arn));
         if let (false, Some(live), Some(told)) = (stable, live, told)
             && another
             && told < live
+            && newest
             && !is_foreign(before, arn)
         {
             self.wrong("served", format!("{call}: {weight} for {arn} with {told} healthy, live has {live}"));
