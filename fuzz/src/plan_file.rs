@@ -41,6 +41,7 @@ fn look(text: &str) {
                 complete: true,
                 services: Vec::new(),
                 diagnostics: Vec::new(),
+                review: None,
             };
             if let Err(why) = planned.check(&now) {
                 said(&why.render());
