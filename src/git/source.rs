@@ -246,7 +246,9 @@ impl fmt::Debug for RemoteUrl {
 }
 
 fn bad(text: &str, reason: &str) -> GitError {
-    GitError::BadSource { text: redact(text), reason: reason.to_owned() }
+    // Redacted first: what is cut off could have been what shows where a login ends.
+    let shown = redact(text).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(400).collect();
+    GitError::BadSource { text: shown, reason: reason.to_owned() }
 }
 
 fn some(text: String) -> Option<String> {

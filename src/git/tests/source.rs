@@ -26,7 +26,7 @@ fn file_urls_are_mirrored() {
 #[test]
 fn nonsense_is_refused() {
     check("", "`` is not a repository: it is empty");
-    check("a\nb", "`a\nb` is not a repository: it contains control characters");
+    check("a\nb", "`a\u{fffd}b` is not a repository: it contains control characters");
     check(
         "file://srv/config",
         "`file://srv/config` is not a repository: file:// takes an absolute path, \
