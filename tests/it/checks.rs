@@ -72,7 +72,7 @@ fn break_it(place: &Place) {
 fn the_workflow_plans_and_comments() {
     let place = place("github");
     let workflow = read(place.repo().join(".github/workflows/ionroller-plan-prod.yml"));
-    assert!(workflow.contains("run: ionroller validate conf/prod\n"), "{workflow}");
+    assert!(workflow.contains("run: ionroller validate conf/prod -o github\n"), "{workflow}");
     release(&place);
     // GitHub runs a step without `shell` so.
     let step = |name: &str, fork: &str, role: &str| {
