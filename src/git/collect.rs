@@ -27,10 +27,6 @@ pub const TREE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How deep folders may be nested below `files`.
 pub const FOLDER_DEPTH_MAX: usize = 16;
 
-/// How a file begins that Git LFS keeps elsewhere.
-/// Source: the specification of Git LFS, `docs/spec.md`.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-
 /// A folder of a commit or of a disk.
 pub(super) trait Folder: Sized {
     /// The names in it, in any order.
@@ -97,14 +93,6 @@ impl Collector {
     }
 
     fn add(&mut self, path: String, content: FileContent) -> Result<(), GitError> {
-        let content = match content {
-            // Taken for a boot script, three lines of no meaning would run on every machine.
-            FileContent::Bytes(bytes) if bytes.starts_with(LFS_POINTER) => {
-                let reason = "it is a Git LFS pointer, and what it points to is not in the repository".to_owned();
-                FileContent::Unreadable { reason }
-            }
-            content => content,
-        };
         if let FileContent::Bytes(bytes) = &content {
             self.bytes += bytes.len() as u64;
         }

@@ -84,11 +84,11 @@ fn files_that_are_none() {
         .map(|problem| format!("{}: {}", problem["file"].as_str().unwrap(), problem["message"].as_str().unwrap()))
         .collect();
     expect_test::expect![[r#"
-        services/checkout.toml: files/checkout.sh can't be used: it is a Git LFS pointer, and what it points to is not in the repository
+        services/checkout.toml: files/checkout.sh is a pointer of Git LFS, and the file itself is not in the commit
         services/folder.toml: not read: it is a folder
         services/link.toml: not read: it is a symbolic link to ../../../etc/passwd; links are not followed
         services/module.toml: not read: it is a submodule, whose files are in another repository
-        services/pointer.toml: not read: it can't be used: it is a Git LFS pointer, and what it points to is not in the repository
+        services/pointer.toml: not read: it is a pointer of Git LFS, and the file itself is not in the commit
     "#]]
     .assert_eq(&format!("{}\n", found.join("\n")));
     for name in ["checkout", "folder", "link", "module", "pointer"] {
