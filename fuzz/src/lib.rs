@@ -13,8 +13,11 @@ pub mod tree;
 pub mod words;
 pub mod world;
 
+/// A target: its name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [Target; 7] = [
     ("config", config::run),
     ("daemon_file", daemon_file::run),
     ("marks", marks::run),
