@@ -11,7 +11,7 @@ use crate::harness::forge_server::{ForgeServer, Speaks, TOKEN};
 use crate::harness::place::Place;
 use crate::reload::Running;
 
-fn head(place: &Place) -> String {
+pub fn head(place: &Place) -> String {
     let output = place.command("git").args(["rev-parse", "HEAD"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -25,7 +25,7 @@ fn project(speaks: Speaks) -> (&'static str, &'static str) {
 }
 
 /// The daemon's file for a repository on this machine and a forge elsewhere.
-fn daemon_file(place: &Place, server: &ForgeServer, token: &str, rest: &str) -> PathBuf {
+pub fn daemon_file(place: &Place, server: &ForgeServer, token: &str, rest: &str) -> PathBuf {
     let (config, token_file) = (place.dir.path().join("daemon.toml"), place.dir.path().join("token"));
     std::fs::write(&token_file, token).unwrap();
     let (kind, project) = project(server.speaks);

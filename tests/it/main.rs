@@ -44,5 +44,6 @@ mod systemd;
 mod tidy;
 mod trust;
 mod unit;
+mod whole_way;
 #[cfg(feature = "aws")]
 mod wire;
