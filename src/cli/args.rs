@@ -422,7 +422,7 @@ pub struct Forge {
     /// The kind of forge
     #[arg(long, env = "IONROLLER_FORGE", value_parser = forge_kind, hide_env_values = true, value_name = "github|gitlab|gitea")]
     pub forge: Option<Kind>,
-    /// The address of its API, such as https://git.example.com/api/v1
+    /// The address of its API, where it is not in the usual place
     #[arg(long, env = "IONROLLER_FORGE_URL", hide_env_values = true, value_name = "URL")]
     pub forge_url: Option<String>,
     /// The repository there
