@@ -1,6 +1,5 @@
 //! Our memory in AWS: the tags that begin with `ionroller:`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::names::{CommitId, Digest, ListenerArn, Scope, ServiceName, Version};
@@ -133,12 +132,7 @@ pub struct Hold {
 impl Marks {
     /// Reads the marks among some tags. A time after `now` counts as `now`.
     pub fn read(tags: &Tags, now: Timestamp) -> Self {
-        let values: BTreeMap<&str, String> = tags
-            .iter()
-            .filter(|(key, _)| key.starts_with(PREFIX))
-            .map(|(key, value)| (key.as_str(), plain(value)))
-            .collect();
-        let text = |mark: Mark| values.get(mark.key()).map(String::as_str);
+        let text = |mark: Mark| tags.get(mark.key()).map(|value| plain(value));
         let time = |text: &str| Timestamp::parse(text).map(|at| at.min(now));
         let counted = |text: &str| {
             let (count, at) = text.split_once('@')?;
@@ -152,25 +146,19 @@ impl Marks {
                 _ => (now, "unreadable".to_owned(), text.to_owned()),
             }
         };
+        let words = |mark: Mark| text(mark).map(|text| worded(&text));
+        let count = |mark: Mark| text(mark).and_then(|text| counted(&text));
+        let moment = |mark: Mark| text(mark).and_then(|text| time(&text));
         Self {
-            step: text(Mark::Step)
-                .and_then(counted)
-                .filter(|(percent, _)| *percent <= 100)
-                .map(|(percent, at)| Step { percent, at }),
-            stable: text(Mark::Stable).and_then(time),
-            retired: text(Mark::Retired).and_then(time),
-            rejected: text(Mark::Rejected).map(|text| {
-                let (at, code, text) = worded(text);
-                Rejected { at, code, text }
-            }),
-            retry: text(Mark::Retry).and_then(counted).map(|(tries, at)| Retry { tries, at }),
-            hold: text(Mark::Hold).map(|text| {
-                let (at, who, text) = worded(text);
-                Hold { at, who, text }
-            }),
-            fence: text(Mark::Fence).map(str::to_owned),
-            settings: text(Mark::Settings).map(str::to_owned),
-            listener: text(Mark::Listener).and_then(|text| ListenerArn::parse(text).ok()),
+            step: count(Mark::Step).filter(|(percent, _)| *percent <= 100).map(|(percent, at)| Step { percent, at }),
+            stable: moment(Mark::Stable),
+            retired: moment(Mark::Retired),
+            rejected: words(Mark::Rejected).map(|(at, code, text)| Rejected { at, code, text }),
+            retry: count(Mark::Retry).map(|(tries, at)| Retry { tries, at }),
+            hold: words(Mark::Hold).map(|(at, who, text)| Hold { at, who, text }),
+            fence: text(Mark::Fence),
+            settings: text(Mark::Settings),
+            listener: text(Mark::Listener).and_then(|text| ListenerArn::parse(&text).ok()),
         }
     }
 }

@@ -119,7 +119,8 @@ impl SimCloud {
         let span = time.since(inner.world.time());
         if span > Span::ZERO {
             inner.keep();
-            inner.world.advance(span);
+            // Whatever changed it has settled it.
+            inner.world.advance_settled(span);
         }
     }
 

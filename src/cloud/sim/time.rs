@@ -15,8 +15,13 @@ type Machines = BTreeMap<String, (Option<Span>, bool)>;
 impl World {
     /// Lets time pass, one event after the other.
     pub fn advance(&mut self, span: Span) {
-        let end = after(self.now, span);
         self.settle();
+        self.advance_settled(span);
+    }
+
+    /// The same, where everything that was due is done.
+    pub(super) fn advance_settled(&mut self, span: Span) {
+        let end = after(self.now, span);
         while let Some(next) = self.next_event().filter(|next| next.as_millis() <= end) {
             self.now = next.as_millis();
             self.settle();
