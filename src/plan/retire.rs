@@ -199,6 +199,14 @@ fn delete(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer>
         return Some(wait(Reason::Drain, detail).look_again(view.input.now + DRAIN_LOOK).into());
     }
     let target_group = owner.target_group.as_ref()?;
+    if target_group.in_use && owner.weight.is_none() {
+        // Neither a file nor a mark leads to the listener; AWS refuses the deletion as long.
+        let detail = format!(
+            "an action of a listener that this service has no part in forwards to target group {}: point it elsewhere",
+            target_group.name
+        );
+        return Some(wait(Reason::Preflight, detail).look_again(view.input.now + DRAIN_LOOK).into());
+    }
     let mutation = Mutation::DeleteTargetGroup { release: owner.name.clone(), arn: target_group.arn.clone() };
     Some(act(mutation, because).expect("no rule names it").into())
 }

@@ -273,3 +273,33 @@ fn a_removal_cut_off_anywhere() {
         }
     }
 }
+
+/// A listener that neither a file nor a mark leads to may still name the target group, once
+/// its group was deleted by hand: what AWS would refuse for ever is said instead.
+#[test]
+fn a_target_group_that_an_unknown_action_names_is_said_and_stays() {
+    let mut story = upgraded();
+    pruned(&mut story);
+    let deletes = |story: &Story| match story.next() {
+        crate::plan::questions::Next::Act(action) => matches!(action.mutation, Mutation::DeleteTargetGroup { .. }),
+        _ => false,
+    };
+    for _ in 0..200 {
+        if deletes(&story) {
+            break;
+        }
+        if story.step().is_none() {
+            story.later(Span::from_secs(5));
+        }
+    }
+    for group in story.model.state.groups.values_mut() {
+        if let Some(target_group) = &mut group.target_group {
+            target_group.in_use = true;
+        }
+    }
+    assert_eq!(
+        story.waits(),
+        "preflight: an action of a listener that this service has no part in forwards to target group \
+         web-b363gnwwvy: point it elsewhere"
+    );
+}
