@@ -128,7 +128,8 @@ fn begins_rollout(mutation: &Mutation) -> bool {
 
 /// Steady, unless something is being emptied or deleted.
 fn clearing(view: &View<'_>) -> Phase {
-    let warm_due = retire::warm_until(view).is_some_and(|due| due <= view.input.now);
+    // What is held keeps its warm group for as long.
+    let warm_due = retire::warm_until(view).is_some_and(|due| due <= view.input.now) && view.hold().is_none();
     let going: Vec<&ServerGroup> = view.leftovers.iter().copied().chain(view.warm.filter(|_| warm_due)).collect();
     let has_machines = |group: &&ServerGroup| {
         group

@@ -75,7 +75,7 @@ impl Run {
         }
         let named = plan.from.iter().chain(&plan.to).any(|release| self.is_sick(release.version.as_str()));
         // What is stopped keeps a warm group as long as it is.
-        let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some();
+        let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some() && plan.held.is_none();
         named
             || match outcome::of(plan) {
                 Outcome::Settled => !keeps_warm,
