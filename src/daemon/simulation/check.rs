@@ -103,10 +103,12 @@ impl Check {
     }
 
     /// A reading begins: of the whole scope with a pass, else of one service.
-    pub fn begin(&mut self, who: Who, service: Option<&str>, now: Timestamp) {
+    /// The machine's clock, which decides on freezes, may be wrong: how often it reads is
+    /// another's matter.
+    pub fn begin(&mut self, who: Who, service: Option<&str>, (now, really): (Timestamp, Timestamp)) {
         *self.reading(who, service) = Reading::default();
         if who == Who::Daemon && service.is_none() {
-            self.paced(now);
+            self.paced(really);
             // A pass takes what it is given in the same breath in which it begins to read.
             let target = self.given.as_ref().and_then(|given| given.borrow().clone());
             let freezes = target.iter().flat_map(|target| &target.scope.freezes);
@@ -335,7 +337,11 @@ impl Check {
         // A release that never settled needs as many as live has.
         let stable = group_of(before, arn).is_some_and(|group| is_stable(before, group));
         let reading = self.readings.get(&(Who::Daemon, Some(turn.to_owned())));
-        let live = others.iter().filter_map(|other| reading?.desired.get(other)).max().copied();
+        let settled = |other: &&&TargetGroupArn| group_of(before, other).is_some_and(|group| is_stable(before, group));
+        let wanted = |other: &&TargetGroupArn| reading?.desired.get(*other).copied();
+        // What stands in for live counts only where nothing that has settled has traffic.
+        let live =
+            others.iter().filter(settled).filter_map(wanted).max().or_else(|| others.iter().filter_map(wanted).max());
         // Going back to who was there before needs fewer: who stands in has not settled either.
         let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
         let newest = others.iter().all(|other| made(other) < made(arn));

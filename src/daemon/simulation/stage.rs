@@ -223,7 +223,7 @@ impl CloudReader for Stage {
 
     async fn groups(&self, owner: &Owner) -> Result<Vec<Group>, CloudError> {
         let service = owner.service.as_ref().map(ToString::to_string);
-        let now = self.now();
+        let now = (self.now(), self.theatre.sync());
         // What reads and changes nothing leaves its calls behind, too.
         self.theatre.sim.forget_calls();
         self.theatre.state().check.begin(self.who, service.as_deref(), now);
