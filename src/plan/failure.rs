@@ -181,6 +181,9 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
     if let Some(answer) = retire::retire(view, candidate, "it failed") {
         return Some(answer);
     }
+    if let Some(answer) = rejected.as_ref().and_then(|verdict| write_down(candidate, verdict)) {
+        return Some(answer);
+    }
     // Settings that are no release still go to live: see `settings::unpin` for which.
     Some(match (rejected, retry) {
         (Some(rejected), _) => {
@@ -193,6 +196,14 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
         (None, Some((retry, due))) => next_try(retry, due).into(),
         (None, None) => return None,
     })
+}
+
+/// A verdict that could not be written when it was executed, and that only memory knows.
+fn write_down(candidate: &ServerGroup, verdict: &Rejected) -> Option<Answer> {
+    candidate.template.as_ref().filter(|template| template.marks.rejected.is_none())?;
+    let mutation =
+        Mutation::SetMark { on: template_carrier(candidate), mark: Mark::Rejected, value: verdict.to_string() };
+    Some(act(mutation, "its verdict could not be written before").into())
 }
 
 fn next_try(retry: Retry, due: Timestamp) -> Wait {

@@ -131,6 +131,8 @@ impl<'a> Run<'a> {
                 Next::Act(action) => {
                     let before = Before { warm: view.warm.map(|warm| warm.name.clone()), traffic: traffic(&view) };
                     self.model.apply(&action.mutation, self.now);
+                    // What the model does can be seen at once.
+                    self.memory.forget_writes();
                     self.remember(&action, &before);
                     self.actions.push(*action);
                 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use crate::names::GroupName;
 use crate::observed::marks::{Mark, Rejected};
-use crate::observed::state::ServerGroup;
+use crate::observed::state::{ServerGroup, ServiceState};
 use crate::time::{Span, Timestamp};
 
 use super::action::{Action, Mutation};
+use super::questions::Next;
 use super::view::{Input, View};
+use super::writes::{Lag, Writes};
 
 /// How often the same change may be made without effect.
 /// Two or three lost answers in a row happen; five mean that it can't work.
@@ -25,6 +27,8 @@ pub struct Memory {
     removals: BTreeMap<String, Sightings>,
     verdicts: BTreeMap<GroupName, Rejected>,
     attempts: BTreeMap<String, u32>,
+    writes: Writes,
+    left_alone_until: Option<Timestamp>,
     waiting_since: Option<(String, Timestamp)>,
 }
 
@@ -65,17 +69,47 @@ impl Memory {
             removals: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            writes: Writes::none(),
+            left_alone_until: None,
             waiting_since: None,
         }
     }
 
-    /// Takes a new reading in. An incomplete one says nothing and changes nothing.
+    /// Takes in a new reading and what it led to. One that is incomplete or shows the past
+    /// says nothing and changes nothing.
+    #[must_use]
+    pub fn take_in(&self, input: &Input<'_>, answer: &Next) -> Self {
+        let mut memory = self.note(input);
+        if self.learns_nothing(input) {
+            return memory;
+        }
+        memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), input.now);
+        if answer.is_rest() {
+            memory.note_rest();
+        }
+        memory
+    }
+
+    fn learns_nothing(&self, input: &Input<'_>) -> bool {
+        input.state.incomplete.is_some() || self.lag(input.state, input.now).is_some()
+    }
+
+    /// Takes a new reading in, without what it led to.
     #[must_use]
     pub fn note(&self, input: &Input<'_>) -> Self {
         let mut memory = self.clone();
-        if input.state.incomplete.is_some() {
+        if self.learns_nothing(input) {
             return memory;
         }
+        // What can be seen has had its effect, however often it is to be done again.
+        for mutation in self.writes.seen(input.state) {
+            memory.attempts.remove(&attempt_key(mutation));
+        }
+        // What is written down by now needs no memory, and an operator may take it off.
+        memory.verdicts.retain(|name, _| {
+            let template = input.state.groups.get(name).and_then(|group| group.template.as_ref());
+            template.is_some_and(|template| template.marks.rejected.is_none())
+        });
         let view = View::new(input);
         let groups: Vec<&ServerGroup> = input.state.groups.values().filter(|g| g.group.is_some()).collect();
         memory.groups.retain(|name, _| groups.iter().any(|group| &group.name == name));
@@ -130,24 +164,45 @@ impl Memory {
         self.verdicts.insert(group, verdict);
     }
 
-    /// Forgets the verdicts kept in memory, as `retry` does.
-    pub fn forget_verdicts(&mut self) {
-        self.verdicts.clear();
+    /// Takes in a change that was made to what a reading showed.
+    pub fn note_done(&mut self, action: &Action, state: &ServiceState, now: Timestamp) {
+        self.note_attempt(action);
+        self.writes.note(&action.mutation, state, now);
+    }
+
+    /// Forgets what was changed: from now on all of it can be seen.
+    pub fn forget_writes(&mut self) {
+        self.writes = Writes::none();
     }
 
     /// Counts a change that was made.
-    pub fn note_attempt(&mut self, action: &Action) {
-        *self.attempts.entry(attempt_key(action)).or_default() += 1;
+    pub(super) fn note_attempt(&mut self, action: &Action) {
+        *self.attempts.entry(attempt_key(&action.mutation)).or_default() += 1;
+    }
+
+    /// What a reading shows as it was before a change that was made a short while ago.
+    pub fn lag(&self, state: &ServiceState, now: Timestamp) -> Option<Lag> {
+        self.writes.lag(state, now)
     }
 
     /// Whether the same change was made so often without effect that it can't work.
     pub fn is_futile(&self, action: &Action) -> bool {
-        self.attempts.get(&attempt_key(action)).is_some_and(|count| *count >= ATTEMPTS_MAX)
+        self.attempts.get(&attempt_key(&action.mutation)).is_some_and(|count| *count >= ATTEMPTS_MAX)
     }
 
     /// A reading gave reason for no change: what was tried before has had its effect.
     pub fn note_rest(&mut self) {
         self.attempts.clear();
+    }
+
+    /// Its calls failed, and it is left alone until then; or they work again.
+    pub fn note_left_alone(&mut self, until: Option<Timestamp>) {
+        self.left_alone_until = until;
+    }
+
+    /// Whether it is left alone because its calls failed.
+    pub fn is_left_alone(&self, now: Timestamp) -> bool {
+        self.left_alone_until.is_some_and(|until| now < until)
     }
 
     /// Since when the present reason for waiting has held.
@@ -168,8 +223,8 @@ impl Memory {
 
 /// What makes two changes the same: times in marks differ from try to try. Two commits'
 /// fences are two changes, and so are two settings.
-fn attempt_key(action: &Action) -> String {
-    let target = match &action.mutation {
+fn attempt_key(mutation: &Mutation) -> String {
+    let target = match mutation {
         Mutation::SetMark { mark, value, .. } => {
             let said = match mark {
                 Mark::Step | Mark::Retry => value.split('@').next().unwrap_or(""),
@@ -180,7 +235,7 @@ fn attempt_key(action: &Action) -> String {
         }
         other => other.target(),
     };
-    format!("{:?} {} {target}", action.mutation.kind(), action.mutation.resource())
+    format!("{:?} {} {target}", mutation.kind(), mutation.resource())
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod traffic;
 pub mod types;
 pub mod view;
 pub mod wants;
+pub mod writes;
 
 #[cfg(test)]
 pub(crate) mod tests;

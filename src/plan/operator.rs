@@ -44,6 +44,9 @@ pub enum Word {
 
 /// The next thing to do for an operator's word; rest when it is done.
 pub fn next(view: &View<'_>, word: &Word) -> Next {
+    if let Some(Answer::Wait(wait)) = questions::reading_is_late(view) {
+        return Next::Wait(wait);
+    }
     let answer = match word {
         Word::Hold { who, text } => hold(view, who, text),
         Word::Resume => clear(view, &[Mark::Hold]),

@@ -39,6 +39,7 @@ pub fn next(view: &View<'_>) -> Next {
 fn first_answer(view: &View<'_>) -> Option<Answer> {
     // 1 to 5: what must be right before anything that Git asks.
     let repair = reading_is_incomplete(view)
+        .or_else(|| reading_is_late(view))
         .or_else(|| removal_under_way(view))
         .or_else(|| live_without_group(view))
         .or_else(|| live_at_zero(view))
@@ -140,6 +141,21 @@ fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
     let what = view.input.state.incomplete.as_ref().filter(|_| !Mutant::ActOnGaps.on())?;
     Some(wait(Reason::Unknown, format!("the reading is incomplete: {what}")).into())
 }
+
+/// As question 1: the reading shows the past.
+pub(super) fn reading_is_late(view: &View<'_>) -> Option<Answer> {
+    let now = view.input.now;
+    let lag = view.input.memory.lag(view.input.state, now)?;
+    let detail = format!(
+        "AWS shows {} as it was before it was changed {} ago: nothing follows from that, and it is read again",
+        lag.resource,
+        Span::from_secs(now.since(lag.since).as_secs_ceil())
+    );
+    Some(wait(Reason::Unknown, detail).since(lag.since).until(lag.until).brief(now + NEXT_LOOK).into())
+}
+
+/// How soon a reading that showed the past is made again.
+const NEXT_LOOK: Span = Span::from_secs(1);
 
 /// What a removal has taken away is no damage to be mended.
 fn removal_under_way(view: &View<'_>) -> Option<Answer> {

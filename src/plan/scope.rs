@@ -143,6 +143,8 @@ impl<'a> ScopeInput<'a> {
                 Start::Nothing => {}
             }
         }
+        // One whose calls fail could not use a slot: it comes after those that can.
+        starting.sort_by_key(|(name, _)| self.memories.get(*name).is_some_and(|memory| memory.is_left_alone(self.now)));
         let releases = starting.iter().filter(|(_, release)| *release).count();
         let limit = usize::try_from(self.scope.limits.max_releases_per_change).unwrap_or(usize::MAX);
         let mut slots =

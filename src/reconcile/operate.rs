@@ -84,7 +84,7 @@ pub async fn operate(
                 pace.wait_until(now, until).await;
             }
             Next::Act(action) => {
-                noted.note_attempt(&action);
+                noted.note_done(&action, input.state, input.now);
                 if let Err(error) = execute::act(cloud, &NoLease, &action.mutation).await {
                     tell(Event::Failed { service: order.service, action: &action, error: &error });
                     return Err(error);

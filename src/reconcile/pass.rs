@@ -12,7 +12,7 @@ use crate::execute;
 use crate::lease::{Guard, Leave, NoLease};
 use crate::mutant::Mutant;
 use crate::names::ServiceName;
-use crate::observed::marks::{Mark, Rejected};
+use crate::observed::marks::{Mark, Marks, Rejected};
 use crate::observed::state::{Observation, ServiceState, Wants};
 use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::forecast::Reach;
@@ -141,7 +141,6 @@ impl Reconciler {
     pub async fn pass(&self, target: &Target, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Pass, CloudError> {
         let reading = self.read(target, None).await?;
         let mut plan = self.plan_of(target, &reading, Reach::Now);
-        let gates = self.input(&reading, target, &self.memories()).gates();
         let now = self.cloud.now();
         let turns: Vec<ServiceName> = plan
             .services
@@ -149,8 +148,8 @@ impl Reconciler {
             .filter(|service| !service.actions.is_empty() && !self.is_backing_off(&service.name, now))
             .map(|service| service.name.clone())
             .collect();
-        let orphans = reading.orphans;
-        let turns = turns.into_iter().map(|name| self.turn(target, name, (&gates, orphans), tell));
+        let whole = Whole { gates: reading.gates, orphans: reading.orphans };
+        let turns = turns.into_iter().map(|name| self.turn(target, name, &whole, tell));
         let ends: Vec<Turn> = futures_util::stream::iter(turns).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut failed = BTreeMap::new();
         let mut acted = 0;
@@ -172,19 +171,13 @@ impl Reconciler {
 
     /// One service's turn: read it, do the one thing that comes first, and again, until
     /// there is nothing to do now.
-    async fn turn(
-        &self,
-        target: &Target,
-        name: ServiceName,
-        (gates, orphans): (&BTreeMap<ServiceName, WaitingOn>, usize),
-        tell: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Turn {
+    async fn turn(&self, target: &Target, name: ServiceName, whole: &Whole, tell: &(dyn Fn(Event<'_>) + Sync)) -> Turn {
         let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None };
         for _ in 0..CHANGES_MAX {
             if self.stop.is_cancelled() || matches!(self.guard.may_begin(), Leave::No(_)) {
                 break;
             }
-            let reading = match self.read(target, Some((&name, orphans))).await {
+            let reading = match self.read(target, Some((&name, whole))).await {
                 Ok(reading) => reading,
                 Err(error) => {
                     tell(Event::Unread { service: &name, error: &error });
@@ -195,7 +188,7 @@ impl Reconciler {
             let memories = self.memories();
             let input = self.input(&reading, target, &memories);
             let empty = ServiceState::default();
-            let input = input.service(&name, gates, &empty);
+            let input = input.service(&name, &whole.gates, &empty);
             let Next::Act(action) = next(&View::new(&input)) else {
                 turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
@@ -204,7 +197,7 @@ impl Reconciler {
             match done.or_else(|error| if Mutant::TakeErrorsForDone.on() { Ok(()) } else { Err(error) }) {
                 Ok(()) => {
                     // Only a change that was made can be without effect: one that failed waits.
-                    self.remember(&name, |memory| memory.note_attempt(&action));
+                    self.remember(&name, |memory| memory.note_done(&action, input.state, input.now));
                     turn.acted += 1;
                     tell(Event::Acted { service: &name, action: &action });
                 }
@@ -230,15 +223,24 @@ impl Reconciler {
     /// A verdict is written before it is executed, and executed all the same when it can't
     /// be written.
     fn goes_on_without(&self, service: &ServiceName, action: &Action) -> bool {
-        let Mutation::SetMark { on: Carrier::Template { release, .. }, mark: Mark::Rejected | Mark::Hold, .. } =
-            &action.mutation
-        else {
+        let Mutation::SetMark { on: Carrier::Template { release, .. }, mark, value } = &action.mutation else {
             return false;
         };
-        if Mutant::VerdictOrNothing.on() {
+        let now = self.cloud.now();
+        let unwritten = || Rejected { at: now, code: "unwritten".to_owned(), text: action.because.clone() };
+        let verdict = match mark {
+            Mark::Rejected => {
+                let tags = BTreeMap::from([(mark.key().to_owned(), value.clone())]);
+                Marks::read(&tags, now).rejected.unwrap_or_else(unwritten)
+            }
+            Mark::Hold => unwritten(),
+            _ => return false,
+        };
+        let known = self.memories().get(service).is_some_and(|memory| memory.verdict(release).is_some());
+        // That it still can't be written is no reason to hurry.
+        if known || Mutant::VerdictOrNothing.on() {
             return false;
         }
-        let verdict = Rejected { at: self.cloud.now(), code: "unwritten".to_owned(), text: action.because.clone() };
         self.remember(service, |memory| memory.keep_verdict(release.clone(), verdict));
         true
     }
@@ -255,9 +257,8 @@ impl Reconciler {
     /// Reads the scope, or one service of it, with all that its decisions need, and takes
     /// the reading into memory.
     ///
-    /// How many services of the scope are orphans, one service's reading can't tell: it is
-    /// handed on.
-    async fn read(&self, target: &Target, one: Option<(&ServiceName, usize)>) -> Result<Reading, CloudError> {
+    /// What only a reading of the whole scope can tell is handed on to that of one service.
+    async fn read(&self, target: &Target, one: Option<(&ServiceName, &Whole)>) -> Result<Reading, CloudError> {
         let only = one.map(|(name, _)| name);
         let mut places = target.places();
         if let Some(only) = only {
@@ -271,7 +272,7 @@ impl Reconciler {
         if let Some(only) = only {
             observed.services.retain(|name, _| name == only);
         }
-        let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, orphans)| orphans);
+        let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, whole)| whole.orphans);
         // A task that panicked has said nothing, and nothing may be concluded from that.
         let lineage = target.ask_lineage(&observed).await.map_err(|_| CloudError {
             operation: "reading history",
@@ -280,9 +281,13 @@ impl Reconciler {
             code: String::new(),
             message: "the repository could not be read".to_owned(),
         })?;
-        let mut reading = Reading { observed, lineage, orphans };
+        let mut reading = Reading { observed, lineage, orphans, gates: BTreeMap::new() };
         let wanted = self.wants(&reading, target);
         complete(&*self.cloud, &mut reading.observed, &wanted).await;
+        reading.gates = match one {
+            Some((_, whole)) => whole.gates.clone(),
+            None => self.input(&reading, target, &self.memories()).gates(),
+        };
         self.note(target, &reading);
         Ok(reading)
     }
@@ -290,15 +295,12 @@ impl Reconciler {
     fn note(&self, target: &Target, reading: &Reading) {
         let known = self.memories();
         let input = self.input(reading, target, &known);
-        let (empty, none) = (ServiceState::default(), BTreeMap::new());
+        let empty = ServiceState::default();
         for name in reading.observed.services.keys().filter(|name| self.selected(name)) {
-            let service = input.service(name, &none, &empty);
-            let answer = next(&View::new(&service));
-            let mut memory = service.memory.note(&service);
-            memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), service.now);
-            if answer.is_rest() {
-                memory.note_rest();
-            }
+            // With its gate: who may not start clears up meanwhile, and that is what it is to
+            // remember.
+            let service = input.service(name, &reading.gates, &empty);
+            let memory = service.memory.take_in(&service, &next(&View::new(&service)));
             self.remember(name, |known| *known = memory);
         }
     }
@@ -347,7 +349,9 @@ impl Reconciler {
     fn note_outcome(&self, service: &ServiceName, error: Option<&CloudError>) {
         let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(error) = error else {
-            backoff.remove(service);
+            if backoff.remove(service).is_some() {
+                self.remember(service, |memory| memory.note_left_alone(None));
+            }
             return;
         };
         let failures = backoff.get(service).map_or(0, |b| b.failures) + 1;
@@ -358,7 +362,9 @@ impl Reconciler {
         };
         let wait = (first << (failures - 1).min(8)).min(300_000);
         let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
-        backoff.insert(service.clone(), Backoff { failures, until: self.cloud.now() + wait });
+        let until = self.cloud.now() + wait;
+        self.remember(service, |memory| memory.note_left_alone(Some(until)));
+        backoff.insert(service.clone(), Backoff { failures, until });
     }
 
     fn look_again(&self, plan: &Plan, acted: usize) -> Option<Timestamp> {
@@ -392,7 +398,16 @@ struct Turn {
 struct Reading {
     observed: Observation,
     lineage: Lineage,
-    /// Of the whole scope.
+    /// As in [`Whole`].
+    orphans: usize,
+    gates: BTreeMap<ServiceName, WaitingOn>,
+}
+
+/// What only a reading of the whole scope can tell.
+struct Whole {
+    /// Who may not start, and why.
+    gates: BTreeMap<ServiceName, WaitingOn>,
+    /// How many services stand without a file.
     orphans: usize,
 }
 

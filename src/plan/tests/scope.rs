@@ -17,31 +17,31 @@ use crate::plan::types::{Change, Phase, Plan, Reason, ServicePlan, WaitingOn};
 use crate::time::{Span, Timestamp};
 
 /// Services with a story each, under one scope file.
-struct Many {
-    config: ScopeConfig,
-    stories: BTreeMap<ServiceName, Story>,
-    fences: BTreeMap<ServiceName, WaitingOn>,
-    overridden: bool,
-    only: BTreeSet<ServiceName>,
-    commit: u32,
-    now: Timestamp,
+pub struct Many {
+    pub config: ScopeConfig,
+    pub stories: BTreeMap<ServiceName, Story>,
+    pub fences: BTreeMap<ServiceName, WaitingOn>,
+    pub overridden: bool,
+    pub only: BTreeSet<ServiceName>,
+    pub commit: u32,
+    pub now: Timestamp,
 }
 
-fn service(name: &str) -> ServiceName {
+pub fn service(name: &str) -> ServiceName {
     ServiceName::parse(name).unwrap()
 }
 
-fn spec(name: &str, version: &str) -> ServiceSpec {
+pub fn spec(name: &str, version: &str) -> ServiceSpec {
     ServiceSpec { name: service(name), ..file(version) }
 }
 
-fn settled(name: &str) -> Story {
+pub fn settled(name: &str) -> Story {
     settle(spec(name, "1.0"))
 }
 
 impl Many {
     /// These services, at rest with 1.0.
-    fn settled(names: &[&str]) -> Self {
+    pub fn settled(names: &[&str]) -> Self {
         let now = START + Span::from_mins(120);
         let mut many = Self {
             config: ScopeConfig {
@@ -69,12 +69,12 @@ impl Many {
         many
     }
 
-    fn story(&mut self, name: &str) -> &mut Story {
+    pub fn story(&mut self, name: &str) -> &mut Story {
         self.stories.get_mut(&service(name)).unwrap()
     }
 
     /// The file of one service says this version now.
-    fn wants(&mut self, name: &str, version: &str) -> &mut Self {
+    pub fn wants(&mut self, name: &str, version: &str) -> &mut Self {
         let spec = spec(name, version);
         self.story(name).commit(spec);
         self
@@ -86,7 +86,7 @@ impl Many {
         self.config.freezes.push(Freeze { name: "black friday".to_owned(), from, until, services });
     }
 
-    fn plan(&self) -> Plan {
+    pub fn plan(&self) -> Plan {
         let mut services = BTreeMap::new();
         let mut fallbacks = BTreeMap::new();
         let mut observed = BTreeMap::new();
@@ -126,17 +126,17 @@ impl Many {
         )
     }
 
-    fn of(&self, name: &str) -> ServicePlan {
+    pub fn of(&self, name: &str) -> ServicePlan {
         self.plan().services.into_iter().find(|plan| plan.name == service(name)).unwrap()
     }
 
     /// What one service waits for; none when it acts or rests.
-    fn waits(&self, name: &str) -> Option<Reason> {
+    pub fn waits(&self, name: &str) -> Option<Reason> {
         self.of(name).waiting_on.map(|wait| wait.reason)
     }
 
     /// What is said besides the plans, as `severity message`.
-    fn says(&self) -> Vec<(Severity, String)> {
+    pub fn says(&self) -> Vec<(Severity, String)> {
         self.plan().diagnostics.into_iter().map(|said| (said.severity, said.message)).collect()
     }
 }
@@ -187,62 +187,6 @@ fn creates_rollbacks_and_started_rollouts_do_not_count_for_the_limit() {
 }
 
 /// "max_concurrent_rollouts: the others wait (reason `slot`); rollbacks are exempt"
-#[test]
-fn rollouts_beyond_the_slots_wait_for_one() {
-    let mut many = Many::settled(&["a", "b", "back", "idle"]);
-    many.config.limits.max_concurrent_rollouts = 1;
-    let mut back = settled("back");
-    back.commit(spec("back", "1.1")).run();
-    back.commit(spec("back", "1.0")).now = many.now;
-    many.stories.insert(service("back"), back);
-    many.wants("b", "1.1").wants("a", "1.1");
-    assert_eq!((many.waits("a"), many.waits("b")), (None, Some(Reason::Slot)));
-    assert_eq!(
-        (many.of("b").change, many.of("b").phase, many.of("b").actions.len()),
-        (Change::Release, Phase::Steady, 0)
-    );
-    assert!(!many.of("back").actions.is_empty(), "rollbacks are exempt");
-    assert_eq!(many.says(), [], "nobody needs to do anything");
-    // What has started keeps its slot, whoever comes first in the alphabet.
-    let mut many = Many::settled(&["a", "b"]);
-    many.config.limits.max_concurrent_rollouts = 1;
-    many.wants("b", "1.1").story("b").pass();
-    many.wants("a", "1.1");
-    assert_eq!((many.waits("a"), many.waits("b")), (Some(Reason::Slot), Some(Reason::Health)));
-    many.story("b").run();
-    assert_eq!(many.waits("a"), None, "the slot is free");
-}
-
-/// A service that stands still takes no slot from others.
-#[test]
-fn who_is_not_selected_takes_a_slot_only_while_its_rollout_runs() {
-    let mut many = Many::settled(&["a", "b", "c"]);
-    many.config.limits.max_concurrent_rollouts = 1;
-    many.wants("a", "2.0").wants("b", "2.0").wants("c", "2.0");
-    many.only = BTreeSet::from([service("c")]);
-    let plan = many.plan();
-    assert_eq!(plan.services.len(), 1, "only who was asked for is planned");
-    assert!(!plan.services[0].actions.is_empty(), "{:?}", plan.services[0].waiting_on);
-    many.story("a").until_weight("2.0", 10);
-    assert_eq!(many.plan().services[0].waiting_on.as_ref().unwrap().reason, Reason::Slot);
-}
-
-#[test]
-fn who_may_not_start_takes_no_slot() {
-    let mut many = Many::settled(&["held", "paused", "rejected", "stale", "z"]);
-    many.config.limits = Limits { max_concurrent_rollouts: 1, max_releases_per_change: 1 };
-    hold(many.story("held"), "1.0");
-    many.wants("held", "1.1");
-    let stop = ServiceSpec { paused: Some("incident".to_owned()), ..spec("paused", "1.1") };
-    many.story("paused").commit(stop);
-    many.story("rejected").sick.push("1.1".to_owned());
-    many.wants("rejected", "1.1").story("rejected").run();
-    many.wants("stale", "1.1");
-    many.fences.insert(service("stale"), crate::plan::service::fenced_by(&"f".repeat(40), true));
-    many.wants("z", "1.1");
-    assert_eq!((many.of("z").change, many.waits("z")), (Change::Release, None));
-}
-
 /// "gates the START of create, release and remove; never an end, an update, a rollback"
 #[test]
 fn a_freeze_gates_starts_only() {

@@ -221,8 +221,8 @@ impl Story {
         let Next::Act(action) = self.next() else { return None };
         let violations = self.ask(|input| check(input, &action));
         assert!(violations.is_empty(), "{action:?} breaks {violations:?}\n{}", self.log);
+        self.memory.note_done(&action, &self.model.state, self.now);
         self.model.apply(&action.mutation, self.now);
-        self.memory.note_attempt(&action);
         let line = describe(&action);
         self.say(&line);
         Some(*action)
@@ -264,13 +264,8 @@ impl Story {
         self.now = self.now + span;
         let now = self.now;
         self.model.advance(now);
-        let removal = self.next().removal();
-        let mut memory = self.ask(|input| self.memory.note(input));
-        memory.note_removals(&removal.into_iter().collect::<Vec<_>>(), now);
-        if !matches!(self.next(), Next::Act(_)) {
-            memory.note_rest();
-        }
-        self.memory = memory;
+        let answer = self.next();
+        self.memory = self.ask(|input| self.memory.take_in(input, &answer));
         self
     }
 
@@ -425,9 +420,11 @@ impl Story {
         self.ask(|input| View::new(input).role(&input.state.groups[&name]))
     }
 
-    /// Somebody or something changes AWS behind our back.
+    /// Somebody or something changes AWS behind our back, when whatever we changed ourselves
+    /// can be seen.
     pub fn meanwhile(&mut self, mutation: &Mutation) -> &mut Self {
         let now = self.now;
+        self.memory.forget_writes();
         self.model.apply(mutation, now);
         self
     }

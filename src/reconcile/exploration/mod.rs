@@ -339,12 +339,7 @@ impl Small {
             let scope = scoped(&observed, &memories);
             let input = scope.service(&self.service, &gates, &empty);
             let answer = next(&View::new(&input));
-            let mut memory = input.memory.note(&input);
-            memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), input.now);
-            if answer.is_rest() {
-                memory.note_rest();
-            }
-            memory
+            input.memory.take_in(&input, &answer)
         };
         let memories = BTreeMap::from([(self.service.clone(), memory.clone())]);
         let scope = scoped(&observed, &memories);
