@@ -59,6 +59,11 @@ pub fn started(view: &View<'_>) -> bool {
     })
 }
 
+/// Whether something forbids this rollout that only a person or a commit can change.
+pub fn is_forbidden(view: &View<'_>, spec: &ServiceSpec) -> bool {
+    matches!(preflight(view, spec), Some(Answer::Wait(wait)) if wait.on.reason == Reason::Preflight)
+}
+
 /// What forbids this rollout before anything is created.
 fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
     let blocked = |detail: String| Some(Answer::from(wait(Reason::Preflight, detail)));

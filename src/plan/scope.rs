@@ -215,7 +215,7 @@ fn start(view: &View<'_>) -> Start {
         Start::Nothing
     } else if rollout::started(view) {
         Start::Running
-    } else if stopped {
+    } else if stopped || rollout::is_forbidden(view, spec) {
         Start::Nothing
     } else {
         Start::Waiting { release: view.live.is_some() }

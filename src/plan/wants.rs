@@ -3,16 +3,18 @@
 //! Listings cost pages; health, activities and settings cost a call per group. They are
 //! read only where a decision needs them.
 
-use crate::observed::state::Wants;
+use crate::observed::state::{ServerGroup, Wants};
 
 use super::settings;
 use super::view::{Input, View};
 
 /// What the decision about a service needs. Services at rest need nothing: a service is in a
-/// rollout when more than one group stands, or when the wanted release isn't live.
+/// rollout when more than one group stands, or when the wanted release isn't live. One that
+/// has traffic and no machines stands, too.
 pub fn wants(input: &Input<'_>) -> Wants {
     let view = View::new(input);
-    let standing = || input.state.groups.values().filter(|group| group.group.is_some());
+    let stands = |group: &&ServerGroup| group.group.is_some() || view.weight(group) > 0;
+    let standing = || input.state.groups.values().filter(stands);
     let rollout = standing().count() > 1
         || (view.wanted_name.is_some() && !view.live_is_wanted())
         || (view.foreign.is_some() && standing().count() > 0);
@@ -33,4 +35,26 @@ pub fn wants(input: &Input<'_>) -> Wants {
         wants.details.push(live.name.clone());
     }
     wants
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::story::{Story, file};
+
+    use super::*;
+
+    /// Its weight goes to live, and that takes live's health.
+    #[test]
+    fn a_group_that_was_deleted_by_hand_and_has_traffic_is_no_rest() {
+        let mut story = Story::settled("1.0");
+        assert_eq!(story.ask(wants), Wants::default());
+        story.commit(file("1.1")).until_weight("1.1", 10);
+        story.commit(file("1.0"));
+        story.group_mut("1.1").group = None;
+        let mut wanted = story.ask(wants).health;
+        wanted.sort();
+        let mut standing = vec![story.name("1.0"), story.name("1.1")];
+        standing.sort();
+        assert_eq!(wanted, standing);
+    }
 }

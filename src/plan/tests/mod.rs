@@ -1,7 +1,7 @@
 //! Planner tests: a story is told to the planner, and what it does is compared word for
 //! word. Every action passes the checker, and every story ends at rest.
 
-mod story;
+pub(super) mod story;
 mod takeover;
 mod verdicts;
 mod wild;

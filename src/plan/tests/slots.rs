@@ -50,8 +50,12 @@ fn who_is_not_selected_takes_a_slot_only_while_its_rollout_runs() {
 
 #[test]
 fn who_may_not_start_takes_no_slot() {
-    let mut many = Many::settled(&["held", "paused", "rejected", "stale", "z"]);
+    let mut many = Many::settled(&["forbidden", "held", "paused", "rejected", "stale", "z"]);
     many.config.limits = Limits { max_concurrent_rollouts: 1, max_releases_per_change: 1 };
+    // Its file leaves the load balancer, which nothing could undo.
+    let worker = ServiceSpec { load_balancer: None, ..spec("forbidden", "1.1") };
+    many.story("forbidden").commit(worker);
+    assert_eq!(many.waits("forbidden"), Some(Reason::Preflight));
     hold(many.story("held"), "1.0");
     many.wants("held", "1.1");
     let stop = ServiceSpec { paused: Some("incident".to_owned()), ..spec("paused", "1.1") };
