@@ -130,13 +130,13 @@ impl<'a> ScopeInput<'a> {
     pub fn gates(&self) -> BTreeMap<ServiceName, WaitingOn> {
         let empty = ServiceState::default();
         let none = BTreeMap::new();
-        let mut running = 0;
+        let mut running = Vec::new();
         let mut starting = Vec::new();
         for name in self.services() {
             let input = self.service(name, &none, &empty);
             let view = View::new(&input);
             match start(&view) {
-                Start::Running => running += 1,
+                Start::Running => running.push(name),
                 // Only who is asked for starts; whose rollout runs takes its slot all the same.
                 Start::Waiting { release } if self.selects(name) => starting.push((name, release)),
                 Start::Waiting { .. } => {}
@@ -147,8 +147,9 @@ impl<'a> ScopeInput<'a> {
         starting.sort_by_key(|(name, _)| self.memories.get(*name).is_some_and(|memory| memory.is_left_alone(self.now)));
         let releases = starting.iter().filter(|(_, release)| *release).count();
         let limit = usize::try_from(self.scope.limits.max_releases_per_change).unwrap_or(usize::MAX);
-        let mut slots =
-            usize::try_from(self.scope.limits.max_concurrent_rollouts).unwrap_or(usize::MAX).saturating_sub(running);
+        let mut slots = usize::try_from(self.scope.limits.max_concurrent_rollouts)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(running.len());
         let mut gates = BTreeMap::new();
         for (name, release) in starting {
             let gate = if release && releases > limit && !self.limit_overridden {
@@ -156,7 +157,7 @@ impl<'a> ScopeInput<'a> {
             } else if let Some(freeze) = self.frozen(name) {
                 Some(freeze)
             } else if slots == 0 && !Mutant::NoSlots.on() {
-                Some(self.slot())
+                Some(self.slot(&running))
             } else {
                 slots = slots.saturating_sub(1);
                 None
@@ -175,8 +176,14 @@ impl<'a> ScopeInput<'a> {
         WaitingOn { reason: Reason::Limit, detail, since: None, until: None }
     }
 
-    fn slot(&self) -> WaitingOn {
-        let detail = format!("{} rollouts run already", self.scope.limits.max_concurrent_rollouts);
+    fn slot(&self, running: &[&ServiceName]) -> WaitingOn {
+        let limit = self.scope.limits.max_concurrent_rollouts;
+        let detail = if running.is_empty() {
+            format!("limits.max_concurrent_rollouts is {limit}, and others start first")
+        } else {
+            let names: Vec<&str> = running.iter().map(|name| name.as_str()).collect();
+            format!("limits.max_concurrent_rollouts is {limit}, and these are in their rollout: {}", names.join(", "))
+        };
         WaitingOn { reason: Reason::Slot, detail, since: None, until: None }
     }
 

@@ -6,7 +6,7 @@ use crate::desired::spec::{ServiceFile, ServiceSpec};
 use crate::observed::marks::{self, Mark};
 use crate::plan::operator::Word;
 use crate::plan::outcome::{self, Outcome};
-use crate::plan::types::ServicePlan;
+use crate::plan::types::{Reason, Role, ServicePlan};
 use crate::time::Span;
 
 use super::check::{actions, is_of, is_stable};
@@ -77,11 +77,21 @@ impl Run {
         // What is stopped keeps a warm group as long as it is.
         let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some() && plan.held.is_none();
         named
+            || self.waits_for_who_is_stopped(plan)
             || match outcome::of(plan) {
                 Outcome::Settled => !keeps_warm,
                 Outcome::Stuck => true,
                 Outcome::OnItsWay => false,
             }
+    }
+
+    /// A rollout that is held, or that can't go on, keeps its slot.
+    fn waits_for_who_is_stopped(&self, plan: &ServicePlan) -> bool {
+        let waits = plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Slot);
+        let plans = self.plan();
+        let mut others = plans.iter().flat_map(|plan| &plan.services).filter(|other| other.name != plan.name);
+        let begun = |other: &ServicePlan| other.groups.iter().any(|group| group.role == Role::Candidate);
+        waits && others.any(|other| begun(other) && outcome::of(other) == Outcome::Stuck)
     }
 
     fn is_sick(&self, version: &str) -> bool {
@@ -125,6 +135,7 @@ impl Run {
         let commit = self.commits.tip();
         let cursed = self.theatre.state().cursed == Some(s);
         sick || frozen
+            || self.waits_for_who_is_stopped(plan)
             || limited
             || cursed
             || spec.paused.is_some()
