@@ -13,14 +13,15 @@ use futures_util::FutureExt as _;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::{SimGroup, World};
 use crate::cloud::{CloudError, Tagged};
-use crate::names::{CommitId, ListenerArn, RuleArn, TargetGroupArn};
+use crate::names::{CommitId, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{self, Mark};
-use crate::observed::resources::{Conditions, Group, RuleAction, Tags, TargetHealth, Targets};
+use crate::observed::resources::{Group, RuleAction, Tags, TargetHealth, Targets};
 use crate::reconcile::Target;
 use crate::time::{Span, Timestamp};
 use tokio::sync::watch;
 
 use super::call::{Call, Done, weights};
+use super::facts::{actions, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable};
 use super::history::Commits;
 use super::stage::Who;
 
@@ -345,6 +346,9 @@ impl Check {
         // Going back to who was there before needs fewer: who stands in has not settled either.
         let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
         let newest = others.iter().all(|other| made(other) < made(arn));
+        if !others.is_empty() && newest && !stable && !is_foreign(before, arn) && !self.shows_the_past(before) {
+            self.descends(turn, call, before);
+        }
         if let (false, Some(live), Some(told)) = (stable, live, told)
             && another
             && told < live
@@ -353,6 +357,11 @@ impl Check {
         {
             self.wrong("served", format!("{call}: {weight} for {arn} with {told} healthy, live has {live}"));
         }
+    }
+
+    /// Whether what is acted on may have been read when it was past already.
+    fn shows_the_past(&self, before: &World) -> bool {
+        before.now <= self.stale_until + STALE_AFTER
     }
 
     /// 2 Kept: who has traffic, or alone could answer, keeps its machines.
@@ -368,7 +377,7 @@ impl Check {
             },
             _ => return,
         };
-        if before.now <= self.stale_until + STALE_AFTER {
+        if self.shows_the_past(before) {
             return;
         }
         self.saw("kept");
@@ -469,15 +478,30 @@ impl Check {
         }
     }
 
-    /// 13 Fenced, 14 Frozen: nothing begins for a commit that does not descend from all that
-    /// was acted on, and nothing new in a freeze.
+    /// 13 Fenced, 14 Frozen: nothing begins and nothing goes for a commit that does not
+    /// descend from all that was acted on, and nothing new begins in a freeze.
     fn fenced(&mut self, turn: &str, call: &Call, before: &World) {
         let digest = match call {
             Call::CreateTemplate(spec) => spec.tags.get(marks::DIGEST),
             Call::CreateTargetGroup(spec) => spec.tags.get(marks::DIGEST),
             Call::SetTags(_, tags) if tags.contains_key(Mark::Fence.key()) => None,
+            Call::DeleteGroup(_) | Call::DeleteTargetGroup(_) | Call::DeleteTemplate(_) => None,
+            Call::SetCapacity(_, _, _, Some(0)) => None,
             _ => return,
         };
+        self.descends(turn, call, before);
+        // What stands in part has begun before.
+        let begun = before
+            .templates
+            .values()
+            .any(|template| is_of(&template.tags, turn) && template.tags.get(marks::DIGEST) == digest);
+        if matches!(call, Call::CreateTemplate(_)) && self.frozen && !begun && !self.damaged(turn, before, digest) {
+            self.saw("frozen");
+            self.wrong("freezes gate starts", format!("{call} in a freeze"));
+        }
+    }
+
+    fn descends(&mut self, turn: &str, call: &Call, before: &World) {
         self.saw("fenced");
         let Some(pass) = self.pass.clone() else {
             return self.wrong("fenced", format!("{call} without a commit"));
@@ -489,15 +513,6 @@ impl Check {
             .filter_map(|tags| tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT)));
         if let Some(claim) = claims.into_iter().find(|claim| !self.commits.descends(&pass, claim)) {
             self.wrong("fenced", format!("{call} for {pass}, which does not descend from {claim}"));
-        }
-        // What stands in part has begun before.
-        let begun = before
-            .templates
-            .values()
-            .any(|template| is_of(&template.tags, turn) && template.tags.get(marks::DIGEST) == digest);
-        if matches!(call, Call::CreateTemplate(_)) && self.frozen && !begun && !self.damaged(turn, before, digest) {
-            self.saw("frozen");
-            self.wrong("freezes gate starts", format!("{call} in a freeze"));
         }
     }
 
@@ -546,77 +561,4 @@ impl Check {
             self.reverts.remove(turn);
         }
     }
-}
-
-/// The target group of a digest and its live rival, if a revert to it is one call: it is
-/// stable, retired, without weight, and has as many healthy machines as live wants; and
-/// nothing else is under way or held.
-pub fn is_instant(world: &World, service: &str, digest: &str) -> Option<(TargetGroupArn, TargetGroupArn)> {
-    let mut groups = world.groups.iter().filter(|(_, group)| is_of(&group.tags, service) && group.deleted_at.is_none());
-    let held =
-        world.templates.values().any(|found| is_of(&found.tags, service) && found.tags.contains_key(Mark::Hold.key()));
-    let (_, wanted) =
-        groups.clone().find(|(_, group)| group.tags.get(marks::DIGEST).map(String::as_str) == Some(digest))?;
-    let (_, live) = groups.find(|(_, group)| group.target_groups.first().is_some_and(|arn| has_weight(world, arn)))?;
-    let (to, from) = (wanted.target_groups.first()?, live.target_groups.first()?);
-    let retired = |group: &SimGroup| group.tags.contains_key(Mark::Retired.key());
-    let (_, shares) =
-        actions(world).find(|(_, shares)| shares.iter().any(|(arn, weight)| arn == from && *weight > 0))?;
-    let alone = shares.iter().all(|(arn, weight)| (*weight > 0) == (arn == from));
-    let named = shares.iter().any(|(arn, _)| arn == to);
-    let well = healthy(world, to) >= (live.desired as usize).max(1);
-    // A settle that was cut off is finished first.
-    let settled = is_stable(world, live) && !retired(live) && live.tags.contains_key(Mark::Settings.key());
-    let is = is_stable(world, wanted) && retired(wanted) && alone && named && well && settled && !held && to != from;
-    is.then(|| (to.clone(), from.clone()))
-}
-
-/// What differs between two worlds, the violations aside.
-fn difference(a: &World, b: &World) -> Option<&'static str> {
-    [
-        ("templates", a.templates == b.templates),
-        ("groups", a.groups == b.groups),
-        ("target groups", a.target_groups == b.target_groups),
-        ("rules", a.rules == b.rules),
-        ("listeners", a.listeners == b.listeners),
-    ]
-    .into_iter()
-    .find_map(|(what, same)| (!same).then_some(what))
-}
-
-pub fn is_of(tags: &Tags, service: &str) -> bool {
-    tags.get(marks::SERVICE).is_some_and(|found| found == service)
-        && tags.get(marks::SCOPE).is_some_and(|scope| scope == "prod")
-}
-
-pub fn is_stable(world: &World, group: &SimGroup) -> bool {
-    let mut templates = world.templates.values();
-    templates.any(|template| template.name == group.template && template.tags.contains_key(Mark::Stable.key()))
-}
-
-fn is_foreign(world: &World, arn: &TargetGroupArn) -> bool {
-    world.target_groups.get(arn).is_none_or(|group| !group.tags.contains_key(marks::SERVICE))
-}
-
-fn group_of<'a>(world: &'a World, arn: &TargetGroupArn) -> Option<&'a SimGroup> {
-    world.groups.values().find(|group| group.target_groups.contains(arn))
-}
-
-fn has_weight(world: &World, arn: &TargetGroupArn) -> bool {
-    actions(world).flat_map(|(_, shares)| shares).any(|(other, weight)| other == *arn && weight > 0)
-}
-
-fn healthy(world: &World, arn: &TargetGroupArn) -> usize {
-    let targets = world.target_groups.get(arn).into_iter().flat_map(|group| group.targets.values());
-    targets.filter(|target| target.health == TargetHealth::Healthy).count()
-}
-
-/// Every action that clients meet, with its weights.
-pub fn actions(world: &World) -> impl Iterator<Item = (RuleArn, Vec<(TargetGroupArn, u32)>)> {
-    let hidden = |conditions: &Conditions| conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"));
-    let rules = world.rules.iter().filter(move |(_, rule)| !hidden(&rule.conditions));
-    let rules = rules.map(|(arn, rule)| (arn.clone(), weights(&rule.action).to_vec()));
-    let defaults =
-        world.listeners.iter().map(|(arn, found)| (arn.default_rule(), weights(&found.default_action).to_vec()));
-    rules.chain(defaults)
 }

@@ -8,6 +8,7 @@
 
 mod call;
 mod check;
+mod facts;
 mod files;
 mod generate;
 mod history;

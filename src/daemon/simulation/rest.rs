@@ -9,7 +9,7 @@ use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::{Reason, Role, ServicePlan};
 use crate::time::Span;
 
-use super::check::{actions, is_of, is_stable};
+use super::facts::{actions, is_of, is_stable};
 use super::files::{self, Files};
 use super::run::{Run, claims};
 use super::script::Kind;

@@ -28,7 +28,8 @@ use crate::settings::Settings;
 use crate::time::{Span, Timestamp};
 
 use super::super::{Connect, Shared, Trouble, reload, source, work};
-use super::check::{Check, Revert, is_instant};
+use super::check::{Check, Revert};
+use super::facts::is_instant;
 use super::files::{self, Files};
 use super::history::Commits;
 use super::script::{Event, Kind, Script};
@@ -371,7 +372,7 @@ impl Run {
 pub fn claims(world: &World, service: &str) -> Vec<String> {
     let groups = world.groups.values().filter(|group| group.deleted_at.is_none()).map(|group| &group.tags);
     let tags = groups.chain(world.templates.values().map(|template| &template.tags));
-    let mine = tags.filter(|tags| super::check::is_of(tags, service));
+    let mine = tags.filter(|tags| super::facts::is_of(tags, service));
     mine.filter_map(|tags| tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT)).cloned()).collect()
 }
 
