@@ -86,3 +86,10 @@ fn where_it_cannot_be_it_says_why_and_changes_nothing() {
     let nothing = place.run(&["rollback", "nothing", "--live", "--scope", "prod"]).ended(1).stderr;
     assert!(nothing.contains("the scope prod has no service nothing in AWS"), "{nothing}");
 }
+
+#[test]
+fn traffic_goes_back_at_once_or_by_a_pull_request() {
+    let place = Place::new();
+    let said = place.run(&["rollback", "website", "--live", "--open"]).ended(64);
+    assert!(said.stderr.contains("--live") && said.stderr.contains("--open"), "{}", said.stderr);
+}

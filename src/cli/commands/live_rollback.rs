@@ -15,7 +15,7 @@ use super::operate::{self, Verb};
 #[derive(Debug, Clone, Args)]
 pub struct Live {
     /// Without Git, at once: all traffic back to the release that is kept warm, and the service held
-    #[arg(long, conflicts_with_all = ["to", "branch", "push"])]
+    #[arg(long, conflicts_with_all = ["to", "branch", "push", "open"])]
     pub live: bool,
     /// Why; it is kept with the hold
     #[arg(long, default_value = "", value_name = "TEXT", requires = "live")]
