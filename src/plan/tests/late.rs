@@ -1,6 +1,6 @@
 //! Readings that show the past.
 
-use crate::observed::marks::Mark;
+use crate::observed::marks::{Mark, Rejected};
 use crate::observed::state::ServiceState;
 use crate::plan::action::{Action, Mutation, Weight};
 use crate::plan::model::Model;
@@ -111,4 +111,20 @@ fn what_can_be_seen_is_not_without_effect() {
     assert!(story.memory.is_futile(&action));
     let memory = story.ask(|input| story.memory.note(input));
     assert!(!memory.is_futile(&action));
+}
+
+/// As when AWS refuses the tag: the weights go at once, and it is written when that works.
+#[test]
+fn a_verdict_that_could_not_be_written_is_written_later_and_then_forgotten() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).until_weight("1.1", 10);
+    let name = story.name("1.1");
+    let verdict = Rejected { at: story.now, code: "unhealthy".to_owned(), text: "2 of 2 machines".to_owned() };
+    story.memory.keep_verdict(name.clone(), verdict.clone());
+    let first = story.step().unwrap();
+    assert!(matches!(first.mutation, Mutation::SetWeights { .. }), "{first:?}");
+    story.run();
+    let marks = story.group("1.1").template_marks();
+    assert_eq!(marks.rejected.map(|rejected| rejected.code), Some(verdict.code));
+    assert_eq!(story.memory.verdict(&name), None, "an operator may take it off now");
 }
