@@ -97,6 +97,17 @@ struct Backoff {
     until: Timestamp,
 }
 
+/// The longest time that a service is left alone.
+const BACKOFF_MAX: Span = Span::from_mins(5);
+
+impl Backoff {
+    /// Whether it lasts still. One that would last longer than any does was begun by a clock
+    /// that has been set back since.
+    fn lasts(&self, now: Timestamp) -> bool {
+        now < self.until && self.until.since(now) <= BACKOFF_MAX
+    }
+}
+
 impl Reconciler {
     /// A reconciler that remembers nothing yet.
     pub fn new(cloud: Arc<dyn Cloud>, only: BTreeSet<ServiceName>, stop: CancellationToken) -> Self {
@@ -341,7 +352,7 @@ impl Reconciler {
 
     fn is_backing_off(&self, service: &ServiceName, now: Timestamp) -> bool {
         let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        backoff.get(service).is_some_and(|backoff| now < backoff.until)
+        backoff.get(service).is_some_and(|backoff| backoff.lasts(now))
     }
 
     /// A service whose calls fail is tried again after 1 s, doubling to 5 min, with jitter;
@@ -360,7 +371,7 @@ impl Reconciler {
             ErrorKind::NotFound => 2_000,
             _ => 1_000,
         };
-        let wait = (first << (failures - 1).min(8)).min(300_000);
+        let wait = (first << (failures - 1).min(8)).min(BACKOFF_MAX.as_millis());
         let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
         let until = self.cloud.now() + wait;
         self.remember(service, |memory| memory.note_left_alone(Some(until)));
@@ -371,7 +382,7 @@ impl Reconciler {
         let now = self.cloud.now();
         let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is over and had no turn since says nothing any more.
-        let backing_off = |name| backoff.get(name).filter(|backoff| now < backoff.until);
+        let backing_off = |name| backoff.get(name).filter(|backoff| backoff.lasts(now));
         let waits = plan.services.iter().filter_map(|service| match backing_off(&service.name) {
             Some(backoff) => Some(backoff.until),
             // Actions that are still to do come at once; the ones of this pass were cut off.
@@ -426,5 +437,18 @@ fn failure(service: &ServiceName, error: &CloudError) -> Diagnostic {
         }
         ErrorKind::Quota => diagnostic.help("ask AWS for a higher quota, or free some of it"),
         ErrorKind::Invalid => diagnostic.help("change the file, or what it refers to"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_nobody_alone_for_an_hour() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let backoff = Backoff { failures: 1, until: now + BACKOFF_MAX };
+        assert!(backoff.lasts(now) && !backoff.lasts(backoff.until));
+        assert!(!backoff.lasts(now - Span::from_mins(60)));
     }
 }
