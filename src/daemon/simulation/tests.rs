@@ -78,7 +78,7 @@ fn many_seeds() {
     });
     let (took, failures) = (begun.elapsed().as_secs_f64(), failures.into_inner().unwrap());
     println!(
-        "{count} seeds from {first} on: {} failed; {took:.1} s, {:.1} seeds a second on {threads} threads",
+        "simulation: {count} seeds from {first} on, {} failed; {took:.1} s, {:.1} seeds a second on {threads} threads",
         failures.len(),
         count as f64 / took
     );
