@@ -8,6 +8,10 @@ use super::repository::{Repository, commit_id};
 use crate::names::CommitId;
 use crate::time::Timestamp;
 
+/// The most characters of a commit's subject, of its author's name and of a trailer that are
+/// kept. A message may be as long as git holds.
+pub const LINE_CHARS_MAX: usize = 500;
+
 /// A commit that changed a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
@@ -95,7 +99,8 @@ impl Repository {
 fn change(commit: &git2::Commit<'_>, parent: Option<CommitId>) -> FileChange {
     // Both come from whoever can push, and are shown in a terminal.
     let line = |bytes: &[u8]| {
-        String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().replace(|c: char| c.is_control(), " ")
+        let text = String::from_utf8_lossy(bytes);
+        cut(&text.lines().next().unwrap_or_default().replace(|c: char| c.is_control(), " "))
     };
     FileChange {
         commit: commit_id(commit.id()),
@@ -103,5 +108,13 @@ fn change(commit: &git2::Commit<'_>, parent: Option<CommitId>) -> FileChange {
         at: Timestamp::from_secs(commit.time().seconds()),
         author: line(commit.author().name_bytes()),
         subject: line(commit.message_bytes()),
+    }
+}
+
+/// A line without what is too long of it.
+pub(super) fn cut(line: &str) -> String {
+    match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }

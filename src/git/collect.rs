@@ -17,7 +17,7 @@ pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The most files and folders that are looked at in one config folder.
 pub const FILES_MAX: usize = 20_000;
 
-/// The most that all files together may hold: it is kept in memory.
+/// The most that all files together may hold, with their paths: it is kept in memory.
 pub const TOTAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The largest folder object that is read, before its entries are looked at: far more than
@@ -26,6 +26,9 @@ pub const TREE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How deep folders may be nested below `files`.
 pub const FOLDER_DEPTH_MAX: usize = 16;
+
+/// The longest name of a file or folder. No disk takes a longer one.
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// A folder of a commit or of a disk.
 pub(super) trait Folder: Sized {
@@ -43,7 +46,7 @@ pub(super) enum Node<F> {
 
 /// Reads what ionroller needs of the config folder `top`.
 pub(super) fn collect<F: Folder>(top: &F, root: String) -> Result<ConfigFiles, GitError> {
-    let mut collector = Collector { root, files: BTreeMap::new(), bytes: 0 };
+    let mut collector = Collector { root, files: BTreeMap::new(), looked_at: 0, bytes: 0 };
     if let Some(node) = top.open(b"ionroller.toml")? {
         let content = match node {
             Node::Folder(_) => FileContent::Folder,
@@ -64,12 +67,17 @@ pub(super) fn collect<F: Folder>(top: &F, root: String) -> Result<ConfigFiles, G
 struct Collector {
     root: String,
     files: BTreeMap<String, FileContent>,
+    /// Files and folders, also those that are not among the files: empty folders, and what
+    /// hides behind a name that was there before.
+    looked_at: usize,
     bytes: u64,
 }
 
 impl Collector {
     fn walk<F: Folder>(&mut self, folder: &F, path: &str, depth_left: usize) -> Result<(), GitError> {
         for name in folder.names()? {
+            self.looked_at += 1;
+            self.within_limits()?;
             let path = format!("{path}/{}", printable(&name));
             if let Some(reason) = objection(&name) {
                 self.add(path, FileContent::Unreadable { reason: reason.to_owned() })?;
@@ -93,9 +101,12 @@ impl Collector {
     }
 
     fn add(&mut self, path: String, content: FileContent) -> Result<(), GitError> {
-        if let FileContent::Bytes(bytes) = &content {
-            self.bytes += bytes.len() as u64;
-        }
+        let held = match &content {
+            FileContent::Bytes(bytes) => bytes.len(),
+            FileContent::Symlink { target } => target.len(),
+            _ => 0,
+        };
+        self.bytes += (path.len() + held) as u64;
         let clash = self.files.contains_key(&path);
         let content = if clash {
             let reason = "two files have this name".to_owned();
@@ -104,8 +115,12 @@ impl Collector {
             content
         };
         self.files.insert(path, content);
-        let limit = if self.files.len() > FILES_MAX {
-            format!("{FILES_MAX} files")
+        self.within_limits()
+    }
+
+    fn within_limits(&self) -> Result<(), GitError> {
+        let limit = if self.looked_at > FILES_MAX {
+            format!("{FILES_MAX} files and folders")
         } else if self.bytes > TOTAL_BYTES_MAX {
             format!("{} MiB of files", TOTAL_BYTES_MAX / 1024 / 1024)
         } else {
@@ -117,6 +132,9 @@ impl Collector {
 
 /// Why a name cannot be used, if so.
 fn objection(name: &[u8]) -> Option<&'static str> {
+    if name.len() > NAME_BYTES_MAX {
+        return Some("its name is longer than 255 bytes");
+    }
     let Ok(text) = std::str::from_utf8(name) else {
         return Some("its name is not UTF-8");
     };
@@ -141,15 +159,18 @@ fn misleads(c: char) -> bool {
     c.is_control() || turns
 }
 
-/// A name as it may be shown in one line of a terminal.
+/// A name as it may be shown in one line of a terminal, of a length that fits there.
 pub(super) fn printable(name: &[u8]) -> String {
     if objection(name).is_none() {
         return String::from_utf8_lossy(name).into_owned();
     }
     let mut shown = String::new();
-    for chunk in name.utf8_chunks() {
+    for chunk in name[..name.len().min(NAME_BYTES_MAX)].utf8_chunks() {
         shown.extend(chunk.valid().escape_debug());
         shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        shown.push('…');
     }
     shown.replace('/', "\\/")
 }

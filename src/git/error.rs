@@ -189,6 +189,14 @@ pub enum GitError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// More than a merge can hold in memory.
+    #[error("commit {commit} holds more than {limit}, so it is not merged and nothing is planned")]
+    TooMuchToMerge {
+        /// One of the sides, or an ancestor that both have.
+        commit: CommitId,
+        /// The limit, with its unit.
+        limit: String,
+    },
     /// An object of the repository is missing or broken.
     #[error(
         "cannot read {what} of {location}: the repository is damaged or a partial clone{}",
@@ -456,6 +464,7 @@ impl GitError {
             | GitError::BadFolder { .. }
             | GitError::NoFolder { .. }
             | GitError::TooMuch { .. }
+            | GitError::TooMuchToMerge { .. }
             | GitError::ShallowRemote { .. }
             | GitError::Occupied { .. }
             | GitError::ReadFolder { .. }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use git2::{Oid, Sort};
 
+use super::changes::cut;
+use super::collect::FILE_BYTES_MAX;
 use super::error::GitError;
 use super::repository::{Repository, commit_id, oid};
 use crate::names::CommitId;
@@ -123,12 +125,21 @@ impl Repository {
                     if last.replace(id) == Some(id) {
                         return true;
                     }
+                    // One that is too large was never read, and says nothing.
+                    if id.is_some_and(|id| self.is_too_large(id)) {
+                        return true;
+                    }
                     let blob = id.and_then(|id| self.handle.find_blob(id).ok());
                     look(name, blob.as_ref().map(git2::Blob::content))
                 });
             }
             next = commit.parent(0).ok();
         }
+    }
+
+    fn is_too_large(&self, file: Oid) -> bool {
+        let header = self.handle.odb().and_then(|odb| odb.read_header(file));
+        header.is_ok_and(|(size, _)| size as u64 > FILE_BYTES_MAX)
     }
 
     /// The trailers `key` of the commits that are reachable from `newest` and
@@ -253,7 +264,7 @@ fn trailer_values(commit: &git2::Commit<'_>, key: &str) -> Vec<String> {
     // A value may go on over several lines, and comes from whoever can push.
     let values = named.map(|(_, value)| {
         let text = String::from_utf8_lossy(value).replace(|c: char| c.is_control(), " ");
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        cut(&text.split_whitespace().collect::<Vec<_>>().join(" "))
     });
     values.filter(|value| !value.is_empty()).collect()
 }

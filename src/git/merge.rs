@@ -3,14 +3,15 @@
 //! A merge writes files that neither side has. They go into a store that lives as long
 //! as the question, in front of the repository's own: nothing is left behind in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use git2::{ErrorCode, MergeOptions, ObjectType, Oid};
 
-use super::collect::collect;
+use super::collect::{TREE_BYTES_MAX, collect};
 use super::error::GitError;
-use super::repository::{Origin, Repository, oid};
+use super::repository::{Origin, Repository, commit_id, oid};
 use super::tree::{link_target, root_of};
+use crate::bounded::size as size_text;
 use crate::desired::files::ConfigFiles;
 use crate::names::CommitId;
 
@@ -25,12 +26,19 @@ const CONFLICTS_MAX: usize = 100;
 /// sides changed is a conflict.
 const MERGED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The most files of a commit that is merged in memory: libgit2 lists them all. A tree of
-/// trees that share one tree unpacks to more than any memory holds.
+/// The most files and folders of a commit that is merged in memory: libgit2 lists them all. A
+/// tree of trees that share one tree unpacks to more than any memory holds.
 pub const MERGE_FILES_MAX: u64 = 1_000_000;
 
+/// The most that their paths may take together: libgit2 keeps each as a whole.
+pub const MERGE_PATH_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// How deep its folders may be nested.
-const MERGE_DEPTH_MAX: u32 = 128;
+pub const MERGE_DEPTH_MAX: u32 = 128;
+
+/// The most common ancestors of two sides, each of which counts for the merge. Two branches
+/// that were merged into each other at the same time have two.
+pub const MERGE_ANCESTORS_MAX: usize = 16;
 
 /// What merging one commit into another would give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +57,16 @@ impl Repository {
     /// A commit that is not there, two without a common ancestor, a broken object.
     pub fn merged_files(&self, base: &CommitId, commit: &CommitId, folder: &str) -> Result<Merge, GitError> {
         let root = root_of(folder)?;
+        let mut known = BTreeMap::new();
         for side in [base, commit] {
-            let tree = self.find_commit(side)?.tree_id();
-            self.can_be_listed(tree)?;
+            self.can_be_listed(side, &mut known)?;
         }
         if let Some(side) = self.named_as_parent(base, commit)? {
             return Ok(Merge::Clean(self.config_files(side, folder)?));
         }
-        self.common_ancestor(base, commit)?;
+        for ancestor in self.common_ancestors(base, commit)? {
+            self.can_be_listed(&ancestor, &mut known)?;
+        }
         let failed = |error: git2::Error| self.damage(format!("the merge of {commit} into {base}"), error);
         let memory = git2::Repository::open(self.handle.path()).map_err(failed)?;
         let store = memory.odb().map_err(failed)?;
@@ -99,48 +109,103 @@ impl Repository {
         Ok(None)
     }
 
-    fn can_be_listed(&self, tree: Oid) -> Result<(), GitError> {
-        let files = self.files_below(tree, 0, &mut BTreeMap::new());
-        let files = files.map_err(|error| self.damage("a folder that is to be merged".to_owned(), error))?;
-        if files <= MERGE_FILES_MAX {
+    fn can_be_listed(&self, commit: &CommitId, known: &mut BTreeMap<Oid, Unpacked>) -> Result<(), GitError> {
+        let tree = self.find_commit(commit)?.tree_id();
+        let unpacked = self.unpacked(tree, 0, known);
+        let unpacked = unpacked.map_err(|error| self.damage(format!("a folder of commit {commit}"), error))?;
+        let limit = if unpacked.depth > MERGE_DEPTH_MAX {
+            format!("{MERGE_DEPTH_MAX} folders inside each other")
+        } else if unpacked.entries > MERGE_FILES_MAX {
+            format!("{MERGE_FILES_MAX} files and folders")
+        } else if unpacked.list_bytes > TREE_BYTES_MAX {
+            format!("{} in a list of files", size_text(TREE_BYTES_MAX))
+        } else if unpacked.path_bytes > MERGE_PATH_BYTES_MAX {
+            format!("{} of paths", size_text(MERGE_PATH_BYTES_MAX))
+        } else {
             return Ok(());
-        }
-        Err(GitError::TooMuch { root: String::new(), limit: format!("{MERGE_FILES_MAX} files to merge") })
+        };
+        Err(GitError::TooMuchToMerge { commit: commit.clone(), limit })
     }
 
     /// Each folder object is looked at once, however often it is there.
-    fn files_below(&self, id: Oid, depth: u32, known: &mut BTreeMap<Oid, u64>) -> Result<u64, git2::Error> {
-        if let Some(count) = known.get(&id) {
-            return Ok(*count);
+    fn unpacked(&self, id: Oid, above: u32, known: &mut BTreeMap<Oid, Unpacked>) -> Result<Unpacked, git2::Error> {
+        if let Some(unpacked) = known.get(&id) {
+            return Ok(*unpacked);
         }
-        if depth > MERGE_DEPTH_MAX {
-            return Ok(u64::MAX);
+        let (size, _) = self.handle.odb()?.read_header(id)?;
+        let mut folder = Unpacked { list_bytes: size as u64, depth: 1, ..Unpacked::default() };
+        if above >= MERGE_DEPTH_MAX || folder.list_bytes > TREE_BYTES_MAX {
+            folder.depth += above;
+            return Ok(folder);
         }
-        let tree = self.handle.find_tree(id)?;
-        let mut files: u64 = 0;
-        for entry in &tree {
+        for entry in &self.handle.find_tree(id)? {
             let below = match entry.kind() {
-                Some(ObjectType::Tree) => self.files_below(entry.id(), depth + 1, known)?,
-                _ => 1,
+                Some(ObjectType::Tree) => self.unpacked(entry.id(), above + 1, known)?,
+                _ => Unpacked::default(),
             };
-            files = files.saturating_add(below);
+            folder.add(entry.name_bytes().len() as u64, below);
         }
-        known.insert(id, files);
-        Ok(files)
+        known.insert(id, folder);
+        Ok(folder)
     }
 
-    fn common_ancestor(&self, base: &CommitId, commit: &CommitId) -> Result<(), GitError> {
-        match self.handle.merge_base(oid(base), oid(commit)) {
-            Ok(_) => Ok(()),
-            // libgit2's walk fails at the edge of a shallow clone.
-            Err(error) if error.code() == ErrorCode::NotFound || self.is_shallow() => Err(GitError::Unrelated {
-                commit: commit.clone(),
-                base: base.clone(),
-                location: self.location(),
-                shallow: self.is_shallow(),
-            }),
-            Err(error) => Err(self.damage("the history".to_owned(), error)),
+    /// Every commit that libgit2 takes for what both sides had: where there are several, it
+    /// merges them first, and for that their own common ancestors.
+    fn common_ancestors(&self, base: &CommitId, commit: &CommitId) -> Result<BTreeSet<CommitId>, GitError> {
+        let unrelated = || GitError::Unrelated {
+            commit: commit.clone(),
+            base: base.clone(),
+            location: self.location(),
+            shallow: self.is_shallow(),
+        };
+        let mut pairs = vec![(oid(base), oid(commit))];
+        let mut found: Vec<Oid> = Vec::new();
+        while let Some((one, other)) = pairs.pop() {
+            let several = match self.handle.merge_bases(one, other) {
+                Ok(several) => several,
+                Err(error) if error.code() == ErrorCode::NotFound && !found.is_empty() => continue,
+                // libgit2's walk fails at the edge of a shallow clone.
+                Err(error) if error.code() == ErrorCode::NotFound || self.is_shallow() => return Err(unrelated()),
+                Err(error) => return Err(self.damage("the history".to_owned(), error)),
+            };
+            for new in several.iter() {
+                if found.contains(new) {
+                    continue;
+                }
+                pairs.extend(found.iter().map(|known| (*known, *new)));
+                found.push(*new);
+                if found.len() > MERGE_ANCESTORS_MAX {
+                    let limit = format!("{MERGE_ANCESTORS_MAX} common ancestors with {base}");
+                    return Err(GitError::TooMuchToMerge { commit: commit.clone(), limit });
+                }
+            }
         }
+        Ok(found.into_iter().map(commit_id).collect())
+    }
+}
+
+/// What a folder of a commit unpacks to.
+#[derive(Clone, Copy, Default)]
+struct Unpacked {
+    /// Files and folders.
+    entries: u64,
+    /// The bytes of their paths.
+    path_bytes: u64,
+    /// Folders inside each other.
+    depth: u32,
+    /// The longest list of one folder's entries.
+    list_bytes: u64,
+}
+
+impl Unpacked {
+    /// Counts an entry of this folder, with what is below it.
+    fn add(&mut self, name_bytes: u64, below: Self) {
+        let entries = below.entries.saturating_add(1);
+        let names = (name_bytes + 1).saturating_mul(entries);
+        self.entries = self.entries.saturating_add(entries);
+        self.path_bytes = self.path_bytes.saturating_add(names).saturating_add(below.path_bytes);
+        self.depth = self.depth.max(below.depth + 1);
+        self.list_bytes = self.list_bytes.max(below.list_bytes);
     }
 }
 

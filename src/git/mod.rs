@@ -39,14 +39,14 @@ mod watch;
 mod tests;
 
 pub use access::{Access, KEY_BYTES_MAX, TOKEN_BYTES_MAX, Token};
-pub use changes::FileChange;
-pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, TOTAL_BYTES_MAX, TREE_BYTES_MAX};
+pub use changes::{FileChange, LINE_CHARS_MAX};
+pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, NAME_BYTES_MAX, TOTAL_BYTES_MAX, TREE_BYTES_MAX};
 pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};
 pub use folder::read_folder;
 pub use history::{Ancestry, COMMITS_MAX, FIRST_PARENTS_MAX, Trailer};
 pub use known_hosts::{KNOWN_HOSTS_BYTES_MAX, KnownHosts, Verdict};
-pub use merge::{MERGE_FILES_MAX, Merge};
+pub use merge::{MERGE_ANCESTORS_MAX, MERGE_DEPTH_MAX, MERGE_FILES_MAX, MERGE_PATH_BYTES_MAX, Merge};
 pub use repository::Repository;
 pub use scratch::{ScratchError, ScratchRepository};
 pub use secret::Secret;

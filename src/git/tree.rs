@@ -1,5 +1,8 @@
 //! The files of one commit, straight from the object database.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::collect::{FILE_BYTES_MAX, Folder, Node, TREE_BYTES_MAX, collect, printable};
@@ -22,8 +25,9 @@ impl ConfigVersion {
     }
 }
 
-/// The longest target of a symbolic link that is shown.
-const LINK_TARGET_BYTES_MAX: usize = 4096;
+/// The longest target of a symbolic link, or path of a conflict, that is shown: a part of a
+/// message, which six characters for each byte of it must not make endless.
+const LINK_TARGET_BYTES_MAX: usize = 500;
 
 impl Repository {
     /// The files of the config folder `folder` at `commit`. A missing folder is
@@ -51,7 +55,7 @@ impl Repository {
         let top = self.config_tree(commit, folder)?;
         let mut version = root_of(folder)?;
         for name in ["ionroller.toml", "services", "files"] {
-            version += match top.tree.get_name(name) {
+            version += match top.entry(name.as_bytes()) {
                 Some(entry) => format!(" {:o}:{}", entry.filemode(), entry.id()),
                 None => " -".to_owned(),
             }
@@ -97,9 +101,9 @@ impl Repository {
             location: self.location(),
             found,
         };
-        let mut top = TreeFolder { repository: self, handle, tree, only: None };
+        let mut top = TreeFolder { repository: self, handle, tree, places: OnceCell::new(), only: None };
         for name in root_of(folder)?.split_terminator('/') {
-            top = match top.tree.get_name(name).map(|entry| (entry.kind(), entry.filemode())) {
+            top = match top.entry(name.as_bytes()).map(|entry| (entry.kind(), entry.filemode())) {
                 None => return Err(missing("nothing has that name")),
                 Some((Some(ObjectType::Tree), _)) => match top.open(name.as_bytes())? {
                     Some(Node::Folder(below)) => below,
@@ -122,6 +126,8 @@ pub(super) struct TreeFolder<'r> {
     repository: &'r Repository,
     handle: &'r git2::Repository,
     tree: git2::Tree<'r>,
+    /// Where each name is, once one was not found.
+    places: OnceCell<BTreeMap<Vec<u8>, usize>>,
     /// How deep this is, and the one file of `services` that is read; none: all of them.
     only: Option<(u32, String)>,
 }
@@ -135,7 +141,7 @@ impl Folder for TreeFolder<'_> {
     }
 
     fn open(&self, name: &[u8]) -> Result<Option<Node<Self>>, GitError> {
-        let Some(entry) = self.tree.get_name_bytes(name) else {
+        let Some(entry) = self.entry(name) else {
             return Ok(None);
         };
         match entry.kind() {
@@ -144,7 +150,8 @@ impl Folder for TreeFolder<'_> {
                 let tree = self.repository.tree_of(self.handle, entry.id(), what)?;
                 let inside = (name == b"services").then_some(1);
                 let only = self.only.as_ref().and_then(|(depth, only)| Some((depth + inside?, only.clone())));
-                Ok(Some(Node::Folder(TreeFolder { repository: self.repository, handle: self.handle, tree, only })))
+                let (repository, handle) = (self.repository, self.handle);
+                Ok(Some(Node::Folder(TreeFolder { repository, handle, tree, places: OnceCell::new(), only })))
             }
             Some(ObjectType::Commit) => Ok(Some(Node::Content(FileContent::Submodule))),
             _ => self.blob(name, &entry).map(|content| Some(Node::Content(content))),
@@ -153,6 +160,18 @@ impl Folder for TreeFolder<'_> {
 }
 
 impl TreeFolder<'_> {
+    /// What it holds under a name. libgit2 searches by halves, and overlooks names in a folder
+    /// whose entries are out of order; git itself finds them.
+    fn entry(&self, name: &[u8]) -> Option<git2::TreeEntry<'_>> {
+        self.tree.get_name_bytes(name).or_else(|| {
+            let places = self.places.get_or_init(|| {
+                let names = self.tree.iter().map(|entry| entry.name_bytes().to_vec());
+                names.zip(0..).collect()
+            });
+            self.tree.get(*places.get(name)?)
+        })
+    }
+
     fn blob(&self, name: &[u8], entry: &git2::TreeEntry<'_>) -> Result<FileContent, GitError> {
         self.read_blob(entry).or_else(|error| {
             let local = self.repository.is_local();
@@ -175,8 +194,7 @@ impl TreeFolder<'_> {
         let blob = handle.find_blob(entry.id())?;
         let bytes = blob.content();
         if entry.filemode() == SYMLINK {
-            let shown = &bytes[..bytes.len().min(LINK_TARGET_BYTES_MAX)];
-            return Ok(FileContent::Symlink { target: link_target(shown) });
+            return Ok(FileContent::Symlink { target: link_target(bytes) });
         }
         Ok(FileContent::Bytes(bytes.to_vec()))
     }
@@ -184,7 +202,12 @@ impl TreeFolder<'_> {
 
 /// The target of a symbolic link as it may be shown.
 pub(super) fn link_target(bytes: &[u8]) -> String {
-    bytes.split(|byte| *byte == b'/').map(shown_part).collect::<Vec<_>>().join("/")
+    let shown = &bytes[..bytes.len().min(LINK_TARGET_BYTES_MAX)];
+    let mut target = shown.split(|byte| *byte == b'/').map(shown_part).collect::<Vec<_>>().join("/");
+    if shown.len() < bytes.len() {
+        target.push('…');
+    }
+    target
 }
 
 fn shown_part(part: &[u8]) -> String {
