@@ -116,7 +116,7 @@ fn create_target_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceS
 fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Option<Answer> {
     let target_group = candidate.target_group.as_ref()?;
     let Some(rule) = view.rule() else {
-        return Some(fence_first(view, || new_rule(view, candidate, lb)));
+        return Some(fence_first(view, || new_rule(view, candidate, Clients::None, lb)));
     };
     let named = rule.action.percents().iter().any(|(arn, _)| *arn == target_group.arn);
     let temporary = is_temporary(&rule.conditions);
@@ -181,23 +181,35 @@ fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option
     Some(act(mutation, "the action is full, so the warm release leaves it").into())
 }
 
-/// A rule for a service that has none: with a live side under its real conditions, without
-/// one under a condition that no client meets. No action ever has only zero weights.
-fn new_rule(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Answer {
-    let live = view.live.and_then(|live| live.target_group.as_ref());
-    let Some(share) = live.or(candidate.target_group.as_ref()) else {
+/// Whom a new rule lets reach its group.
+#[derive(Clone, Copy)]
+enum Clients {
+    /// Those of the file.
+    All,
+    /// Its health is checked first.
+    None,
+}
+
+/// A rule for a service that has none, with all traffic for a group: under its real
+/// conditions, or under one that no client meets. No action ever has only zero weights.
+fn new_rule(view: &View<'_>, group: &ServerGroup, clients: Clients, lb: &LoadBalancer) -> Answer {
+    let Some(share) = group.target_group.as_ref() else {
         return wait(Reason::Unknown, "its target group was not read").into();
     };
     let weights = traffic::named(view, vec![(share.arn.clone(), 100)]);
-    let temporary = || (traffic::temporary_conditions(&candidate.name), TO_BE_CHECKED);
-    let (priority, (conditions, because)) = match (&lb.rule, live) {
-        (Some(rule), Some(_)) => (rule.priority, (resources::conditions(rule), "its rule is gone")),
-        (Some(rule), None) if Mutant::RealConditionsAtOnce.on() => (rule.priority, (resources::conditions(rule), "")),
-        (Some(rule), None) => (rule.priority, temporary()),
-        (None, Some(_)) => return default_action(lb, weights, "its listener's default action was taken from it"),
+    let temporary = || (traffic::temporary_conditions(&group.name), TO_BE_CHECKED);
+    let (priority, (conditions, because)) = match (&lb.rule, clients) {
+        (Some(rule), Clients::All) => (rule.priority, (resources::conditions(rule), "its rule is gone")),
+        (Some(rule), Clients::None) if Mutant::RealConditionsAtOnce.on() => {
+            (rule.priority, (resources::conditions(rule), ""))
+        }
+        (Some(rule), Clients::None) => (rule.priority, temporary()),
+        (None, Clients::All) => {
+            return default_action(lb, weights, "its listener's default action was taken from it");
+        }
         // Without rules there is no other way to be checked, and nobody is served before.
-        (None, None) if lb.listener.is_network() => return default_action(lb, weights, TO_BE_CHECKED),
-        (None, None) => match view.input.state.spare_priority {
+        (None, Clients::None) if lb.listener.is_network() => return default_action(lb, weights, TO_BE_CHECKED),
+        (None, Clients::None) => match view.input.state.spare_priority {
             Some(priority) => (priority, temporary()),
             None => return wait(Reason::Preflight, "the listener has no free priority for a rule").into(),
         },
@@ -227,7 +239,10 @@ pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
     let lb = view.wanted?.load_balancer.as_ref()?;
     // Whoever answers may have the traffic until live does.
     let well = |group: &ServerGroup| view.health(group).map_or(0, |health| health.healthy);
-    let others = view.input.state.groups.values().filter(|group| group.weight.is_some() && well(group) > 0);
+    // Without a rule nobody has an entry, and another's rule may have kept one checked.
+    let gone = view.rule().is_none();
+    let can_have = |group: &&ServerGroup| group.target_group.is_some() && (gone || group.weight.is_some());
+    let others = view.input.state.groups.values().filter(can_have).filter(|group| well(group) > 0);
     let most = others.max_by_key(|group| well(group)).filter(|_| well(live) == 0).unwrap_or(live);
     let hidden = match (view.rule(), &lb.rule) {
         (None, _) => None,
@@ -246,7 +261,7 @@ pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
     }
     Some(fence_first(view, || match hidden {
         Some(mutation) => act(mutation, "no client reaches it").into(),
-        None => new_rule(view, live, lb),
+        None => new_rule(view, most, Clients::All, lb),
     }))
 }
 

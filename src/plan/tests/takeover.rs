@@ -147,6 +147,32 @@ fn a_default_action_that_was_taken_from_live_comes_back_when_it_is_free() {
     assert_eq!(story.weight("1"), 100);
 }
 
+/// A rule of somebody else's keeps the machines of an older release checked.
+#[test]
+fn what_was_taken_from_live_goes_to_who_answers_until_live_does() {
+    for mut story in [fixed_response(&default_file("1")), Story::new(file("1"))] {
+        let newer = if story.model.state.standing.is_some() { default_file("2") } else { file("2") };
+        story.converged();
+        story.commit(newer).until(|story| story.group("2").stable().is_some());
+        let state = &mut story.model.state;
+        state.rules.clear();
+        state.borrowed.clear();
+        state.slot = Some(Slot::Free);
+        state.groups.values_mut().for_each(|group| group.weight = None);
+        let read = |story: &mut Story, version, health| {
+            let targets = story.group_mut(version).targets.as_mut().unwrap();
+            targets.values_mut().for_each(|known| *known = health);
+        };
+        read(&mut story, "1", TargetHealth::Healthy);
+        read(&mut story, "2", TargetHealth::Unhealthy);
+        let first = story.step().unwrap();
+        assert_eq!((story.weight("1"), story.weight("2")), (100, 0), "{first:?}");
+        read(&mut story, "2", TargetHealth::Healthy);
+        story.converged();
+        assert_eq!(story.weight("2"), 100, "{}", story.log());
+    }
+}
+
 #[test]
 fn a_default_action_that_forwards_to_others_blocks_before_anything_is_created() {
     let mut story = taken(&default_file("1"));
