@@ -437,7 +437,12 @@ fn second_stage(u: &mut Unstructured<'_>, state: &mut ServiceState) -> Result<()
     for group in state.groups.values_mut() {
         let count = group.group.as_ref().map_or(0, |group| group.instances.len());
         if group.target_group.is_some() && u.ratio(9, 10)? {
-            group.targets = Some(targets(u, count)?);
+            let mut targets = targets(u, count)?;
+            // AWS checks the machines of a target group only where some rule names it.
+            if group.weight.is_none() && group.target_group.as_ref().is_some_and(|target_group| !target_group.in_use) {
+                targets.values_mut().for_each(|health| *health = TargetHealth::Unused);
+            }
+            group.targets = Some(targets);
         }
         if u.ratio(9, 10)? {
             let policy = Policy {

@@ -217,7 +217,10 @@ fn entry(u: &mut Unstructured<'_>, repository: &git2::Repository, known: &mut Ve
             // any memory holds.
             let mut inner = blob(u, repository, b"x")?;
             let mut mode: &[u8] = b"100644";
-            for _ in 0..u.int_in_range(1..=18)? {
+            // A few files, more than are read, or more than are merged. What lies in between
+            // is near a limit and takes a second: not often.
+            let levels = if u.ratio(1, 50)? { u.int_in_range(4..=7)? } else { *u.choose(&[1, 2, 3, 18])? };
+            for _ in 0..levels {
                 let many: Vec<Entry> =
                     (b'a'..=b'h').map(|name| Entry { mode: mode.to_vec(), name: vec![name], id: inner }).collect();
                 inner = written(repository, &many);
