@@ -123,7 +123,7 @@ fn a_verdict_that_could_not_be_written_is_written_later_and_then_forgotten() {
     story.memory.keep_verdict(name.clone(), verdict.clone());
     let first = story.step().unwrap();
     assert!(matches!(first.mutation, Mutation::SetWeights { .. }), "{first:?}");
-    story.run();
+    story.run().later(Span::from_secs(5));
     let marks = story.group("1.1").template_marks();
     assert_eq!(marks.rejected.map(|rejected| rejected.code), Some(verdict.code));
     assert_eq!(story.memory.verdict(&name), None, "an operator may take it off now");
