@@ -434,8 +434,15 @@ impl Check {
                     .into_iter()
                     .collect();
                 let raised = new.iter().find(|(arn, weight)| *weight > had.get(arn).copied().unwrap_or(0));
-                // Where it is the only one, it has the traffic whatever was said of it.
-                raised.filter(|_| new.len() > 1).and_then(|(arn, _)| digest_of(arn))
+                // Where it is the only one, it has the traffic whatever was said of it; and a first
+                // release that was rejected stands in for live until another has settled.
+                let stands_in = |arn: &TargetGroupArn| {
+                    let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
+                    let stands = |group: &SimGroup| is_of(&group.tags, turn) && is_stable(before, group);
+                    !before.groups.values().any(stands) && new.iter().any(|(other, _)| made(arn) < made(other))
+                };
+                let wrong = raised.filter(|(arn, _)| new.len() > 1 && !stands_in(arn));
+                wrong.and_then(|(arn, _)| digest_of(arn))
             }
             Call::DeleteTemplate(id) => {
                 let lost = before.templates.get(id).filter(|found| found.tags.contains_key(Mark::Rejected.key()));
