@@ -191,6 +191,10 @@ fn live_without_group(view: &View<'_>) -> Option<Answer> {
 fn live_at_zero(view: &View<'_>) -> Option<Answer> {
     let live = view.live.filter(|live| live.target_group.is_some() && view.hold().is_none())?;
     let group = live.group.as_ref().filter(|group| group.desired == 0)?;
+    // Where one call brings the traffic to machines that answer, it goes before everything.
+    if rollback::at_once(view) && stopped(view).is_none() {
+        return rollback::go(view);
+    }
     let (min, max) = (view.need(), view.candidate_max());
     let mutation =
         Mutation::SetCapacity { release: live.name.clone(), group: group.name.clone(), min, max, desired: Some(min) };

@@ -101,6 +101,20 @@ fn live_that_was_scaled_to_zero_gets_machines_again() {
     settled_alone(&mut story, "1.2");
 }
 
+/// "one weight call, before any other mutation": somebody has taken live's machines, and the
+/// commit wants the one before, which is warm.
+#[test]
+fn a_revert_from_live_that_was_scaled_to_zero_goes_before_its_machines() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).run();
+    scale_to_zero(&mut story, "1.1");
+    story.commit(file("1.0"));
+    let first = story.step().unwrap();
+    assert!(matches!(first.mutation, Mutation::SetWeights { .. }), "{first:?}");
+    assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0));
+    settled_alone(&mut story, "1.0");
+}
+
 /// "One that no rule names is never health-checked": nothing could go back to live.
 #[test]
 fn live_that_was_taken_out_of_the_action_enters_it_again() {
