@@ -36,7 +36,8 @@ pub struct Query {
 }
 
 /// Tags of rules and target groups that were read once. Nobody but us changes the tags
-/// by which we know an owner, so they stay until [`TagCache::forget`].
+/// by which we know an owner, so they stay until [`TagCache::forget`], or until a whole
+/// reading needs them no more: each release has a target group, and most have a rule.
 #[derive(Debug, Default)]
 pub struct TagCache(Mutex<BTreeMap<String, Tags>>, #[cfg(test)] stale::Readings);
 
@@ -44,6 +45,14 @@ impl TagCache {
     /// To be called for each ARN whose tags were changed.
     pub fn forget(&self, arn: &str) {
         self.lock().remove(arn);
+    }
+
+    /// Keeps what a whole reading has used. What could not be read may come back.
+    fn keep(&self, query: &Query, listings: &Listings) {
+        let unread = listings.listeners.values().any(Result::is_err) || listings.rules.values().any(Result::is_err);
+        if query.service.is_none() && !unread {
+            self.lock().retain(|arn, _| listings.elb_tags.contains_key(arn));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Tags>> {
@@ -73,6 +82,7 @@ pub async fn observe(cloud: &dyn CloudReader, cache: &TagCache, query: &Query) -
     let wanted = listeners(query, &listings);
     (listings.listeners, listings.rules) = join(read_listeners(cloud, &wanted), read_rules(cloud, &wanted)).await;
     read_tags(cloud, cache, query, &mut listings).await;
+    cache.keep(query, &listings);
     let observation = assemble(&query.scope, query.service.as_ref(), &query.places, &listings);
     #[cfg(test)]
     let observation = cache.1.instead_of(query, observation);

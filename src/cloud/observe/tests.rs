@@ -6,7 +6,7 @@ use crate::cloud::faulty::{Failure, FaultyCloud, Odds, Trigger};
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::fixture::{Release, cloud, listener, network_listener, run, scope, service};
 use crate::cloud::{CloudReader, CloudWriter, ErrorKind, Tagged};
-use crate::names::ServiceName;
+use crate::names::{RuleArn, ServiceName};
 use crate::observed::marks;
 use crate::observed::state::{Observation, Place, Slot};
 use crate::time::Span;
@@ -232,6 +232,31 @@ fn a_rule_that_changes_hands_is_forgotten_on_request() {
     assert_eq!(slot(), Slot::Ours);
     cache.forget(rule.as_str());
     assert_eq!(slot(), Slot::Foreign("a rule of scope other, service checkout".to_owned()));
+}
+
+/// A daemon sees rules and target groups come and go for as long as it lives.
+#[test]
+fn tags_of_what_is_gone_are_forgotten() {
+    let (cloud, checkout, cart) = checkout_and_cart();
+    let (cache, both) = (TagCache::default(), query([place_of(&checkout), place_of(&cart)]));
+    read(&cloud, &cache, &both);
+    let (rule, kept) = {
+        let world = cloud.world();
+        let at = |nth: usize| world.rules.iter().find(|(_, rule)| rule.listener == listener(nth)).unwrap().0.clone();
+        (at(0), at(1))
+    };
+    let known = |arn: &RuleArn| cache.lock().contains_key(arn.as_str());
+    cloud.change(|world| world.rules.retain(|arn, _| *arn != rule));
+    let mut alone = both.clone();
+    alone.service = Some(service("cart"));
+    read(&cloud, &cache, &alone);
+    assert!(known(&rule), "the reading of one service knows too little");
+    let faulty = FaultyCloud::new(cloud.clone());
+    faulty.add(Trigger::Operation("DescribeRules", 2), Failure::After);
+    read(&faulty, &cache, &both);
+    assert!(known(&rule) && known(&kept), "what can't be read is not gone");
+    read(&cloud, &cache, &both);
+    assert!(!known(&rule) && known(&kept));
 }
 
 #[test]
