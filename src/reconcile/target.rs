@@ -19,6 +19,10 @@ pub const OVERRIDE_TRAILER: &str = "Ionroller-Override";
 /// How many past commits' files are kept parsed, for services whose file is broken or gone.
 const PAST_MAX: usize = 32;
 
+/// Of how many commits it is kept what they descend from: the one that is brought about, and
+/// some to spare for what is planned beside it.
+const ANCESTRIES_MAX: usize = 4;
+
 /// A config repository that tasks share. Its methods read Git, so they block.
 #[derive(Clone)]
 pub struct ConfigRepository {
@@ -143,7 +147,8 @@ struct Inner {
     /// The files that were parsed last: nothing is parsed again unless they change.
     latest: Option<(ConfigVersion, Arc<Desired>)>,
     past: BTreeMap<CommitId, Arc<Desired>>,
-    ancestry: BTreeMap<(String, CommitId), bool>,
+    /// The marks' commits that a commit was found to descend from, the newest commit first.
+    ancestry: Vec<(CommitId, BTreeSet<String>)>,
     /// The commit all of whose signatures were found good last, and by which keys.
     vetted: Option<(CommitId, String)>,
 }
@@ -181,7 +186,7 @@ impl ConfigRepository {
     }
 
     fn over(store: Store, folder: &str) -> Self {
-        let (past, ancestry) = (BTreeMap::new(), BTreeMap::new());
+        let (past, ancestry) = (BTreeMap::new(), Vec::new());
         let blocks = matches!(store, Store::Git(_));
         let inner = Inner { store, folder: folder.to_owned(), latest: None, past, ancestry, vetted: None };
         Self { inner: Arc::new(Mutex::new(inner)), blocks }
@@ -332,19 +337,30 @@ impl Inner {
 
     /// Why a commit may not act after another, if so.
     fn refuses(&mut self, claim: &str, commit: &CommitId) -> Option<WaitingOn> {
-        let key = (claim.to_owned(), commit.clone());
-        if self.ancestry.get(&key) == Some(&true) {
+        if self.ancestry.iter().any(|(known, ancestors)| known == commit && ancestors.contains(claim)) {
             return None;
         }
         // Only a yes is kept: what is unknown today may be fetched tomorrow.
         let answer = CommitId::parse(claim).ok().map(|claim| self.store.history().ancestry(&claim, commit));
         match answer {
             Some(Ok(answer)) if answer.holds() => {
-                self.ancestry.insert(key, true);
+                self.keep_ancestor(claim, commit);
                 None
             }
             Some(Ok(Ancestry::NotAncestor)) => Some(fenced_by(claim, true)),
             Some(Ok(_) | Err(_)) | None => Some(fenced_by(claim, false)),
+        }
+    }
+
+    fn keep_ancestor(&mut self, claim: &str, commit: &CommitId) {
+        match self.ancestry.iter_mut().find(|(known, _)| known == commit) {
+            Some((_, ancestors)) => {
+                ancestors.insert(claim.to_owned());
+            }
+            None => {
+                self.ancestry.insert(0, (commit.clone(), BTreeSet::from([claim.to_owned()])));
+                self.ancestry.truncate(ANCESTRIES_MAX);
+            }
         }
     }
 
@@ -488,5 +504,36 @@ impl Target {
         let newest = [Some(commit), self.base.as_ref()];
         lineage.limit_overridden = newest.into_iter().flatten().any(|newest| inner.overrides(newest, observed));
         lineage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::ScratchRepository;
+
+    /// A daemon sees commits for as long as it lives, and each meets the marks of all services.
+    #[test]
+    fn what_a_commit_descends_from_is_forgotten_with_the_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch =
+            ScratchRepository::create(dir.path(), &[("services/web.toml", "version = \"0\"\n")], "0").unwrap();
+        let repository = ConfigRepository::new(Repository::open_local(dir.path()).unwrap(), ".");
+        let first = repository.tip("main").unwrap();
+        let mut last = first.clone();
+        for number in 1..=2 * ANCESTRIES_MAX {
+            let text = format!("version = \"{number}\"\n");
+            scratch.merge_change(&[("services/web.toml", &text)], "next", "merge").unwrap();
+            let tip = repository.tip("main").unwrap();
+            for claim in [&first, &last] {
+                assert!(repository.inner().refuses(claim.as_str(), &tip).is_none());
+            }
+            assert!(repository.inner().refuses(tip.as_str(), &first).is_some());
+            last = tip;
+        }
+        let inner = repository.inner();
+        assert_eq!(inner.ancestry.len(), ANCESTRIES_MAX);
+        assert_eq!(inner.ancestry[0].0, last);
+        assert_eq!(inner.ancestry[0].1.len(), 2);
     }
 }
