@@ -139,8 +139,13 @@ fn actions_first(answer: Answer, stop: Option<Wait>) -> Option<Answer> {
 /// Question 1: the reading is incomplete.
 fn reading_is_incomplete(view: &View<'_>) -> Option<Answer> {
     let what = view.input.state.incomplete.as_ref().filter(|_| !Mutant::ActOnGaps.on())?;
-    Some(wait(Reason::Unknown, format!("the reading is incomplete: {what}")).into())
+    let detail = format!("the reading is incomplete: {what}");
+    Some(wait(Reason::Unknown, detail).look_again(view.input.now + UNREAD_LOOK).into())
 }
+
+/// An answer that can't be understood is often the only one. Whoever is in the middle of a
+/// shift, or sick with traffic, doesn't stand still for longer than a bake goes unread.
+const UNREAD_LOOK: Span = Span::from_secs(10);
 
 /// As question 1: the reading shows the past.
 pub(super) fn reading_is_late(view: &View<'_>) -> Option<Answer> {

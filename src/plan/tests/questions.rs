@@ -44,7 +44,10 @@ fn question_01_an_incomplete_reading_waits() {
     let mut story = half_way();
     story.model.state.incomplete = Some("target health failed".to_owned());
     assert_eq!(waits(&story), Reason::Unknown);
-    assert!(story.plan().actions.is_empty());
+    let plan = story.plan();
+    assert!(plan.actions.is_empty());
+    let wait = plan.look_again.unwrap().since(story.now);
+    assert!(wait <= Span::from_secs(10), "a broken answer stopped it for {wait:?}");
 }
 
 #[test]
