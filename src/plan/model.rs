@@ -3,7 +3,7 @@
 //! The planner itself is run forward on it: what one pass would do now, and what would
 //! follow. It is deliberately simpler than the simulator, which is there to be trusted less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{GroupName, RuleArn, TargetGroupArn, Version};
 use crate::observed::marks::{Identity, Marks};
@@ -309,18 +309,23 @@ impl Model {
     }
 
     fn launch(&mut self, release: &GroupName, count: u32) {
-        let first = self.machines;
-        self.machines += count;
+        let mut next = self.machines;
         let Some(group) = self.group(release) else { return };
-        for number in first..first + count {
-            let id = format!("model-{}", number + 1);
-            group.instances.push(Instance { id, lifecycle: Lifecycle::Pending, healthy: true });
+        let room = MACHINES_MAX.saturating_sub(group.instances.len());
+        for _ in 0..usize::try_from(count).unwrap_or(usize::MAX).min(room) {
+            next += 1;
+            group.instances.push(Instance {
+                id: format!("model-{next}"),
+                lifecycle: Lifecycle::Pending,
+                healthy: true,
+            });
         }
+        self.machines = next;
     }
 
     fn set_capacity(&mut self, release: &GroupName, min: u32, max: u32, desired: Option<u32>, now: Timestamp) {
         let targets = self.state.groups.get(release).and_then(|owner| owner.targets.clone()).unwrap_or_default();
-        let failing: Vec<String> =
+        let failing: BTreeSet<String> =
             targets.into_iter().filter(|(_, health)| *health != TargetHealth::Healthy).map(|(id, _)| id).collect();
         let Some(group) = self.group(release) else { return };
         let old = group.desired;
@@ -335,7 +340,7 @@ impl Model {
             let keep = usize::try_from(new).unwrap_or(usize::MAX);
             group
                 .instances
-                .sort_by_key(|i| i.lifecycle != Lifecycle::InService || !i.healthy || failing.contains(&i.id));
+                .sort_by_cached_key(|i| i.lifecycle != Lifecycle::InService || !i.healthy || failing.contains(&i.id));
             for instance in group.instances.iter_mut().skip(keep) {
                 instance.lifecycle = Lifecycle::Leaving;
             }

@@ -2,6 +2,7 @@
 
 use super::story::{Story, file};
 use crate::desired::spec::ServiceSpec;
+use crate::plan::action::Mutation;
 
 /// The forecast, a line per moment.
 fn foreseen(story: &Story) -> String {
@@ -115,4 +116,25 @@ fn what_is_foreseen_comes_when_it_was_foreseen() {
     story.until(|story| story.model.state.groups.get(&story.name("1.1")).is_some_and(|g| g.stable().is_some()));
     let took = story.now.since(began).as_secs_ceil();
     assert!(took.abs_diff(settles) <= 15, "foreseen {settles}, took {took}");
+}
+
+/// Somebody may set any size, and a release gets as many machines as live has.
+#[test]
+fn of_more_machines_than_memory_holds() {
+    let mut story = Story::settled("1.0");
+    let members = story.group_mut("1.0").group.as_mut().unwrap();
+    (members.min, members.desired, members.max) = (2_000_000_000, 2_000_000_000, 2_000_000_000);
+    story.commit(file("1.1"));
+    assert_eq!(story.plan().change, crate::plan::types::Change::Release);
+    let now = story.now;
+    story.until(|story| story.model.state.groups.get(&story.name("1.1")).is_some_and(|g| g.group.is_some()));
+    let (release, group) = (story.name("1.1"), story.members("1.1").name.clone());
+    assert_eq!(story.members("1.1").desired, 2_000_000_000);
+    let mut model = story.model.clone();
+    for (min, desired) in [(1, 1), (2_000_000_000, 2_000_000_000), (1, 1), (2_000_000_000, 2_000_000_000)] {
+        let (release, group) = (release.clone(), group.clone());
+        let max = 2_000_000_000;
+        model.apply(&Mutation::SetCapacity { release, group, min, max, desired: Some(desired) }, now);
+        assert!(model.state.groups[&story.name("1.1")].group.as_ref().unwrap().instances.len() <= 10_000);
+    }
 }
