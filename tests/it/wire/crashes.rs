@@ -100,6 +100,9 @@ enum Choice {
     Few,
     /// Every change in every way, some readings.
     Changes,
+    /// Every change in every way, every reading in one. A reading leaves nothing behind, and what
+    /// the program knew is gone with it: its three ways leave the same world.
+    Calls,
     /// Every call in every way.
     All,
 }
@@ -149,6 +152,7 @@ impl<'a> Stage<'a> {
                 let chosen = match choice {
                     Choice::All => true,
                     Choice::Changes if change => true,
+                    Choice::Calls => change || (number + nth).is_multiple_of(KINDS.len()),
                     Choice::Few if change => self.story.thorough || (changes + nth).is_multiple_of(KINDS.len()),
                     // A stride that shares no factor with the three kinds.
                     _ => (number * KINDS.len() + nth) % 50 == 49,
@@ -251,8 +255,9 @@ fn story(name: &str) {
     let story = STORIES.iter().find(|story| story.name == name).unwrap();
     let choice = match std::env::var("IONROLLER_CRASH_POINTS").as_deref() {
         Ok("all") => Choice::All,
+        Ok("calls") => Choice::Calls,
         Ok("changes") => Choice::Changes,
-        Ok(other) => panic!("IONROLLER_CRASH_POINTS is {other}, not `all` or `changes`"),
+        Ok(other) => panic!("IONROLLER_CRASH_POINTS is {other}, not `all`, `calls` or `changes`"),
         Err(_) => Choice::Few,
     };
     let side_by_side = std::env::var("IONROLLER_CRASH_RUNS").ok().and_then(|many| many.parse().ok());

@@ -7,7 +7,10 @@ use std::process::Command;
 #[test]
 fn a_dozen_releases_leave_nothing_behind() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/long-life");
-    let output = Command::new(script).args(["12", "--program", env!("CARGO_BIN_EXE_ionroller")]).output().unwrap();
+    let output = Command::new(script)
+        .args(["12", "--services", "2", "--program", env!("CARGO_BIN_EXE_ionroller")])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let rows = said.lines().filter(|line| line.starts_with("| 1")).count();
