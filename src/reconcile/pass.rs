@@ -227,7 +227,7 @@ impl Reconciler {
                 }
             }
         }
-        self.note_outcome(&name, turn.error.as_ref());
+        self.note_outcome(&name, turn.error.as_ref(), turn.acted > 0);
         turn
     }
 
@@ -356,8 +356,9 @@ impl Reconciler {
     }
 
     /// A service whose calls fail is tried again after 1 s, doubling to 5 min, with jitter;
-    /// one that somebody must mend at once after 30 s.
-    fn note_outcome(&self, service: &ServiceName, error: Option<&CloudError>) {
+    /// one that somebody must mend at once after 30 s. Whoever gets on between two failures is
+    /// not left alone any longer for the second.
+    fn note_outcome(&self, service: &ServiceName, error: Option<&CloudError>, got_on: bool) {
         let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(error) = error else {
             if backoff.remove(service).is_some() {
@@ -365,7 +366,7 @@ impl Reconciler {
             }
             return;
         };
-        let failures = backoff.get(service).map_or(0, |b| b.failures) + 1;
+        let failures = backoff.get(service).filter(|_| !got_on).map_or(0, |b| b.failures) + 1;
         let first = match error.kind {
             kind if kind.needs_somebody() => 30_000,
             ErrorKind::NotFound => 2_000,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigRepository, Event, Pass, Reconciler, Target};
+use crate::cloud::ErrorKind;
+use crate::cloud::faulty::{Failure, FaultyCloud, Trigger};
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::World;
 use crate::desired::files::{ConfigFiles, FileContent};
@@ -87,6 +89,25 @@ async fn more_orphans_than_the_limit_keep_running_also_when_one_has_its_turn() {
     let one = target(4, &[("a", "2"), ("c", "1")]);
     passes(&all, &sim, &one, Span::from_mins(5)).await;
     assert_eq!(sim.world().rules.len(), 2);
+}
+
+/// In bad weather each turn ends with a call that fails; the next one comes soon all the same
+/// while there is a change in each.
+#[tokio::test]
+async fn whoever_gets_on_is_not_left_alone_longer_and_longer() {
+    let sim = SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]));
+    let cloud = Arc::new(FaultyCloud::new(sim.clone()));
+    for nth in 1..=10 {
+        cloud.add(Trigger::Mutation(2 * nth), Failure::Before(ErrorKind::Unavailable));
+    }
+    let reconciler = Reconciler::new(Arc::clone(&cloud) as _, BTreeSet::new(), CancellationToken::new());
+    let wanted = target(1, &[("a", "1")]);
+    for _ in 0..4 {
+        reconciler.pass(&wanted, &|_: Event<'_>| {}).await.unwrap();
+        sim.advance(Span::from_secs(2));
+    }
+    // Template, target group, rule and group, and three failures between them.
+    assert_eq!((cloud.counts().1, sim.world().groups.len()), (7, 1));
 }
 
 /// A repository with a signed head and two commits before it that nobody has signed; the
