@@ -229,10 +229,12 @@ fn syntax_problem(error: &source::SyntaxError) -> Problem {
     } else {
         "correct the syntax; what follows on other lines may change once this is right"
     };
+    // It repeats keys as they are written.
+    let message: String = error.message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     Problem {
         severity: Severity::Error,
         place: Place::at(Origin::Own, error.offset),
-        message: format!("not TOML: {}", error.message),
+        message: format!("not TOML: {message}"),
         help: help.to_owned(),
     }
 }
