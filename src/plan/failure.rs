@@ -78,8 +78,10 @@ fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Opti
             return Some(("launch", format!("its machines cannot be launched: {message}")));
         }
         let late = now >= step.at + rollout.healthy_deadline && !Mutant::NoDeadline.on();
+        // Machines that were taken away are not late.
+        let asked_for = group.desired > 0;
         let text = format!("{} of {need} machines healthy after {}", health.healthy, rollout.healthy_deadline);
-        return (late && short).then_some(("deadline", text));
+        return (late && short && asked_for).then_some(("deadline", text));
     }
     if health.unhealthy * 2 > health.healthy + health.unhealthy && !Mutant::TolerateUnhealthy.on() {
         let text = format!("{} of {} machines unhealthy", health.unhealthy, health.healthy + health.unhealthy);

@@ -418,6 +418,9 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
     if group.min >= need && group.desired >= need && group.max == max.max(group.desired) {
         return None;
     }
+    if is_empty_since_long(view, group) {
+        return Some(fence_first(view, || begin_again(view, candidate, group, "its machines were taken away")));
+    }
     let desired = need.max(group.desired);
     let mutation = Mutation::SetCapacity {
         release: candidate.name.clone(),
@@ -428,6 +431,16 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
     };
     Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
 }
+
+/// Whether a candidate was being withdrawn when it was wanted again: it has no machines, and
+/// its deadline must not count from when it had some.
+fn is_empty_since_long(view: &View<'_>, group: &GroupState) -> bool {
+    let at_zero = group.marks.step.filter(|step| step.percent == 0 && group.desired == 0);
+    at_zero.is_some_and(|step| view.input.now.since(step.at) >= JUST_BEGUN)
+}
+
+/// Between its first mark and its first machines there is a call or two.
+const JUST_BEGUN: Span = Span::from_secs(10);
 
 /// Question 14: not enough machines are well, or not long enough.
 pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {

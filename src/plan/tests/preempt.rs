@@ -30,6 +30,25 @@ fn a_third_version_reverted() {
     story.run_to_the_end().converged();
 }
 
+/// The second version had been emptied for the third when it is wanted again, and nobody looks
+/// until its deadline has passed: it had no machines to be late. Found by exploration.
+#[test]
+fn a_candidate_that_was_emptied_and_is_wanted_again_is_not_late() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1"));
+    let name = story.name("1.1");
+    let stands = |story: &Story| story.model.state.groups.get(&name).is_some_and(|group| group.group.is_some());
+    story.until(stands);
+    story.commit(file("1.2")).until(|story| story.members("1.1").desired == 0);
+    story.commit(file("1.1")).later(Span::from_mins(20));
+    story.until(|story| story.members("1.1").desired == 2);
+    let since = story.members("1.1").marks.step.unwrap().at;
+    assert!(story.now.since(since) < Span::from_secs(10), "its deadline counts from now\n{}", story.log_so_far());
+    story.converged();
+    assert!(story.group("1.1").template_marks().rejected.is_none());
+    assert_eq!(story.weight("1.1"), 100);
+}
+
 /// "a revert in mid-shift: weights to live, candidate withdrawn"
 #[test]
 fn a_revert_in_mid_shift() {

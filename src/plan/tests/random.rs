@@ -33,6 +33,9 @@ const CHANGES_MAX: usize = 150;
 /// So many readings without a change, with nothing on its way: it rests.
 const QUIET: usize = 12;
 
+/// Nor more readings.
+const READINGS_MAX: usize = 20_000;
+
 type Outcome = Result<(), TestCaseError>;
 
 fn number(name: &str) -> Option<u64> {
@@ -118,8 +121,12 @@ fn plan_is_what_is_done(wild: &Wild, story: &Story) -> Outcome {
 
 /// Changes and waits until nothing moves and nothing is on its way.
 fn run(story: &mut Story, verdicts: &BTreeSet<String>) -> Outcome {
-    let (mut changes, mut quiet) = (0, 0);
+    let (mut changes, mut quiet, mut readings) = (0, 0, 0);
     while quiet < QUIET {
+        readings += 1;
+        if readings > READINGS_MAX {
+            return Err(fail(story, "there is no end of waiting"));
+        }
         while let Next::Act(action) = story.next() {
             quiet = 0;
             changes += 1;
