@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::cloud::sim::SimCloud;
+use crate::cloud::sim::fixture::{Release, cloud};
 use crate::cloud::sim::world::World;
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::lease::{Guard, Leave, NoLease};
@@ -122,4 +123,26 @@ async fn a_call_is_cut_off_when_leave_ends() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains("cut off, and perhaps done: it is lost"), "{error}");
     assert_eq!(guard.left(), 1, "it was asked each time");
+}
+
+/// How large a group is now is its autoscaler's matter, where a change doesn't say it.
+#[tokio::test]
+async fn sizes_without_a_desired_one_leave_that_alone() {
+    let sim = cloud(1);
+    let release = Release::at_120("checkout", "1.0");
+    release.start(&sim, 2).await;
+    let group = release.name.to_string();
+    sim.set_desired(&group, 4);
+    let sizes = |desired| Mutation::SetCapacity {
+        release: release.name.clone(),
+        group: group.clone(),
+        min: 1,
+        max: 4,
+        desired,
+    };
+    act(&sim, &NoLease, &sizes(None)).await.unwrap();
+    let found = sim.world().groups[&group].clone();
+    assert_eq!((found.min, found.max, found.desired), (1, 4, 4));
+    act(&sim, &NoLease, &sizes(Some(3))).await.unwrap();
+    assert_eq!(sim.world().groups[&group].desired, 3);
 }

@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::Mutant;
 use super::loose::{VARIABLE, with};
@@ -20,14 +22,15 @@ use crate::plan::tests::random;
 /// So many simulated histories must do.
 const SEEDS: u64 = 30;
 
-/// Where the stories of planner, readings and passes are. Random services are a column of
-/// their own.
-const STORIES: [&str; 3] = ["plan::tests::", "cloud::observe::tests::", "reconcile::tests::"];
+/// Where the stories of planner, readings, changes and passes are. Random services are a
+/// column of their own.
+const STORIES: [&str; 4] = ["plan::tests::", "cloud::observe::tests::", "execute::tests::", "reconcile::tests::"];
 
 /// Fewer in the table would say little.
 const BUGS_MIN: usize = 30;
 
-/// Set by the script: everybody is asked about every bug.
+/// Set by the script: everybody is asked about every bug, or about one of them; with `quick`
+/// all but simulated histories.
 const FULL: &str = "IONROLLER_SEEDED_BUGS";
 
 /// Who caught a bug.
@@ -89,7 +92,7 @@ fn search(mutant: Option<Mutant>) -> Caught {
         stories: stories.len(),
         story: stories.into_iter().next(),
         case: first_case(mutant, random::CASES),
-        history: first_history(mutant),
+        history: if asked_for("quick") { None } else { first_history(mutant) },
     }
 }
 
@@ -101,7 +104,13 @@ fn still_caught(mutant: Mutant, before: &Caught) -> bool {
         || before.case.is_some_and(|case| first_case(Some(mutant), case).is_some())
 }
 
-/// Does something for every bug, on as many threads as there are processors.
+/// All processors, or as many threads as somebody asks for.
+fn threads() -> usize {
+    let asked = std::env::var("IONROLLER_THREADS").ok().and_then(|threads| threads.parse().ok());
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+}
+
+/// Does something for every bug.
 fn each<T: Send>(does: impl Fn(Mutant) -> T + Sync) -> BTreeMap<String, T> {
     let (todo, done) = (Mutex::new(Mutant::ALL.iter().rev().copied().collect::<Vec<_>>()), Mutex::default());
     let next = || todo.lock().unwrap().pop();
@@ -113,7 +122,7 @@ fn each<T: Send>(does: impl Fn(Mutant) -> T + Sync) -> BTreeMap<String, T> {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+        for _ in 0..threads() {
             scope.spawn(work);
         }
     });
@@ -164,6 +173,27 @@ fn is_full() -> bool {
     std::env::var_os(FULL).is_some()
 }
 
+fn asked_for(what: &str) -> bool {
+    std::env::var(FULL).is_ok_and(|asked| asked == what)
+}
+
+/// How many bugs there are, and who caught them.
+fn count(caught: &BTreeMap<String, Caught>) -> String {
+    let by = |has: &dyn Fn(&Caught) -> bool| caught.values().filter(|caught| has(caught)).count();
+    format!(
+        "seeded bugs: {}, caught by stories {}, random services {}, simulated histories {}, by nothing {}",
+        caught.len(),
+        by(&|caught| caught.story.is_some()),
+        by(&|caught| caught.case.is_some()),
+        by(&|caught| caught.history.is_some()),
+        by(&|caught| !caught.is_caught())
+    )
+}
+
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// As the table says, or else by anybody.
 #[test]
 fn seeded_bugs_are_caught() {
@@ -208,32 +238,48 @@ fn without_a_bug_nobody_says_anything() {
     assert_eq!(broken, [] as [u64; 0]);
     let cases = caught.values().filter_map(|caught| caught.case).max().unwrap_or(1);
     assert_eq!(first_case(None, cases), None);
-    if is_full() {
+    if asked_for("all") || asked_for("quick") {
         assert_eq!(search(None), Caught::default());
+        print("without a bug: stories, random services and simulated histories are silent");
+    }
+}
+
+/// Asks everybody about one bug.
+#[test]
+fn one_bug_is_caught() {
+    let asked = std::env::var(FULL).unwrap_or_default();
+    if let Some(mutant) = Mutant::named(&asked) {
+        let caught = search(Some(mutant));
+        print(&format!("{asked}: {caught:?}"));
+        assert!(caught.is_caught(), "nobody catches {asked}");
     }
 }
 
 /// Asks everybody about every bug, and compares or writes the table.
 #[test]
 fn the_table_of_seeded_bugs_is_true() {
-    if !is_full() {
+    if !asked_for("all") && !asked_for("quick") {
         return;
     }
+    let (begun, nth) = (Instant::now(), AtomicUsize::new(0));
     let caught = each(|mutant| {
         let caught = search(Some(mutant));
-        let _ = writeln!(std::io::stdout(), "{}: {caught:?}", mutant.name());
+        let (nth, secs) = (nth.fetch_add(1, Ordering::Relaxed) + 1, begun.elapsed().as_secs());
+        print(&format!("{nth} of {}, {secs} s: {}: {caught:?}", Mutant::ALL.len(), mutant.name()));
         caught
     });
     let free: Vec<&String> = caught.iter().filter(|(_, caught)| !caught.is_caught()).map(|(name, _)| name).collect();
-    let new = table(&caught);
-    let text = std::fs::read_to_string(document()).unwrap();
-    let (before, rest) = text.split_once(HEAD).expect("the table's head");
-    let rest = rest.split_once("\n\n").map_or("", |(_, after)| after);
-    let wanted = format!("{before}{new}\n{rest}");
-    if std::env::var_os("UPDATE_EXPECT").is_some_and(|it| it == "1") {
-        std::fs::write(document(), wanted).unwrap();
-    } else {
-        assert_eq!(text, wanted, "run scripts/seeded-bugs --update");
+    let (new, count) = (table(&caught), count(&caught));
+    print(&count);
+    if asked_for("all") {
+        let text = std::fs::read_to_string(document()).unwrap();
+        let (before, _) = text.split_once(HEAD).expect("the table's head");
+        let wanted = format!("{before}{new}\n{count}\n");
+        if std::env::var_os("UPDATE_EXPECT").is_some_and(|it| it == "1") {
+            std::fs::write(document(), wanted).unwrap();
+        } else {
+            assert_eq!(text, wanted, "run scripts/seeded-bugs --update");
+        }
     }
     assert!(free.is_empty(), "nobody catches {free:?}:\n{new}");
 }

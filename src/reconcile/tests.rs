@@ -15,8 +15,9 @@ use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::Desired;
 use crate::git::{KeyFiles, Repository, TrustedKeys};
 use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
-use crate::observed::marks::{Identity, Marks};
+use crate::observed::marks::{Identity, Mark, Marks};
 use crate::observed::state::{Observation, ServerGroup, ServiceState, TemplateState};
+use crate::plan::action::Mutation;
 use crate::plan::types::{Change, Reason};
 use crate::time::{Span, Timestamp};
 
@@ -108,6 +109,75 @@ async fn whoever_gets_on_is_not_left_alone_longer_and_longer() {
     }
     // Template, target group, rule and group, and three failures between them.
     assert_eq!((cloud.counts().1, sim.world().groups.len()), (7, 1));
+}
+
+fn account() -> SimCloud {
+    SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]))
+}
+
+/// What was done is seen before the next change is decided: nothing is made twice.
+#[tokio::test]
+async fn every_change_goes_by_a_reading_of_its_own() {
+    let sim = account();
+    reconciler(&sim, &[]).pass(&target(1, &[("a", "1")]), &|_| {}).await.unwrap();
+    let made: Vec<_> = sim.calls().iter().filter(|call| call.mutating).map(|call| call.operation).collect();
+    let resources = ["CreateLaunchTemplate", "CreateTargetGroup", "CreateRule", "CreateAutoScalingGroup"];
+    for operation in resources {
+        assert_eq!(made.iter().filter(|call| **call == operation).count(), 1, "{operation} in {made:?}");
+    }
+}
+
+/// A call that failed is no change: it is told, and the service is left alone for a moment.
+#[tokio::test]
+async fn a_call_that_failed_is_told_and_not_counted() {
+    let sim = account();
+    let faulty = Arc::new(FaultyCloud::new(sim.clone()));
+    faulty.add(Trigger::Mutation(1), Failure::Before(ErrorKind::Unavailable));
+    let reconciler = Reconciler::new(faulty, BTreeSet::new(), CancellationToken::new());
+    let first = target(1, &[("a", "1")]);
+    let pass = reconciler.pass(&first, &|_| {}).await.unwrap();
+    assert_eq!((pass.acted, pass.failed.len(), sim.mutations()), (0, 1, 0));
+    sim.advance(Span::from_secs(5));
+    let pass = reconciler.pass(&first, &|_| {}).await.unwrap();
+    assert!(pass.acted > 0 && pass.failed.is_empty());
+}
+
+/// A verdict is written before it is executed. Where it can't be written, the weights go
+/// back all the same, in the same turn.
+#[tokio::test]
+async fn weights_go_back_also_when_the_verdict_cannot_be_written() {
+    let sim = account();
+    let faulty = Arc::new(FaultyCloud::new(sim.clone()));
+    let reconciler = Reconciler::new(faulty.clone(), BTreeSet::new(), CancellationToken::new());
+    passes(&reconciler, &sim, &target(1, &[("a", "1")]), Span::from_mins(5)).await;
+    let second = target(2, &[("a", "2")]);
+    let bakes = |(_, group): (&String, &crate::cloud::sim::world::SimGroup)| {
+        let tag = |key: &str| group.tags.get(key).map_or("", String::as_str);
+        tag("ionroller:version") == "2" && tag("ionroller:step").starts_with("100@")
+    };
+    while !sim.look(|world| world.groups.iter().any(bakes)) {
+        passes(&reconciler, &sim, &second, Span::from_secs(5)).await;
+    }
+    sim.set_health("2", false);
+    // The first call of the kind said that release 1 is stable.
+    faulty.add(Trigger::Operation("CreateTags", 2), Failure::Before(ErrorKind::Unavailable));
+    let told = std::sync::Mutex::new(Vec::new());
+    for _ in 0..12 {
+        let tell = |event: Event<'_>| match event {
+            Event::Acted { action, .. } => told.lock().unwrap().push((true, action.mutation.clone())),
+            Event::Failed { action, .. } => told.lock().unwrap().push((false, action.mutation.clone())),
+            Event::Unread { .. } => {}
+        };
+        reconciler.pass(&second, &tell).await.unwrap();
+        if told.lock().unwrap().iter().any(|(done, _)| !done) {
+            break;
+        }
+        sim.advance(Span::from_secs(5));
+    }
+    let told = told.into_inner().unwrap();
+    let failed = told.iter().position(|(done, _)| !done).expect("a verdict");
+    assert!(matches!(told[failed].1, Mutation::SetMark { mark: Mark::Rejected, .. }), "{told:?}");
+    assert!(matches!(told.get(failed + 1), Some((true, Mutation::SetWeights { .. }))), "{told:?}");
 }
 
 /// A repository with a signed head and two commits before it that nobody has signed; the

@@ -4,7 +4,7 @@
 use super::questions::half_way;
 use super::story::{Story, file, hold};
 use crate::observed::marks::{Mark, Retry};
-use crate::observed::resources::RuleAction;
+use crate::observed::resources::{RuleAction, TargetHealth};
 use crate::plan::action::{Action, Mutation, Weight};
 use crate::plan::types::{Change, Phase, Reason, Role, RollbackClass};
 use crate::time::Span;
@@ -269,6 +269,26 @@ fn a_group_that_is_well_stays_while_nobody_who_has_traffic_is() {
     assert_eq!(story.members("1.0").desired, 2);
     story.sick.clear();
     settled_alone(&mut story, "1.1");
+}
+
+/// Nor is a candidate that a newer commit no longer wants, as long as it is the only one.
+#[test]
+fn a_former_candidate_that_is_well_stays_while_live_is_not() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1"));
+    let name = story.name("1.1");
+    story.until(|story| {
+        let targets = story.model.state.groups.get(&name).and_then(|group| group.targets.as_ref());
+        targets.is_some_and(|targets| targets.values().any(|health| *health == TargetHealth::Healthy))
+    });
+    story.sick.push("1.0".to_owned());
+    story.commit(file("1.2"));
+    for _ in 0..6 {
+        story.later(Span::from_secs(5)).pass();
+    }
+    assert_eq!((story.role("1.1"), story.weight("1.1"), story.members("1.1").desired), (Role::Leftover, 0, 2));
+    story.sick.clear();
+    settled_alone(&mut story, "1.2");
 }
 
 /// A try that failed waits for its time, also where nobody could take the traffic.

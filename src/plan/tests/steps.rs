@@ -52,6 +52,23 @@ fn the_warm_release_leaves_a_full_action() {
     story.run_to_the_end().converged();
 }
 
+/// Commits that come before the candidates of earlier ones have gone: whoever has no weight
+/// makes room.
+#[test]
+fn an_action_full_of_former_candidates_makes_room() {
+    let mut story = Story::settled("1.0");
+    let named = |story: &Story| story.model.state.rules[0].action.percents().len();
+    for (version, entries) in [("1.1", 2), ("1.2", 3), ("1.3", 4), ("1.4", 5), ("1.5", 5)] {
+        story.commit(file(version));
+        let name = story.name(version);
+        changes_until(&mut story, |story| {
+            story.model.state.groups.get(&name).is_some_and(|group| group.weight.is_some())
+        });
+        assert_eq!(named(&story), entries, "with {version}");
+    }
+    story.run_to_the_end().converged();
+}
+
 /// "when healthy, the real conditions and weight 100 in one ModifyRule"
 #[test]
 fn a_first_release_is_hidden_until_it_is_healthy() {
@@ -175,7 +192,10 @@ fn the_warm_release_stays_while_live_is_not_whole() {
     let first = group.group.as_ref().unwrap().instances[0].id.clone();
     group.targets.as_mut().unwrap().insert(first.clone(), TargetHealth::Unhealthy);
     story.later(Span::from_mins(30)).pass();
+    // A removal needs two readings.
+    story.later(Span::from_secs(5)).pass();
     assert_eq!((story.role("1.0"), story.members("1.0").desired), (Role::Warm, 2));
+    assert_eq!(story.group("1.0").weight, Some(0), "its health stays known");
     let targets = story.group_mut("1.1").targets.as_mut().unwrap();
     targets.insert(first, TargetHealth::Healthy);
     story.run_to_the_end().converged();
