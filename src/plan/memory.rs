@@ -221,6 +221,38 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// As little of it as makes a difference to what follows, without what was changed a short
+    /// while ago: for whoever tells whether two memories are one. How old a time is counts up
+    /// to a span beyond which nothing asks. Every decision follows a reading that was taken in,
+    /// so a run of two readings and one whose next reading is the second are one. How long a
+    /// group has been ready makes no difference where `healthy_for` is nothing.
+    pub fn what_counts(&self, now: Timestamp, unhealthy_for: Span, deadline: Span) -> String {
+        assert!(self.attempts.is_empty() && self.waiting_since.is_none(), "these are not told");
+        assert_eq!(self.left_alone_until, None, "it is not told");
+        let lone = |run: &Sightings| run.readings == 1 && now.since(run.last) < READING_GAP;
+        let run = |run: &Sightings| if lone(run) { "once" } else { "seen" };
+        let age = |since: Option<Timestamp>, most: Span| {
+            since.map_or("-".to_owned(), |since| now.since(since).min(most).as_millis().to_string())
+        };
+        let mut text = String::new();
+        for (group, seen) in self.groups.iter().filter(|(_, seen)| **seen != Seen::default()) {
+            let ready = seen.ready.as_ref().map_or("-", run);
+            let (unhealthy, short) = (age(seen.unhealthy_since, unhealthy_for), age(seen.short_since, deadline));
+            text += &format!("{group} {ready} {unhealthy} {short},");
+        }
+        self.removals.iter().for_each(|(key, removal)| text += &format!("{key} {},", run(removal)));
+        self.verdicts.keys().for_each(|group| text += &format!("{group} rejected,"));
+        text
+    }
+
+    /// What was changed a short while ago.
+    pub fn writes(&self) -> &Writes {
+        &self.writes
+    }
+}
+
 /// What makes two changes the same: times in marks differ from try to try. Two commits'
 /// fences are two changes, and so are two settings.
 fn attempt_key(mutation: &Mutation) -> String {

@@ -84,6 +84,18 @@ impl Writes {
         self.0.values().filter(seen).map(|write| &write.mutation)
     }
 
+    /// What is still remembered: each change, what was before it, and what it is now. For
+    /// whoever tells whether two memories are one.
+    #[cfg(test)]
+    pub fn remembered(&self, now: Timestamp) -> impl Iterator<Item = (&Mutation, Vec<&str>, &str)> {
+        let writes = self.0.values().filter(move |write| write.at <= now);
+        let told = writes.map(move |write| {
+            let before = write.before.iter().filter(|(_, until)| now < *until).map(|(value, _)| value.as_str());
+            (&write.mutation, before.collect::<Vec<_>>(), write.after.as_str())
+        });
+        told.filter(|(_, before, _)| !before.is_empty())
+    }
+
     /// What a reading shows as it was before a change of the last minute.
     pub fn lag(&self, state: &ServiceState, now: Timestamp) -> Option<Lag> {
         // A clock that was set back says nothing about how long ago it was.

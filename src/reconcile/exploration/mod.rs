@@ -5,26 +5,29 @@
 //!
 //! `docs/exploration.md` says what is explored, what is not, and what was found.
 
+mod invariants;
 mod same;
 mod search;
+mod start;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use self::invariants::{fenced, rejected, served, wanted_alone};
+use self::start::{empty_account, target};
 use super::Target;
 use crate::cloud::CloudError;
 use crate::cloud::observe::{Query, TagCache, complete, observe};
-use crate::cloud::sim::fixture::{add_foreign_target_group, run};
-use crate::cloud::sim::world::{SimRule, World};
+use crate::cloud::sim::fixture::run;
+use crate::cloud::sim::world::World;
 use crate::cloud::sim::{Share, SimCloud};
-use crate::desired::files::{ConfigFiles, FileContent};
 use crate::execute;
 use crate::lease::NoLease;
-use crate::names::{CommitId, ListenerArn, RuleArn, ServiceName};
+use crate::names::{RuleArn, ServiceName};
 use crate::observed::marks::{Mark, Rejected};
-use crate::observed::resources::{Conditions, RuleAction, Tags};
+use crate::observed::resources::Tags;
 use crate::observed::state::{Observation, ServiceState};
 use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::check::check;
@@ -44,13 +47,13 @@ const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:list
 const FOREIGN_RULE: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc/f2f7/9999aaaa";
 
-/// Spans of the small world. All that anything is compared with is at most [`HORIZON`].
-const BAKE: &str = "20s";
-const WARM: &str = "40s";
-const DEADLINE: &str = "100s";
-
-/// What is older than this is past every deadline, bake and warm time.
-const HORIZON: Span = Span::from_secs(101);
+/// Time goes on in ticks. Whatever takes time in a small world takes whole ticks, so that a
+/// few numbers tell how far everything is. None is shorter than memory of what was changed.
+const TICK: Span = Span::from_secs(60);
+const BAKE: Span = TICK;
+const WARM: Span = Span::from_secs(120);
+/// Longer than a machine takes to boot and to be found well.
+const DEADLINE: Span = Span::from_secs(180);
 
 /// What may happen in a small world.
 #[derive(Debug, Clone)]
@@ -76,13 +79,13 @@ pub(super) struct Small {
     bounds: Bounds,
     targets: Vec<Target>,
     service: ServiceName,
-    start: World,
+    start: Arc<World>,
 }
 
 /// Everything that can be different.
 #[derive(Debug, Clone)]
 pub(super) struct State {
-    pub world: World,
+    pub world: Arc<World>,
     pub daemons: Vec<Daemon>,
     pub crashes: u8,
     pub faults: u8,
@@ -94,8 +97,6 @@ pub(super) struct Daemon {
     /// The commit that it acts for.
     pub commit: usize,
     pub memory: Memory,
-    /// When it would look again by itself.
-    pub due: Option<Timestamp>,
     pub intends: Option<Intent>,
 }
 
@@ -103,8 +104,21 @@ pub(super) struct Daemon {
 #[derive(Debug, Clone)]
 pub(super) struct Intent {
     pub action: Box<Action>,
+    /// What the reading showed.
+    pub seen: Arc<ServiceState>,
     /// Nothing has happened since the reading.
     pub fresh: bool,
+}
+
+impl Intent {
+    /// What a daemon remembers when it has made the change. How often it was made is not
+    /// counted.
+    fn done(&self, memory: &Memory, now: Timestamp) -> Memory {
+        let mut memory = memory.clone();
+        memory.note_done(&self.action, &self.seen, now);
+        memory.note_rest();
+        memory
+    }
 }
 
 /// One thing that happens.
@@ -122,7 +136,7 @@ pub(super) enum Step {
     Crash(u8),
     /// It fetches the next commit.
     Fetch(u8),
-    /// Time passes until something is due.
+    /// Time goes on by one tick.
     Wait,
 }
 
@@ -143,47 +157,10 @@ impl fmt::Display for Step {
             Self::Lost(who) => (who, "acts, and gets no answer"),
             Self::Crash(who) => (who, "dies and is started again"),
             Self::Fetch(who) => (who, "fetches the next commit"),
-            Self::Wait => return f.write_str("time passes"),
+            Self::Wait => return f.write_str("time goes on"),
         };
         write!(f, "daemon {who} {what}")
     }
-}
-
-fn target(commit: usize, version: &str, steps: &str) -> Target {
-    let mut files = ConfigFiles::default();
-    let mut add = |path: &str, text: String| files.files.insert(path.to_owned(), FileContent::Bytes(text.into_bytes()));
-    add("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n".to_owned());
-    let text = format!(
-        "version = \"{version}\"\n[machine]\nami = \"ami-0123456789abcdef0\"\ninstance_type = \"t3.small\"\n\
-         [network]\nsubnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n[capacity]\nmin = 1\n\
-         [load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\nrule = {{ priority = 10, hosts = [\"web.example.com\"] }}\n\
-         [rollout]\nsteps = {steps}\nbake = \"{BAKE}\"\nhealthy_deadline = \"{DEADLINE}\"\nhealthy_for = \"0s\"\n\
-         unhealthy_for = \"20s\"\n[retention]\nwarm = \"{WARM}\"\nrecords = 1\n"
-    );
-    add("services/web.toml", text);
-    let desired = crate::desired::load(&files, Some(CommitId::parse(&format!("{commit:040x}")).unwrap()));
-    assert!(desired.diagnostics.iter().all(|found| found.file.as_deref() != Some("services/web.toml")), "{desired:?}");
-    Target::new(Arc::new(desired), None).unwrap()
-}
-
-/// An account with a rule of somebody else, and nothing of ours.
-fn empty_account(sick: Option<&str>) -> World {
-    let listener = ListenerArn::parse(LISTENER).unwrap();
-    let mut world = World::for_places([listener.clone()]);
-    let arn = add_foreign_target_group(&mut world, "theirs", &listener, 1);
-    let rule = SimRule {
-        listener,
-        priority: 99,
-        conditions: Conditions { hosts: vec!["theirs.example.com".to_owned()], paths: Vec::new(), others: false },
-        action: RuleAction::Forward(vec![(arn, 1)]),
-        tags: Tags::new(),
-        created: world.now,
-    };
-    world.rules.insert(RuleArn::parse(FOREIGN_RULE).unwrap(), rule);
-    if let Some(version) = sick {
-        world.versions.entry(version.to_owned()).or_default().unhealthy = true;
-    }
-    world
 }
 
 type Traffic = Vec<(RuleArn, Vec<Share>)>;
@@ -191,7 +168,7 @@ type Traffic = Vec<(RuleArn, Vec<Share>)>;
 impl Small {
     pub fn new(bounds: Bounds) -> Self {
         let targets = bounds.commits.iter().enumerate().map(|(n, version)| target(n, version, bounds.steps)).collect();
-        let start = SimCloud::new(empty_account(bounds.sick)).world();
+        let start = Arc::new(SimCloud::new(empty_account(&bounds)).world());
         Self { targets, service: ServiceName::parse("web").unwrap(), start, bounds }
     }
 
@@ -213,9 +190,9 @@ impl Small {
     }
 
     pub fn first(&self) -> State {
-        let daemon = Daemon { commit: 0, memory: Memory::empty(), due: None, intends: None };
+        let daemon = Daemon { commit: 0, memory: Memory::empty(), intends: None };
         State {
-            world: self.start.clone(),
+            world: Arc::clone(&self.start),
             daemons: vec![daemon; self.bounds.daemons],
             crashes: self.bounds.crashes,
             faults: self.bounds.faults,
@@ -234,7 +211,7 @@ impl Small {
                 let mut new = state.clone();
                 new.crashes -= 1;
                 new.daemons[usize::from(who)] =
-                    Daemon { commit: daemon.commit, memory: Memory::empty(), due: None, intends: None };
+                    Daemon { commit: daemon.commit, memory: Memory::empty(), intends: None };
                 moves.push((Step::Crash(who), After::State(Box::new(new))));
             }
             // A process does one thing at a time.
@@ -244,19 +221,17 @@ impl Small {
                 moves.push((Step::Fetch(who), After::State(Box::new(new))));
             }
         }
-        if let Some(due) = self.next_due(state) {
-            let mut new = state.clone();
-            new.world.advance(due.since(state.world.time()));
-            stale(&mut new.daemons);
-            moves.push((Step::Wait, After::State(Box::new(new))));
-        }
+        let mut new = state.clone();
+        Arc::make_mut(&mut new.world).advance(TICK);
+        stale(&mut new.daemons);
+        moves.push((Step::Wait, After::State(Box::new(new))));
         moves
     }
 
     /// A daemon reads. Where nothing comes between, it acts at once.
     fn look(&self, state: &State, who: u8, moves: &mut Vec<(Step, After)>) {
         let read = match self.read(state, usize::from(who)) {
-            Ok(read) => read,
+            Ok((read, _)) => read,
             Err(why) => return moves.push((Step::Read(who), After::Broken(why))),
         };
         let mut new = state.clone();
@@ -300,19 +275,13 @@ impl Small {
         })
     }
 
-    /// When something happens by itself, or a daemon looks again.
-    fn next_due(&self, state: &State) -> Option<Timestamp> {
-        let now = state.world.time();
-        let looks = state.daemons.iter().filter_map(|daemon| daemon.due).filter(|due| *due > now);
-        state.world.next_event().into_iter().chain(looks).min()
-    }
-
     /// What a turn of the reconciler begins with: a reading of the service, taken into
-    /// memory, and the planner's answer to it.
-    fn read(&self, state: &State, who: usize) -> Result<Daemon, String> {
+    /// memory, and the planner's answer to it; and when it would look again, if nothing
+    /// happens.
+    fn read(&self, state: &State, who: usize) -> Result<(Daemon, Option<Timestamp>), String> {
         let daemon = &state.daemons[who];
         let target = &self.targets[daemon.commit];
-        let cloud = SimCloud::new(state.world.clone());
+        let cloud = SimCloud::new(World::clone(&state.world));
         let observed = self.observe(&cloud, target).map_err(|error| format!("a reading failed: {error}"))?;
         let fences = self.fences(&observed, daemon.commit);
         let (none, empty, gates) = (BTreeMap::new(), ServiceState::default(), BTreeMap::new());
@@ -355,7 +324,7 @@ impl Small {
                 if let Some(broken) = check(&input, &action).first() {
                     return Err(format!("daemon {who} would break {broken}: {action:?}"));
                 }
-                Some(Intent { action, fresh: true })
+                Some(Intent { action, seen: Arc::new(input.state.clone()), fresh: true })
             }
             Next::Wait(wait) => {
                 dues.extend([wait.on.until, wait.brief_until].into_iter().flatten());
@@ -364,7 +333,7 @@ impl Small {
             Next::Rest => None,
         };
         let due = dues.into_iter().filter(|due| *due > input.now).min();
-        Ok(Daemon { commit: daemon.commit, memory, due, intends })
+        Ok((Daemon { commit: daemon.commit, memory, intends }, due))
     }
 
     fn observe(&self, cloud: &SimCloud, target: &Target) -> Result<Observation, CloudError> {
@@ -385,7 +354,7 @@ impl Small {
     }
 
     fn act(&self, new: &mut State, who: usize, intent: &Intent, lost: bool) -> Result<(), String> {
-        let cloud = SimCloud::new(new.world.clone());
+        let cloud = SimCloud::new(World::clone(&new.world));
         let before = cloud.traffic();
         let done = run(execute::act(&cloud, &NoLease, &intent.action.mutation));
         let world = cloud.world();
@@ -404,13 +373,15 @@ impl Small {
             fenced(&new.world, &world).map_err(|why| said(&why))?;
             rejected(&new.world, &world).map_err(|why| said(&why))?;
         }
-        let changed = new.world != world;
-        new.world = world;
-        if changed {
+        if *new.world != world {
+            new.world = Arc::new(world);
             stale(&mut new.daemons);
         }
         if lost || done.is_err() {
             goes_on_without(new, who, &intent.action);
+        } else {
+            let now = new.world.time();
+            new.daemons[who].memory = intent.done(&new.daemons[who].memory, now);
         }
         Ok(())
     }
@@ -444,7 +415,7 @@ impl Small {
             });
         is_settled
             && (0..state.daemons.len()).all(|who| {
-                let rests = |read: Daemon| read.intends.is_none() && read.due.is_none();
+                let rests = |(read, due): (Daemon, Option<Timestamp>)| read.intends.is_none() && due.is_none();
                 self.read(state, who).is_ok_and(rests)
             })
     }
@@ -456,7 +427,7 @@ impl Small {
             Step::Act(who) | Step::Refused(who) | Step::Lost(who) => state.daemons[usize::from(who)]
                 .intends
                 .clone()
-                .or_else(|| self.read(state, usize::from(who)).ok()?.intends)
+                .or_else(|| self.read(state, usize::from(who)).ok()?.0.intends)
                 .map(|intent| {
                     let mutation = &intent.action.mutation;
                     format!(
@@ -474,21 +445,6 @@ impl Small {
     }
 }
 
-fn wanted_alone(world: &World, wanted: &str) -> bool {
-    let mut groups = world.groups.values();
-    let (Some(group), None) = (groups.next(), groups.next()) else { return false };
-    let ours: Vec<_> = world.rules.values().filter(|rule| rule.priority == 10).collect();
-    let [rule] = ours[..] else { return false };
-    let RuleAction::Forward(weights) = &rule.action else { return false };
-    let in_rule: Vec<_> = weights.iter().map(|(arn, _)| arn.clone()).collect();
-    group.tags.get("ionroller:version").is_some_and(|version| version == wanted)
-        && (group.min, group.max, group.desired) == (1, 1, 1)
-        && !group.tags.contains_key(Mark::Retired.key())
-        && in_rule == group.target_groups
-        && world.target_groups.len() == 2
-        && rule.conditions.hosts == ["web.example.com"]
-}
-
 /// Others' readings are no longer what there is.
 fn stale(daemons: &mut [Daemon]) {
     for intent in daemons.iter_mut().filter_map(|daemon| daemon.intends.as_mut()) {
@@ -498,72 +454,16 @@ fn stale(daemons: &mut [Daemon]) {
 
 /// As the reconciler does: a verdict that could not be written is executed all the same.
 fn goes_on_without(state: &mut State, who: usize, action: &Action) {
-    let now = state.world.time();
     let Mutation::SetMark { on: Carrier::Template { release, .. }, mark: Mark::Rejected | Mark::Hold, .. } =
         &action.mutation
     else {
         return;
     };
-    let verdict = Rejected { at: now, code: "unwritten".to_owned(), text: action.because.clone() };
+    let verdict = Rejected { at: state.world.time(), code: "unwritten".to_owned(), text: action.because.clone() };
     state.daemons[who].memory.keep_verdict(release.clone(), verdict);
 }
 
 /// The place of a commit in history.
 fn number(commit: &str) -> usize {
     usize::from_str_radix(commit, 16).unwrap_or(usize::MAX)
-}
-
-/// No change takes traffic from machines that answer, or machines from traffic.
-fn served(before: &Traffic, after: &Traffic) -> Result<(), String> {
-    let answered = |shares: &[Share]| {
-        let sum: u32 = shares.iter().map(|share| share.weight).sum();
-        let well: u32 = shares.iter().filter(|share| share.healthy > 0).map(|share| share.weight).sum();
-        (well * 100).checked_div(sum).unwrap_or(0)
-    };
-    for (rule, shares) in before {
-        let Some((_, now)) = after.iter().find(|(known, _)| known == rule) else {
-            return Err("served: a rule with traffic is gone".to_owned());
-        };
-        if answered(now) < answered(shares) {
-            return Err(format!("served: {} % were answered, now {} %", answered(shares), answered(now)));
-        }
-    }
-    for (_, shares) in after {
-        let someone = shares.iter().any(|share| share.healthy > 0);
-        let had = |share: &Share| {
-            let old = before.iter().flat_map(|(_, shares)| shares);
-            old.filter(|old| old.target_group == share.target_group).map(|old| (old.weight, old.registered)).max()
-        };
-        for share in shares.iter().filter(|share| share.weight > 0 && someone) {
-            let (weight, registered) = had(share).unwrap_or_default();
-            if share.weight > weight && share.healthy == 0 {
-                return Err(format!("served: {} has no healthy machine", share.target_group));
-            }
-            if share.registered == 0 && registered > 0 {
-                return Err(format!("kept: {} loses its last machine", share.target_group));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// No fence goes back to an older commit.
-fn fenced(before: &World, after: &World) -> Result<(), String> {
-    let fence = |tags: &Tags| tags.get(Mark::Fence.key()).map(|fence| number(fence));
-    for (name, group) in &after.groups {
-        let old = before.groups.get(name).and_then(|old| fence(&old.tags));
-        if old > fence(&group.tags) {
-            return Err(format!("fenced: the fence of {name} goes back"));
-        }
-    }
-    Ok(())
-}
-
-/// A verdict stays.
-fn rejected(before: &World, after: &World) -> Result<(), String> {
-    let verdict = |world: &World, id: &String| {
-        world.templates.get(id).is_some_and(|found| found.tags.contains_key(Mark::Rejected.key()))
-    };
-    let lost = before.templates.keys().find(|id| verdict(before, id) && !verdict(after, id));
-    lost.map_or(Ok(()), |id| Err(format!("rejected stays rejected: {id}")))
 }

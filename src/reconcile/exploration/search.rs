@@ -14,10 +14,11 @@ pub(super) struct Found {
     pub depth: usize,
     /// States in which all is as it should be, and stays.
     pub ends: usize,
+    /// States that were reached, and whose steps were not looked at: the bound was reached,
+    /// and nothing is said of what follows from them, nor of who comes to an end.
+    pub frontier: usize,
     /// What broke, with the way that leads there.
     pub broken: Option<String>,
-    /// The bound on states was reached: nothing is said of the rest.
-    pub cut_off: bool,
 }
 
 /// How a state was reached first.
@@ -33,102 +34,130 @@ struct Edge {
     leads: Result<(u128, Box<State>), String>,
 }
 
+/// So many states are expanded before what they lead to is looked through: what is known
+/// already is not kept.
+const PORTION: usize = 1024;
+
+/// A search under way.
+struct Search<'a> {
+    small: &'a Small,
+    threads: usize,
+    known: HashMap<u128, u32>,
+    nodes: Vec<Node>,
+    edges: Vec<(u32, u32)>,
+    ends: Vec<u32>,
+    found: Found,
+}
+
 /// Searches until everything was seen, something broke, or there are too many states.
-pub(super) fn search(small: &Small, states_max: usize, tell_depth: &mut dyn FnMut(usize, usize)) -> Found {
+pub(super) fn search(small: &Small, states_max: usize, threads: usize, tell_depth: &mut dyn FnMut(&Found)) -> Found {
     let first = small.first();
-    let mut known = HashMap::from([(fingerprint(&first), 0_u32)]);
-    let mut nodes = vec![Node { from: 0, step: Step::Wait }];
-    let mut edges: Vec<(u32, u32)> = Vec::new();
-    let mut ends: Vec<u32> = Vec::new();
-    let mut frontier = vec![(0_u32, first)];
-    let mut found = Found::default();
+    let mut search = Search {
+        small,
+        threads,
+        known: HashMap::from([(fingerprint(&first), 0)]),
+        nodes: vec![Node { from: 0, step: Step::Wait }],
+        edges: Vec::new(),
+        ends: Vec::new(),
+        found: Found::default(),
+    };
+    let mut frontier = vec![(0, first)];
     while !frontier.is_empty() {
         let mut reached = Vec::new();
-        for edge in expand(small, &frontier, &mut ends) {
-            found.steps += 1;
-            let (print, state) = match edge.leads {
-                Ok(leads) => leads,
-                Err(why) => {
-                    found.broken = Some(tell(small, &nodes, edge.from, Some(edge.step), &why));
-                    found.states = nodes.len();
-                    return found;
-                }
-            };
-            let next = u32::try_from(nodes.len()).unwrap();
-            let to = *known.entry(print).or_insert(next);
-            if to == next {
-                nodes.push(Node { from: edge.from, step: edge.step });
-                reached.push((to, *state));
-            }
-            if to != edge.from {
-                edges.push((edge.from, to));
+        for portion in frontier.chunks(PORTION) {
+            if let Err(broken) = search.expand(portion, &mut reached) {
+                search.found.broken = Some(broken);
+                search.found.states = search.nodes.len();
+                return search.found;
             }
         }
-        found.depth += usize::from(!reached.is_empty());
+        search.found.depth += usize::from(!reached.is_empty());
         frontier = reached;
-        found.states = nodes.len();
-        tell_depth(found.depth, found.states);
-        if nodes.len() > states_max {
-            found.cut_off = true;
+        search.found.states = search.nodes.len();
+        search.found.frontier = frontier.len();
+        tell_depth(&search.found);
+        if search.nodes.len() > states_max {
             break;
         }
     }
-    found.ends = ends.len();
-    if !found.cut_off
-        && let Some(lost) = no_way_to(&ends, &edges, nodes.len())
-    {
-        let lost = u32::try_from(lost).unwrap();
-        found.broken = Some(tell(small, &nodes, lost, None, "from here nothing leads to the end"));
-    }
-    found
+    search.close()
 }
 
-/// Every step of every state of a frontier, on all processors.
-fn expand(small: &Small, frontier: &[(u32, State)], ends: &mut Vec<u32>) -> Vec<Edge> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let share = frontier.len().div_ceil(threads).max(1);
-    let work = |part: &[(u32, State)]| {
-        let (mut edges, mut ends) = (Vec::new(), Vec::new());
-        for (from, state) in part {
-            if small.is_end(state) {
-                ends.push(*from);
+impl Search<'_> {
+    /// Every step of some states of a frontier.
+    fn expand(&mut self, portion: &[(u32, State)], reached: &mut Vec<(u32, State)>) -> Result<(), String> {
+        for edge in self.look(portion) {
+            self.found.steps += 1;
+            let (print, state) =
+                edge.leads.map_err(|why| tell(self.small, &self.nodes, edge.from, Some(edge.step), &why))?;
+            let next = u32::try_from(self.nodes.len()).unwrap();
+            let to = *self.known.entry(print).or_insert(next);
+            if to == next {
+                self.nodes.push(Node { from: edge.from, step: edge.step });
+                reached.push((to, *state));
             }
-            for (step, after) in small.moves(state) {
-                let leads = match after {
-                    After::State(new) => Ok((fingerprint(&new), new)),
-                    After::Broken(why) => Err(why),
-                };
-                edges.push(Edge { from: *from, step, leads });
+            if to != edge.from {
+                self.edges.push((edge.from, to));
             }
         }
-        (edges, ends)
-    };
-    let mut all = Vec::new();
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = frontier.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
-        for part in parts {
-            let (edges, more) = part.join().unwrap();
-            all.extend(edges);
-            ends.extend(more);
+        Ok(())
+    }
+
+    fn look(&mut self, portion: &[(u32, State)]) -> Vec<Edge> {
+        let small = self.small;
+        let work = |part: &[(u32, State)]| {
+            let (mut edges, mut ends) = (Vec::new(), Vec::new());
+            for (from, state) in part {
+                if small.is_end(state) {
+                    ends.push(*from);
+                }
+                for (step, after) in small.moves(state) {
+                    let leads = match after {
+                        After::State(new) => Ok((fingerprint(&new), new)),
+                        After::Broken(why) => Err(why),
+                    };
+                    edges.push(Edge { from: *from, step, leads });
+                }
+            }
+            (edges, ends)
+        };
+        let share = portion.len().div_ceil(self.threads).max(1);
+        let mut all = Vec::new();
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = portion.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
+            for part in parts {
+                let (edges, ends) = part.join().unwrap();
+                all.extend(edges);
+                self.ends.extend(ends);
+            }
+        });
+        all
+    }
+
+    /// Whether every state can come to an end, where all were seen.
+    fn close(mut self) -> Found {
+        self.found.ends = self.ends.len();
+        if self.found.frontier == 0
+            && let Some(lost) = no_way_to(&self.ends, self.edges, self.nodes.len())
+        {
+            self.found.broken = Some(tell(self.small, &self.nodes, lost, None, "from here nothing leads to the end"));
         }
-    });
-    all
+        self.found
+    }
 }
 
 /// The first state, by depth, from which no end can be reached.
-fn no_way_to(ends: &[u32], edges: &[(u32, u32)], count: usize) -> Option<usize> {
-    let mut backwards: Vec<Vec<u32>> = vec![Vec::new(); count];
-    for (from, to) in edges {
-        backwards[*to as usize].push(*from);
-    }
+fn no_way_to(ends: &[u32], mut edges: Vec<(u32, u32)>, count: usize) -> Option<u32> {
+    edges.sort_unstable_by_key(|(_, to)| *to);
     let mut comes = vec![false; count];
     let mut todo = ends.to_vec();
     while let Some(state) = todo.pop() {
         if !std::mem::replace(&mut comes[state as usize], true) {
-            todo.extend(&backwards[state as usize]);
+            let first = edges.partition_point(|(_, to)| *to < state);
+            todo.extend(edges[first..].iter().take_while(|(_, to)| *to == state).map(|(from, _)| *from));
         }
     }
-    comes.iter().position(|comes| !comes)
+    comes.iter().position(|comes| !comes).and_then(|lost| u32::try_from(lost).ok())
 }
 
 /// The way to a state, and what is wrong there.
