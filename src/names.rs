@@ -150,25 +150,32 @@ name!(
     TargetGroupArn,
     "target group ARN",
     "arn:…:targetgroup/…",
-    |t| is_arn(t, ":targetgroup/")
+    |t| is_arn(t, "targetgroup/")
 );
 name!(
     /// The ARN of a listener.
     ListenerArn,
     "listener ARN",
     "arn:…:listener/app/NAME/ID/ID or arn:…:listener/net/NAME/ID/ID",
-    |t| is_arn(t, ":listener/app/") || is_arn(t, ":listener/net/")
+    |t| is_arn(t, "listener/app/") || is_arn(t, "listener/net/")
 );
 name!(
     /// The ARN of a listener rule.
     RuleArn,
     "rule ARN",
     "arn:…:listener-rule/…",
-    |t| is_arn(t, ":listener-rule/")
+    |t| is_arn(t, "listener-rule/")
 );
 
+/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:` and then `part`, which no other field repeats.
+/// Source: the general reference's format of ARNs; no resource of load balancing has a colon.
 fn is_arn(text: &str, part: &str) -> bool {
-    text.len() <= 512 && text.starts_with("arn:") && text.contains(part) && text.chars().all(|c| c.is_ascii_graphic())
+    let fields: Vec<&str> = text.split(':').collect();
+    text.len() <= 512
+        && fields.len() == 6
+        && fields[0] == "arn"
+        && fields[5].starts_with(part)
+        && text.chars().all(|c| c.is_ascii_graphic())
 }
 
 /// Words and a number, with hyphens between them.
@@ -188,13 +195,13 @@ const DEFAULT_RULE: &str = "default";
 impl ListenerArn {
     /// `app/NAME/ID` or `net/NAME/ID` of the load balancer that the listener is on.
     pub fn load_balancer(&self) -> &str {
-        let path = self.0.split_once(":listener/").map_or("", |(_, path)| path);
+        let path = self.0.rsplit_once(":listener/").map_or("", |(_, path)| path);
         path.rsplit_once('/').map_or(path, |(balancer, _)| balancer)
     }
 
     /// Whether the listener belongs to a Network Load Balancer.
     pub fn is_network(&self) -> bool {
-        self.0.contains(":listener/net/")
+        self.load_balancer().starts_with("net/")
     }
 
     /// The ARN under which we speak of the listener's default action. AWS has no rule
@@ -311,6 +318,12 @@ mod tests {
         assert_eq!(listener.load_balancer(), "app/web/50dc");
         assert_eq!(listener.region(), "eu-west-1");
         assert!(!listener.is_network());
+        // What stands in another field is no listener.
+        let odd = arn.replace("eu-west-1", "listener/net/eu");
+        assert!(!ListenerArn::parse(&odd).unwrap().is_network());
+        for odd in [arn.replace("123456789012:", "123456789012:listener/net/x:"), arn.replace(":listener/", ":x/")] {
+            assert!(ListenerArn::parse(&odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

@@ -6,19 +6,24 @@ use std::path::PathBuf;
 use crate::names::CommitId;
 use crate::time::Span;
 
-/// What libgit2 or the file watcher said, without secrets.
+/// What libgit2 or the file watcher said, without secrets and on one line.
 ///
 /// The libraries' own errors stop here: nobody else names `git2`, and a message
-/// of theirs may quote a URL with its password.
+/// of theirs may quote a URL with its password, or a name from a hostile commit.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Cause {
     message: String,
 }
 
+/// A library's message is at most so long.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
 impl Cause {
     pub(super) fn new(message: impl Into<String>) -> Cause {
-        Cause { message: message.into() }
+        let message = message.into();
+        let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Cause { message: message.chars().map(shown).take(MESSAGE_CHARS_MAX).collect() }
     }
 }
 
@@ -505,5 +510,17 @@ fn cut_off(shallow: bool) -> &'static str {
         "; it is a shallow clone: `git fetch --unshallow` gets the rest"
     } else {
         ", so one cannot be merged into the other"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cause;
+
+    /// libgit2 repeats names as a hostile commit has them.
+    #[test]
+    fn a_librarys_message_moves_no_cursor_and_has_an_end() {
+        assert_eq!(Cause::new("invalid object - a\u{1b}[2J\rb").to_string(), "invalid object - a\u{fffd}[2J\u{fffd}b");
+        assert!(Cause::new("x".repeat(100_000)).to_string().len() <= 1_000);
     }
 }
