@@ -1,5 +1,6 @@
 //! A small world for planner tests: the model of AWS, a clock, a file and a log.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use crate::desired::spec::{
@@ -49,7 +50,12 @@ pub struct Story {
     service: ServiceName,
     commit: CommitId,
     log: String,
+    /// How often the planner was asked: a story that waits for what never comes has an end.
+    asked: Cell<u32>,
 }
+
+/// No story needs half as many answers.
+const ANSWERS_MAX: u32 = 200_000;
 
 /// A file: 2 machines behind a rule, steps 10 and 100, bake 5 min, warm 60 min.
 pub fn file(version: &str) -> ServiceSpec {
@@ -133,6 +139,7 @@ impl Story {
             service: spec.name.clone(),
             commit: CommitId::parse(&"0".repeat(40)).unwrap(),
             log: String::new(),
+            asked: Cell::new(0),
         };
         story.commit(spec);
         story
@@ -213,6 +220,8 @@ impl Story {
 
     /// The next action or wait.
     pub fn next(&self) -> Next {
+        self.asked.set(self.asked.get() + 1);
+        assert!(self.asked.get() <= ANSWERS_MAX, "it never came:\n{}", self.log);
         self.ask(|input| next(&View::new(input)))
     }
 
