@@ -154,9 +154,9 @@ fn traffic(
     for weight in weights {
         let had = before.get(&weight.target_group).copied().unwrap_or(0);
         let owner = state.owner_of(&weight.target_group);
-        if weight.percent > had
-            && someone_is_well
-            && owner.is_some_and(|owner| owner.targets.is_some() && healthy(owner) == 0)
+        // Of a release without a group there is nothing to be read.
+        let was_read = |owner: &ServerGroup| owner.targets.is_some() || owner.group.is_none();
+        if weight.percent > had && someone_is_well && owner.is_some_and(|owner| was_read(owner) && healthy(owner) == 0)
         {
             violation("served", format!("{} % for a group without healthy machines", weight.percent));
         }
@@ -167,7 +167,7 @@ fn traffic(
         {
             violation("served", format!("{} % for a foreign side without healthy targets", weight.percent));
         }
-        if weight.percent > had && !before.is_empty() && owner.is_some_and(|owner| owner.targets.is_none()) {
+        if weight.percent > had && !before.is_empty() && owner.is_some_and(|owner| !was_read(owner)) {
             violation("served", format!("{} % for a group whose health was not read", weight.percent));
         }
     }

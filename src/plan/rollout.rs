@@ -40,6 +40,9 @@ pub fn create(view: &View<'_>) -> Option<Answer> {
         if candidate.target_group.is_none() {
             return Some(fence_first(view, || create_target_group(view, candidate, spec, lb).into()));
         }
+        if let Some(answer) = comes_back(view, candidate) {
+            return Some(answer);
+        }
         let waits = Mutant::GroupBeforeRule.on() && candidate.group.is_none();
         if let Some(entry) = rule_entry(view, candidate, lb).filter(|_| !waits) {
             return Some(entry);
@@ -112,6 +115,14 @@ fn create_target_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceS
         .expect("no target group has this name")
 }
 
+/// A candidate that had left its rule for another one comes back: while no rule named it,
+/// nothing checked its machines, so its deadline must not count from before.
+fn comes_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    let group = candidate.group.as_ref().filter(|_| candidate.weight.is_none())?;
+    let because = "nothing checked its machines while no rule named it";
+    waits_since_long(view, group).then(|| fence_first(view, || begin_again(view, candidate, group, because)))
+}
+
 /// The candidate's entry in the action, at weight 0: what no rule names is not checked.
 fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Option<Answer> {
     let target_group = candidate.target_group.as_ref()?;
@@ -144,23 +155,22 @@ fn rule_entry(view: &View<'_>, candidate: &ServerGroup, lb: &LoadBalancer) -> Op
     if let Some(full) = make_room(view, rule) {
         return Some(full);
     }
-    let weights = traffic::with_entry(view, &target_group.arn);
-    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights };
-    Some(fence_first(view, || act(mutation, "so that its health is checked").into()))
+    match traffic::entry(view, rule, candidate, "so that its health is checked")? {
+        entry @ Answer::Act(_) => Some(fence_first(view, || entry)),
+        waits => Some(waits),
+    }
 }
 
 /// Live's entry in the action, if somebody has taken it out: nothing can go back to machines
 /// that are not checked.
 pub fn live_entry(view: &View<'_>) -> Option<Answer> {
-    let live = view.live.filter(|live| live.weight.is_none() && view.hold().is_none())?;
-    let target_group = live.target_group.as_ref()?;
+    let unnamed = |live: &&ServerGroup| live.weight.is_none() && live.target_group.is_some();
+    let live = view.live.filter(|live| unnamed(live) && view.hold().is_none())?;
     let rule = view.rule().filter(|rule| !is_temporary(&rule.conditions) && !traffic::serves_nobody(view, rule))?;
     if let Some(full) = make_room(view, rule) {
         return Some(full);
     }
-    let mutation =
-        Mutation::SetWeights { rule: rule.arn.clone(), weights: traffic::with_entry(view, &target_group.arn) };
-    Some(act(mutation, TO_BE_CHECKED).into())
+    traffic::entry(view, rule, live, TO_BE_CHECKED)
 }
 
 /// A full action lets the warm group go before a candidate enters, then any without weight.
@@ -418,7 +428,8 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
     if group.min >= need && group.desired >= need && group.max == max.max(group.desired) {
         return None;
     }
-    if is_empty_since_long(view, group) {
+    // It was being withdrawn when it was wanted again.
+    if group.desired == 0 && waits_since_long(view, group) {
         return Some(fence_first(view, || begin_again(view, candidate, group, "its machines were taken away")));
     }
     let desired = need.max(group.desired);
@@ -432,15 +443,17 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
     Some(fence_first(view, || act(mutation, format!("the service needs {need} machines now")).into()))
 }
 
-/// Whether a candidate was being withdrawn when it was wanted again: it has no machines, and
-/// its deadline must not count from when it had some.
-fn is_empty_since_long(view: &View<'_>, group: &GroupState) -> bool {
-    let at_zero = group.marks.step.filter(|step| step.percent == 0 && group.desired == 0);
-    at_zero.is_some_and(|step| view.input.now.since(step.at) >= JUST_BEGUN)
+/// Whether the first step began too long ago for a deadline to count from it, where what it
+/// waits for can only begin now.
+fn waits_since_long(view: &View<'_>, group: &GroupState) -> bool {
+    let begun = group.marks.step.filter(|step| step.percent == 0);
+    let deadline = view.spec.map_or(Span::ZERO, |spec| spec.rollout.healthy_deadline);
+    begun.map(|step| view.input.now.since(step.at)).is_some_and(|age| age >= JUST_BEGUN || age * 2 >= deadline)
 }
 
-/// Between its first mark and its first machines there is a call or two.
-const JUST_BEGUN: Span = Span::from_secs(10);
+/// Between its first mark and its first machines, or its entry in the rule, there is a call or
+/// two.
+const JUST_BEGUN: Span = Span::from_secs(60);
 
 /// Question 14: not enough machines are well, or not long enough.
 pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {

@@ -32,13 +32,19 @@ pub fn all_to(view: &View<'_>, rule: &Rule, target_group: &TargetGroupArn) -> Ve
     split(view, rule.action.percents(), &[(target_group, 100)])
 }
 
-/// The weights of our rule with one more target group, at 0; with all of it where nobody
-/// has any, since no action may have only zero weights.
-pub fn with_entry(view: &View<'_>, target_group: &TargetGroupArn) -> Vec<Weight> {
+/// One more group in our rule, at 0; with all of it where nobody has any, since no action may
+/// have only zero weights.
+pub fn entry(view: &View<'_>, rule: &Rule, group: &ServerGroup, because: &str) -> Option<Answer> {
+    let target_group = &group.target_group.as_ref()?.arn;
     let serving: Vec<_> = view.weights().into_iter().filter(|(_, percent)| *percent > 0).collect();
+    if serving.is_empty() && group.group.is_some() && group.targets.is_none() {
+        let detail = format!("nobody has any traffic, and the health of {} was not read", group.identity.version);
+        return Some(wait(Reason::Unknown, detail).into());
+    }
     let mut given: Vec<(&TargetGroupArn, u32)> = serving.iter().map(|(arn, percent)| (arn, *percent)).collect();
     given.push((target_group, if serving.is_empty() { 100 } else { 0 }));
-    split(view, view.weights(), &given)
+    let weights = split(view, view.weights(), &given);
+    Some(act(Mutation::SetWeights { rule: rule.arn.clone(), weights }, because).into())
 }
 
 /// Whether a rule of our own gives nobody any traffic.
