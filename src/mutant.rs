@@ -104,6 +104,10 @@ mutants! {
     ForgetRetired,
     /// A release that is wanted again keeps its `retired`.
     ForgetUsedAgain,
+    /// A release that comes back into its rule is judged by its first deadline.
+    FirstDeadline,
+    /// A release whose health was not read gets an action that gives nobody any weight.
+    EntryUnread,
     // Failure.
     /// A verdict is ignored.
     IgnoreRejected,

@@ -118,7 +118,8 @@ fn create_target_group(view: &View<'_>, candidate: &ServerGroup, spec: &ServiceS
 /// A candidate that had left its rule for another one comes back: while no rule named it,
 /// nothing checked its machines, so its deadline must not count from before.
 fn comes_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
-    let group = candidate.group.as_ref().filter(|_| candidate.weight.is_none())?;
+    let unnamed = candidate.weight.is_none() && !Mutant::FirstDeadline.on();
+    let group = candidate.group.as_ref().filter(|_| unnamed)?;
     let because = "nothing checked its machines while no rule named it";
     waits_since_long(view, group).then(|| fence_first(view, || begin_again(view, candidate, group, because)))
 }

@@ -54,37 +54,30 @@ fn a_candidate_that_was_emptied_and_is_wanted_again_is_not_late() {
 /// exploration.
 #[test]
 fn a_candidate_that_had_left_its_rule_and_is_wanted_again_is_not_late() {
-    let mut story = Story::settled("1.0");
-    story.sick = vec!["1.1".to_owned()];
-    story.commit(file("1.1"));
-    let name = story.name("1.1");
-    let in_rule = |story: &Story| story.model.state.groups.get(&name).is_some_and(|group| group.weight.is_some());
-    story.until(in_rule).until(|story| story.members("1.1").desired == 2);
-    story.commit(file("1.2")).until(|story| !in_rule(story));
-    assert_eq!(story.members("1.1").desired, 2);
-    story.sick.clear();
-    story.commit(file("1.1")).later(Span::from_mins(20)).until(in_rule);
-    let since = story.members("1.1").marks.step.unwrap().at;
-    assert!(story.now.since(since) < Span::from_secs(10), "its deadline counts from now\n{}", story.log_so_far());
-    story.converged();
-    assert!(story.group("1.1").template_marks().rejected.is_none());
-    assert_eq!(story.weight("1.1"), 100);
+    comes_back(Story::settled("1.0"), ["1.1", "1.2"]);
 }
 
 /// The same where no release has settled, so the rule is one that no client meets.
 #[test]
 fn a_first_candidate_that_had_left_its_rule_and_is_wanted_again_is_not_late() {
-    let mut story = Story::new(file("1.0"));
-    story.sick = vec!["1.0".to_owned()];
-    let name = story.name("1.0");
+    comes_back(Story::new(file("1.0")), ["1.0", "1.1"]);
+}
+
+fn comes_back(mut story: Story, [version, other]: [&str; 2]) {
+    story.sick = vec![version.to_owned()];
+    story.commit(file(version));
+    let name = story.name(version);
     let in_rule = |story: &Story| story.model.state.groups.get(&name).is_some_and(|group| group.weight.is_some());
     story.until(|story| in_rule(story) && story.model.state.groups[&name].group.is_some());
-    story.commit(file("1.1")).until(|story| !in_rule(story));
-    assert_eq!(story.members("1.0").desired, 2);
+    story.commit(file(other)).until(|story| !in_rule(story));
+    assert_eq!(story.members(version).desired, 2);
     story.sick.clear();
-    story.commit(file("1.0")).later(Span::from_mins(20)).converged();
-    assert!(story.group("1.0").template_marks().rejected.is_none(), "{}", story.log_so_far());
-    assert_eq!(story.weight("1.0"), 100);
+    story.commit(file(version)).later(Span::from_mins(20)).until(in_rule);
+    let since = story.members(version).marks.step.unwrap().at;
+    assert!(story.now.since(since) < Span::from_secs(10), "its deadline counts from now\n{}", story.log_so_far());
+    story.converged();
+    assert!(story.group(version).template_marks().rejected.is_none());
+    assert_eq!(story.weight(version), 100);
 }
 
 /// "a revert in mid-shift: weights to live, candidate withdrawn"

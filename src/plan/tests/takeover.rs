@@ -112,6 +112,22 @@ fn a_bad_first_release_behind_a_fixed_response_leaves_it() {
     assert_eq!(story.weight("2"), 100);
 }
 
+/// Somebody gave all weight of the action away and deleted live's group while a release came up.
+#[test]
+fn an_action_that_serves_nobody_is_given_to_no_release_whose_health_was_not_read() {
+    let mut story = fixed_response(&default_file("1"));
+    story.converged();
+    let first = story.group("1").target_group.as_ref().unwrap().arn.clone();
+    let second = story.name("2");
+    story.commit(default_file("2"));
+    story.until(|story| story.model.state.groups.get(&second).is_some_and(|group| group.group.is_some()));
+    story.model.state.rules[0].action = RuleAction::Forward(vec![(first, 0)]);
+    story.group_mut("1").group = None;
+    (story.group_mut("1").weight, story.group_mut("2").weight) = (Some(0), None);
+    story.group_mut("2").targets = None;
+    assert_eq!(story.waits(), "unknown: nobody has any traffic, and the health of 2 was not read");
+}
+
 #[test]
 fn releases_and_reverts_move_a_default_action() {
     for spec in [default_file as fn(&str) -> ServiceSpec, network_file] {
