@@ -21,7 +21,9 @@ use crate::time::{Span, Timestamp};
 use tokio::sync::watch;
 
 use super::call::{Call, Done, weights};
-use super::facts::{actions, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable};
+use super::facts::{
+    self, actions, claim, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable,
+};
 use super::history::Commits;
 use super::stage::Who;
 
@@ -40,24 +42,32 @@ pub struct Check {
     /// The services whose listener's default action is theirs.
     defaults: BTreeMap<ListenerArn, usize>,
     readings: BTreeMap<(Who, Option<String>), Reading>,
-    /// The commit of the pass under way, and what it says of freezes.
-    pass: Option<CommitId>,
-    /// Nothing may start in this pass.
-    frozen: bool,
+    /// The daemons that make changes.
+    acting: BTreeMap<Who, Acting>,
+    /// Whose change is looked at.
+    who: Who,
     /// Verdicts: service and digest.
     rejected: BTreeSet<(String, String)>,
     /// Way backs that must be one call, by service.
     pub reverts: BTreeMap<String, Revert>,
     /// Readings may show the past until then.
     pub stale_until: i64,
-    /// What the daemon was given last.
-    pub given: Option<watch::Receiver<Option<Target>>>,
     /// When passes began in which nothing was changed, the last last.
     passes: VecDeque<Timestamp>,
     /// The first thing that was wrong.
     pub broken: Option<String>,
     /// Which checks had something to look at, and how often.
     pub seen: BTreeMap<&'static str, u64>,
+}
+
+/// What is known of a daemon that makes changes.
+struct Acting {
+    /// What it was given last.
+    given: watch::Receiver<Option<Target>>,
+    /// The commit of the pass under way, and what it says of freezes.
+    pass: Option<CommitId>,
+    /// Nothing may start in this pass.
+    frozen: bool,
 }
 
 /// A revert to a release that stands, is warm and well.
@@ -79,6 +89,8 @@ struct Reading {
     /// Desired sizes by target group.
     desired: BTreeMap<TargetGroupArn, u32>,
     weights: BTreeMap<TargetGroupArn, u32>,
+    /// The commits that groups and templates were acted on for.
+    claims: BTreeSet<String>,
 }
 
 impl Check {
@@ -87,12 +99,11 @@ impl Check {
             commits,
             defaults,
             readings: BTreeMap::new(),
-            pass: None,
-            frozen: false,
+            acting: BTreeMap::new(),
+            who: Who::Daemon,
             rejected: BTreeSet::new(),
             reverts: BTreeMap::new(),
             stale_until: i64::MIN,
-            given: None,
             passes: VecDeque::new(),
             broken: None,
             seen: BTreeMap::new(),
@@ -108,13 +119,18 @@ impl Check {
     /// another's matter.
     pub fn begin(&mut self, who: Who, service: Option<&str>, (now, really): (Timestamp, Timestamp)) {
         *self.reading(who, service) = Reading::default();
-        if who == Who::Daemon && service.is_none() {
+        if service.is_some() {
+            return;
+        }
+        if who == Who::Daemon {
             self.paced(really);
+        }
+        if let Some(acting) = self.acting.get_mut(&who) {
             // A pass takes what it is given in the same breath in which it begins to read.
-            let target = self.given.as_ref().and_then(|given| given.borrow().clone());
+            let target = acting.given.borrow().clone();
             let freezes = target.iter().flat_map(|target| &target.scope.freezes);
-            self.frozen = freezes.into_iter().any(|freeze| freeze.from <= now && now < freeze.until);
-            self.pass = target.and_then(|target| target.desired.commit.clone());
+            acting.frozen = freezes.into_iter().any(|freeze| freeze.from <= now && now < freeze.until);
+            acting.pass = target.and_then(|target| target.desired.commit.clone());
         }
     }
 
@@ -137,8 +153,18 @@ impl Check {
     /// The process has died: what it was told is forgotten.
     pub fn died(&mut self) {
         self.readings.retain(|(who, _), _| *who != Who::Daemon);
-        self.pass = None;
+        self.acting.remove(&Who::Daemon);
         self.passes.clear();
+    }
+
+    /// A daemon that makes changes has started.
+    pub fn starts(&mut self, who: Who, given: watch::Receiver<Option<Target>>) {
+        self.acting.insert(who, Acting { given, pass: None, frozen: false });
+    }
+
+    /// The commit of the pass that a change belongs to.
+    fn pass(&self) -> Option<&CommitId> {
+        self.acting.get(&self.who)?.pass.as_ref()
     }
 
     pub fn listed(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
@@ -164,6 +190,12 @@ impl Check {
         }
     }
 
+    pub fn claimed(&mut self, who: Who, service: Option<&str>, tags: &Tags) {
+        let Some(service) = service.filter(|service| is_of(tags, service)) else { return };
+        let claim = claim(tags).cloned();
+        self.reading(who, Some(service)).claims.extend(claim);
+    }
+
     pub fn sized(&mut self, who: Who, service: Option<&str>, group: &Group) {
         for arn in &group.target_groups {
             self.reading(who, service).desired.insert(arn.clone(), group.desired);
@@ -183,7 +215,7 @@ impl Check {
 
     /// Whether the commit of the pass has a file for a service: one without may be taken away.
     fn has_file(&self, turn: &str) -> bool {
-        self.pass.as_ref().is_some_and(|pass| self.commits.has_file(pass, turn))
+        self.pass().is_some_and(|pass| self.commits.has_file(pass, turn))
     }
 
     fn saw(&mut self, what: &'static str) {
@@ -212,11 +244,12 @@ impl Check {
         self.owned(turn, call, before, after);
         self.absolute(call, result, after);
         // An operator's word goes another way: what it may do is another matter.
-        if who == Who::Daemon {
+        if who.is_acting() {
+            self.who = who;
             if let Some(turn) = turn {
                 self.known(turn, call);
                 self.served(turn, call, before, after);
-                self.kept(turn, call, before, after);
+                self.kept(turn, call, before);
                 self.verdicts(turn, call, before);
                 self.fenced(turn, call, before);
                 self.instant(turn, call, before, result.is_ok());
@@ -292,7 +325,7 @@ impl Check {
     /// 3 Unknown is not absent: nothing is changed on an incomplete reading.
     fn known(&mut self, turn: &str, call: &Call) {
         self.saw("unknown is not absent");
-        let reading = self.reading(Who::Daemon, Some(turn));
+        let reading = self.reading(self.who, Some(turn));
         let failed = reading.failed.clone().or_else(|| reading.listeners.values().next().cloned());
         if let Some(failed) = failed {
             self.wrong("unknown is not absent", format!("{call} after {failed}"));
@@ -324,7 +357,7 @@ impl Check {
         had: &BTreeMap<TargetGroupArn, u32>,
     ) {
         let health =
-            |arn: &TargetGroupArn| self.readings.get(&(Who::Daemon, Some(turn.to_owned())))?.health.get(arn).copied();
+            |arn: &TargetGroupArn| self.readings.get(&(self.who, Some(turn.to_owned())))?.health.get(arn).copied();
         let others: Vec<&TargetGroupArn> =
             had.iter().filter(|(other, weight)| *other != arn && **weight > 0).map(|(arn, _)| arn).collect();
         let another = others.iter().any(|other| health(other).is_some_and(|healthy| healthy > 0));
@@ -337,7 +370,7 @@ impl Check {
         }
         // A release that never settled needs as many as live has.
         let stable = group_of(before, arn).is_some_and(|group| is_stable(before, group));
-        let reading = self.readings.get(&(Who::Daemon, Some(turn.to_owned())));
+        let reading = self.readings.get(&(self.who, Some(turn.to_owned())));
         let settled = |other: &&&TargetGroupArn| group_of(before, other).is_some_and(|group| is_stable(before, group));
         let wanted = |other: &&TargetGroupArn| reading?.desired.get(*other).copied();
         // What stands in for live counts only where nothing that has settled has traffic.
@@ -346,7 +379,8 @@ impl Check {
         // Going back to who was there before needs fewer: who stands in has not settled either.
         let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
         let newest = others.iter().all(|other| made(other) < made(arn));
-        if !others.is_empty() && newest && !stable && !is_foreign(before, arn) && !self.shows_the_past(before) {
+        let late = before.now <= self.stale_until + STALE_AFTER;
+        if !others.is_empty() && newest && !stable && !is_foreign(before, arn) && !late {
             self.descends(turn, call, before);
         }
         if let (false, Some(live), Some(told)) = (stable, live, told)
@@ -359,13 +393,14 @@ impl Check {
         }
     }
 
-    /// Whether what is acted on may have been read when it was past already.
+    /// Whether what is acted on may be past already: it was when it was read, or another daemon
+    /// has acted since.
     fn shows_the_past(&self, before: &World) -> bool {
-        before.now <= self.stale_until + STALE_AFTER
+        before.now <= self.stale_until + STALE_AFTER || self.acting.contains_key(&Who::Second)
     }
 
     /// 2 Kept: who has traffic, or alone could answer, keeps its machines.
-    fn kept(&mut self, turn: &str, call: &Call, before: &World, after: &World) {
+    fn kept(&mut self, turn: &str, call: &Call, before: &World) {
         let (name, was) = match call {
             Call::SetCapacity(name, _, _, Some(desired)) => match before.groups.get(name) {
                 Some(group) if *desired < group.desired => (name, group),
@@ -377,11 +412,14 @@ impl Check {
             },
             _ => return,
         };
+        self.saw("kept");
+        let weights = &self.reading(self.who, Some(turn)).weights;
+        if was.target_groups.iter().any(|arn| weights.get(arn).is_some_and(|weight| *weight > 0)) {
+            return self.wrong("kept", format!("{call}: it was read that it has traffic"));
+        }
         if self.shows_the_past(before) {
             return;
         }
-        self.saw("kept");
-        let _ = after;
         if was.target_groups.is_empty() {
             let works = |group: &SimGroup| is_stable(before, group) && !group.tags.contains_key(Mark::Retired.key());
             let others = before
@@ -502,7 +540,11 @@ impl Check {
             .templates
             .values()
             .any(|template| is_of(&template.tags, turn) && template.tags.get(marks::DIGEST) == digest);
-        if matches!(call, Call::CreateTemplate(_)) && self.frozen && !begun && !self.damaged(turn, before, digest) {
+        if matches!(call, Call::CreateTemplate(_))
+            && self.acting.get(&self.who).is_some_and(|acting| acting.frozen)
+            && !begun
+            && !self.damaged(turn, before, digest)
+        {
             self.saw("frozen");
             self.wrong("freezes gate starts", format!("{call} in a freeze"));
         }
@@ -510,14 +552,14 @@ impl Check {
 
     fn descends(&mut self, turn: &str, call: &Call, before: &World) {
         self.saw("fenced");
-        let Some(pass) = self.pass.clone() else {
+        let Some(pass) = self.pass().cloned() else {
             return self.wrong("fenced", format!("{call} without a commit"));
         };
-        let tags = before.groups.values().filter(|group| group.deleted_at.is_none()).map(|group| &group.tags);
-        let tags = tags.chain(before.templates.values().map(|template| &template.tags));
-        let claims = tags
-            .filter(|tags| is_of(tags, turn))
-            .filter_map(|tags| tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT)));
+        let mut claims = self.reading(self.who, Some(turn)).claims.clone();
+        // What another daemon did since that reading could not be known.
+        if !self.acting.contains_key(&Who::Second) {
+            claims.extend(facts::claims(before, turn));
+        }
         if let Some(claim) = claims.into_iter().find(|claim| !self.commits.descends(&pass, claim)) {
             self.wrong("fenced", format!("{call} for {pass}, which does not descend from {claim}"));
         }
@@ -535,7 +577,7 @@ impl Check {
     /// 9 Instant: the first change of a revert to a warm group brings all traffic back.
     fn instant(&mut self, turn: &str, call: &Call, before: &World, made: bool) {
         let Some(revert) = self.reverts.get(turn).cloned() else { return };
-        if self.pass.as_ref() != Some(&revert.commit) {
+        if self.pass() != Some(&revert.commit) {
             return;
         }
         let Some((arn, _)) = is_instant(before, turn, &revert.digest) else {
@@ -544,7 +586,7 @@ impl Check {
         };
         // The daemon must have been told the same.
         let told = {
-            let reading = self.reading(Who::Daemon, Some(turn));
+            let reading = self.reading(self.who, Some(turn));
             let live = reading
                 .weights
                 .iter()

@@ -48,6 +48,18 @@ pub fn is_of(tags: &Tags, service: &str) -> bool {
         && tags.get(marks::SCOPE).is_some_and(|scope| scope == "prod")
 }
 
+/// What a commit must descend from to act for a service.
+pub fn claims(world: &World, service: &str) -> Vec<String> {
+    let groups = world.groups.values().filter(|group| group.deleted_at.is_none()).map(|group| &group.tags);
+    let tags = groups.chain(world.templates.values().map(|template| &template.tags));
+    tags.filter(|tags| is_of(tags, service)).filter_map(claim).cloned().collect()
+}
+
+/// The commit that something was last acted on for.
+pub fn claim(tags: &Tags) -> Option<&String> {
+    tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT))
+}
+
 pub fn is_stable(world: &World, group: &SimGroup) -> bool {
     let mut templates = world.templates.values();
     templates.any(|template| template.name == group.template && template.tags.contains_key(Mark::Stable.key()))
@@ -70,10 +82,14 @@ pub fn healthy(world: &World, arn: &TargetGroupArn) -> usize {
     targets.filter(|target| target.health == TargetHealth::Healthy).count()
 }
 
+/// Conditions that no client meets.
+pub fn is_hidden(conditions: &Conditions) -> bool {
+    conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"))
+}
+
 /// Every action that clients meet, with its weights.
 pub fn actions(world: &World) -> impl Iterator<Item = (RuleArn, Vec<(TargetGroupArn, u32)>)> {
-    let hidden = |conditions: &Conditions| conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"));
-    let rules = world.rules.iter().filter(move |(_, rule)| !hidden(&rule.conditions));
+    let rules = world.rules.iter().filter(|(_, rule)| !is_hidden(&rule.conditions));
     let rules = rules.map(|(arn, rule)| (arn.clone(), weights(&rule.action).to_vec()));
     let defaults =
         world.listeners.iter().map(|(arn, found)| (arn.default_rule(), weights(&found.default_action).to_vec()));

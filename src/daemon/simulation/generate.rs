@@ -1,6 +1,6 @@
 //! A seed becomes a script.
 
-use super::script::{Event, Kind, Script};
+use super::script::{Event, Kind, Script, Second};
 
 /// Versions of a service that there are.
 const VERSIONS: u32 = 5;
@@ -13,7 +13,11 @@ pub fn script(seed: u64) -> Script {
         seed,
         prune: random.bool(),
         limits: (random.u32(1..=4), *random.choice([1, 2, 20, 20].iter()).unwrap_or(&20)),
-        dry: random.u32(0..8) == 0,
+        second: match random.u32(0..8) {
+            0 => Second::Dry,
+            1 => Second::Acts,
+            _ => Second::Nobody,
+        },
         events: Vec::new(),
         kinds,
     };
@@ -35,8 +39,21 @@ pub fn script(seed: u64) -> Script {
         };
         theme.happen(&mut random, at, &mut script);
     }
+    if script.second == Second::Acts {
+        falls_behind(at, &mut script);
+    }
     script.events.sort_by_key(|(at, _)| *at);
     script
+}
+
+/// The second daemon goes by an older commit for a while.
+fn falls_behind(until: u64, script: &mut Script) {
+    let mut random = fastrand::Rng::with_seed(script.seed ^ 0xbe41d);
+    for _ in 0..random.usize(0..3) {
+        let from = random.u64(0..=until);
+        script.events.push((from, Event::Behind { on: true }));
+        script.events.push((from + random.u64(10..600), Event::Behind { on: false }));
+    }
 }
 
 fn kind(random: &mut fastrand::Rng) -> Kind {

@@ -10,13 +10,20 @@ use crate::reconcile::target::History;
 
 /// All commits, and where the branch is. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Commits(Arc<Mutex<Graph>>);
+pub struct Commits {
+    graph: Arc<Mutex<Graph>>,
+    /// Asked by the second daemon.
+    second: bool,
+}
 
 #[derive(Debug, Default)]
 struct Graph {
     all: Vec<Commit>,
     tip: usize,
+    /// Nobody can read Git.
     down: bool,
+    /// The second daemon can't.
+    behind: bool,
     merge: bool,
 }
 
@@ -31,7 +38,7 @@ struct Commit {
 
 impl Commits {
     fn lock(&self) -> MutexGuard<'_, Graph> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A commit on top of the branch, or on one so many before it; the branch moves there.
@@ -60,6 +67,23 @@ impl Commits {
     /// From now on Git can't be read, or can again.
     pub fn set_down(&self, down: bool) {
         self.lock().down = down;
+    }
+
+    /// From now on the second daemon can't read Git, or can again.
+    pub fn set_behind(&self, on: bool) {
+        self.lock().behind = on;
+    }
+
+    /// What the second daemon asks.
+    pub fn for_second(&self) -> Self {
+        Self { second: true, ..self.clone() }
+    }
+
+    /// The history, if Git can be read.
+    fn read(&self) -> Result<MutexGuard<'_, Graph>, GitError> {
+        let graph = self.lock();
+        let down = graph.down || (self.second && graph.behind);
+        if down { Err(away()) } else { Ok(graph) }
     }
 
     /// Whether a service has a file at a commit.
@@ -92,7 +116,7 @@ impl Graph {
     }
 
     fn get(&self, commit: &CommitId) -> Result<usize, GitError> {
-        self.find(commit).filter(|_| !self.down).ok_or_else(away)
+        self.find(commit).ok_or_else(away)
     }
 }
 
@@ -106,12 +130,11 @@ fn away() -> GitError {
 
 impl History for Commits {
     fn tip(&mut self, _branch: &str) -> Result<CommitId, GitError> {
-        let graph = self.lock();
-        if graph.down { Err(away()) } else { Ok(id(graph.tip)) }
+        Ok(id(self.read()?.tip))
     }
 
     fn config_version(&self, commit: &CommitId, _folder: &str) -> Result<ConfigVersion, GitError> {
-        let graph = self.lock();
+        let graph = self.read()?;
         let index = graph.get(commit)?;
         // Commits that say the same are known by the first of them.
         let first = graph.all.iter().position(|other| other.files == graph.all[index].files);
@@ -119,15 +142,12 @@ impl History for Commits {
     }
 
     fn config_files(&self, commit: &CommitId, _folder: &str) -> Result<ConfigFiles, GitError> {
-        let graph = self.lock();
+        let graph = self.read()?;
         Ok(ConfigFiles::clone(&graph.all[graph.get(commit)?].files))
     }
 
     fn ancestry(&self, ancestor: &CommitId, of: &CommitId) -> Result<Ancestry, GitError> {
-        let graph = self.lock();
-        if graph.down {
-            return Err(away());
-        }
+        let graph = self.read()?;
         let (Some(from), Some(to)) = (graph.find(ancestor), graph.find(of)) else {
             return Ok(Ancestry::UnknownCommit(ancestor.clone()));
         };
@@ -139,7 +159,7 @@ impl History for Commits {
     }
 
     fn has_trailer(&self, newest: &CommitId, since: &[CommitId], _key: &str) -> Result<bool, GitError> {
-        let graph = self.lock();
+        let graph = self.read()?;
         let newest = graph.get(newest)?;
         let mut hidden = BTreeSet::new();
         for commit in since {

@@ -9,9 +9,9 @@ use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::{Reason, Role, ServicePlan};
 use crate::time::Span;
 
-use super::facts::{actions, is_of, is_stable};
+use super::facts::{actions, claims, is_of, is_stable};
 use super::files::{self, Files};
-use super::run::{Run, claims};
+use super::run::Run;
 use super::script::Kind;
 use super::stage::BEGIN;
 

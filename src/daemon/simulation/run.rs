@@ -18,7 +18,7 @@ use crate::cloud::sim::fixture::add_foreign_target_group;
 use crate::cloud::sim::world::{SimRule, World};
 use crate::desired::spec::{Desired, ServiceFile};
 use crate::names::{ListenerArn, RuleArn, Scope, ServiceName};
-use crate::observed::marks::{self, Mark};
+use crate::observed::marks;
 use crate::observed::resources::{Conditions, RuleAction, Tags};
 use crate::plan::operator::Word;
 use crate::reconcile::ConfigRepository;
@@ -29,10 +29,10 @@ use crate::time::{Span, Timestamp};
 
 use super::super::{Connect, Shared, Trouble, reload, source, work};
 use super::check::{Check, Revert};
-use super::facts::is_instant;
+use super::facts::{claims, is_instant};
 use super::files::{self, Files};
 use super::history::Commits;
-use super::script::{Event, Kind, Script};
+use super::script::{Event, Kind, Script, Second};
 use super::stage::{BEGIN, Stage, Theatre, Who};
 
 /// Everything under way.
@@ -49,7 +49,7 @@ pub struct Run {
     start_at: Timestamp,
     /// Polls until the process dies.
     polls: Option<u64>,
-    dry: Option<Daemon>,
+    second: Option<Daemon>,
     operators: Vec<BoxFuture<'static, ()>>,
     random: fastrand::Rng,
     /// How often everybody was polled.
@@ -84,7 +84,7 @@ impl Run {
             daemon: None,
             start_at: BEGIN,
             polls: None,
-            dry: None,
+            second: None,
             operators: Vec::new(),
             random: fastrand::Rng::with_seed(script.seed ^ 0xdead),
             polled: 0,
@@ -97,7 +97,8 @@ impl Run {
 
     fn start(&self, who: Who) -> Daemon {
         // A new process has parsed nothing yet.
-        let repository = ConfigRepository::simulated(Box::new(self.commits.clone()));
+        let commits = if who == Who::Second { self.commits.for_second() } else { self.commits.clone() };
+        let repository = ConfigRepository::simulated(Box::new(commits));
         let shared = Shared {
             followed: watch::Sender::new(reload::Followed { settings: Self::settings(), repository }),
             target: watch::Sender::new(None),
@@ -113,8 +114,8 @@ impl Run {
             let stage = Arc::clone(&stage);
             Box::pin(async move { Ok(stage) })
         });
-        if who == Who::Daemon {
-            self.theatre.state().check.given = Some(shared.target.subscribe());
+        if who.is_acting() {
+            self.theatre.state().check.starts(who, shared.target.subscribe());
         }
         let git = source::run(shared.clone());
         let work = work::run((connect, None), Arc::new(RealTime), who == Who::Dry, shared.clone());
@@ -140,8 +141,12 @@ impl Run {
             if self.daemon.is_none() && now >= self.start_at {
                 self.theatre.note("the daemon starts");
                 self.daemon = Some(self.start(Who::Daemon));
-                if self.script.dry && self.dry.is_none() {
-                    self.dry = Some(self.start(Who::Dry));
+                if self.second.is_none() {
+                    self.second = match self.script.second {
+                        Second::Nobody => None,
+                        Second::Dry => Some(self.start(Who::Dry)),
+                        Second::Acts => Some(self.start(Who::Second)),
+                    };
                 }
             }
             let wake = if self.daemon.is_none() { self.start_at.min(until) } else { until };
@@ -188,8 +193,8 @@ impl Run {
                 return true;
             }
         }
-        if let Some(dry) = &mut self.dry {
-            let _ = dry.tasks.as_mut().poll(cx);
+        if let Some(second) = &mut self.second {
+            let _ = second.tasks.as_mut().poll(cx);
         }
         self.operators.retain_mut(|operator| Pin::new(operator).poll(cx).is_pending());
         self.theatre.state().check.broken.is_some()
@@ -253,6 +258,7 @@ impl Run {
             }
             Event::Clock { secs } => self.theatre.state().clock += secs,
             Event::GitDown { down } => self.commits.set_down(down),
+            Event::Behind { on } => self.commits.set_behind(on),
             _ => self.commit(event),
         }
     }
@@ -358,6 +364,7 @@ impl Run {
         self.theatre.faulty.set_odds(Odds::default());
         self.stale(0, 0);
         self.commits.set_down(false);
+        self.commits.set_behind(false);
         self.theatre.state().slow = 0;
         self.theatre.sim.change(|world| {
             world.no_capacity.clear();
@@ -366,14 +373,6 @@ impl Run {
             }
         });
     }
-}
-
-/// What a commit must descend from to act for a service.
-pub fn claims(world: &World, service: &str) -> Vec<String> {
-    let groups = world.groups.values().filter(|group| group.deleted_at.is_none()).map(|group| &group.tags);
-    let tags = groups.chain(world.templates.values().map(|template| &template.tags));
-    let mine = tags.filter(|tags| super::facts::is_of(tags, service));
-    mine.filter_map(|tags| tags.get(Mark::Fence.key()).or_else(|| tags.get(marks::COMMIT)).cloned()).collect()
 }
 
 /// The listeners, and what others have beside us.

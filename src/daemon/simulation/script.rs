@@ -14,10 +14,20 @@ pub struct Script {
     pub prune: bool,
     /// `max_concurrent_rollouts` and `max_releases_per_change`.
     pub limits: (u32, u32),
-    /// A second daemon runs beside, which may change nothing.
-    pub dry: bool,
+    /// What runs beside the daemon.
+    pub second: Second,
     /// By second.
     pub events: Vec<(u64, Event)>,
+}
+
+/// A second daemon on the same scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Second {
+    Nobody,
+    /// It may change nothing.
+    Dry,
+    /// It makes changes like the first, and there is no lease.
+    Acts,
 }
 
 /// How traffic comes to a service.
@@ -120,6 +130,8 @@ pub enum Event {
     Clock { secs: i64 },
     /// Git can't be read, or can again.
     GitDown { down: bool },
+    /// The second daemon alone can't read Git, so it goes by what it knows; or can again.
+    Behind { on: bool },
 }
 
 impl fmt::Display for Script {
@@ -130,7 +142,7 @@ impl fmt::Display for Script {
         writeln!(f, "    kinds: vec!{:?},", self.kinds)?;
         writeln!(f, "    prune: {},", self.prune)?;
         writeln!(f, "    limits: {:?},", self.limits)?;
-        writeln!(f, "    dry: {},", self.dry)?;
+        writeln!(f, "    second: {:?},", self.second)?;
         writeln!(f, "    events: vec![")?;
         for (at, event) in &self.events {
             writeln!(f, "        ({at}, {event:?}),")?;

@@ -1,6 +1,6 @@
 //! A script that breaks something becomes a short one that breaks the same.
 
-use super::script::Script;
+use super::script::{Script, Second};
 use super::{Failure, try_script};
 
 /// Runs that a shrinking may take.
@@ -28,8 +28,8 @@ pub fn shrink(script: &Script, failure: &Failure) -> (Script, Failure) {
         }
         size = (size / 2).max(1);
     }
-    if best.dry && known.invariant() != "dry is dry" {
-        let tried = Script { dry: false, ..best.clone() };
+    if best.second != Second::Nobody {
+        let tried = Script { second: Second::Nobody, ..best.clone() };
         if let Err(other) = try_script(&tried)
             && other.invariant() == known.invariant()
         {

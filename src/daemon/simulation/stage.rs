@@ -25,6 +25,7 @@ use crate::time::{Span, Timestamp};
 
 use super::call::{Call, Done};
 use super::check::Check;
+use super::facts::is_hidden;
 
 /// Where virtual time begins.
 pub const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -38,6 +39,15 @@ pub enum Who {
     Operator,
     /// The daemon that may change nothing.
     Dry,
+    /// The other daemon on the scope.
+    Second,
+}
+
+impl Who {
+    /// A daemon that makes changes.
+    pub fn is_acting(self) -> bool {
+        matches!(self, Self::Daemon | Self::Second)
+    }
 }
 
 /// The port as one caller sees it.
@@ -118,7 +128,7 @@ impl Stage {
     fn inner(&self) -> &dyn Cloud {
         match self.who {
             Who::Daemon => &self.theatre.faulty,
-            Who::Operator | Who::Dry => &self.theatre.sim,
+            Who::Operator | Who::Dry | Who::Second => &self.theatre.sim,
         }
     }
 
@@ -138,7 +148,7 @@ impl Stage {
     fn cursed(&self, operation: &'static str, service: Option<&str>) -> Result<(), CloudError> {
         let cursed = self.theatre.state().cursed;
         let number = service.and_then(super::files::number);
-        if self.who == Who::Daemon && cursed.is_some() && cursed == number {
+        if self.who.is_acting() && cursed.is_some() && cursed == number {
             let message = "nothing about this service works".to_owned();
             let (resource, code) = (String::new(), "Cursed".to_owned());
             return Err(CloudError { operation, resource, kind: ErrorKind::Unavailable, code, message });
@@ -232,6 +242,7 @@ impl CloudReader for Stage {
             check.listed(who, service, groups.as_ref().err());
             for group in groups.iter().flatten() {
                 check.sized(who, service, group);
+                check.claimed(who, service, &group.tags);
             }
         })
         .await
@@ -242,6 +253,9 @@ impl CloudReader for Stage {
         let call = self.inner().templates(owner);
         self.read("DescribeLaunchTemplates", Some(service), call, |check, who, service, found| {
             check.listed(who, service, found.as_ref().err());
+            for template in found.iter().flatten() {
+                check.claimed(who, service, &template.tags);
+            }
         })
         .await
     }
@@ -268,7 +282,9 @@ impl CloudReader for Stage {
     async fn rules(&self, listener: &ListenerArn) -> Result<Vec<Rule>, CloudError> {
         self.read("DescribeRules", None, self.inner().rules(listener), |check, who, service, found| {
             check.detail(who, service, found.as_ref().err());
-            for rule in found.iter().flatten() {
+            // Of a default action only what the listener says is believed.
+            let counts = |rule: &&Rule| rule.priority.is_some() && !is_hidden(&rule.conditions);
+            for rule in found.iter().flatten().filter(counts) {
                 check.weighed(who, service, &rule.action);
             }
         })

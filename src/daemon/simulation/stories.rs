@@ -1,6 +1,6 @@
 //! Scripts that once broke something, as short as they could be made.
 
-use super::script::{Event::*, Kind::*, Script};
+use super::script::{Event::*, Kind::*, Script, Second::*};
 use super::try_script;
 
 #[track_caller]
@@ -19,7 +19,7 @@ fn a_service_whose_calls_failed_and_that_may_not_start_is_no_reason_to_hurry() {
         kinds: vec![Adopt, Network, Rule],
         prune: true,
         limits: (3, 1),
-        dry: false,
+        second: Nobody,
         events: vec![
             (146, Curse { s: 0, on: true }),
             (147, Release { s: 0, version: 2, min: 3, steps: 1 }),
@@ -37,7 +37,7 @@ fn a_verdict_holds_also_where_a_reading_does_not_show_it_yet() {
         kinds: vec![Network, Rule],
         prune: true,
         limits: (2, 20),
-        dry: false,
+        second: Nobody,
         events: vec![
             (312, Release { s: 1, version: 2, min: 1, steps: 0 }),
             (488, Stale { percent: 56, secs: 56 }),
@@ -71,7 +71,7 @@ fn late_readings_do_not_halt_a_service_for_good() {
         kinds: vec![Rule, Rule],
         prune: false,
         limits: (4, 20),
-        dry: false,
+        second: Nobody,
         events: vec![
             (51, Release { s: 1, version: 2, min: 3, steps: 3 }),
             (153, Stale { percent: 0, secs: 0 }),
@@ -99,7 +99,7 @@ fn who_may_not_start_clears_up_all_the_same() {
         kinds: vec![Default, Rule, Rule, Default],
         prune: false,
         limits: (2, 1),
-        dry: false,
+        second: Nobody,
         events: vec![
             (619, Release { s: 1, version: 4, min: 1, steps: 1 }),
             (1247, Release { s: 1, version: 1, min: 3, steps: 0 }),
@@ -116,7 +116,7 @@ fn who_can_not_start_leaves_its_slot_to_others() {
         kinds: vec![Adopt, Rule],
         prune: true,
         limits: (1, 20),
-        dry: false,
+        second: Nobody,
         events: vec![(831, Curse { s: 0, on: true }), (1479, Defaults { n: 1 })],
     });
 }
@@ -130,7 +130,7 @@ fn traffic_leaves_a_group_that_was_deleted_by_hand() {
         kinds: vec![Default, Rule, Default, Rule],
         prune: false,
         limits: (2, 1),
-        dry: false,
+        second: Nobody,
         events: vec![
             (1752, Release { s: 2, version: 3, min: 3, steps: 3 }),
             (1842, Release { s: 1, version: 1, min: 2, steps: 1 }),
@@ -149,7 +149,7 @@ fn who_may_never_start_takes_no_slot() {
         kinds: vec![Default, Rule, Rule],
         prune: true,
         limits: (1, 20),
-        dry: false,
+        second: Nobody,
         events: vec![(820, Rename { s: 0 }), (2479, Release { s: 2, version: 4, min: 3, steps: 2 })],
     });
 }
@@ -163,7 +163,32 @@ fn a_target_group_that_an_unknown_action_names_stays() {
         kinds: vec![Adopt, Rule],
         prune: true,
         limits: (2, 20),
-        dry: false,
+        second: Nobody,
         events: vec![(128, Delete { s: 0 }), (187, DeleteGroup { s: 0, nth: 2 })],
+    });
+}
+
+/// No lease keeps two daemons apart; one of them goes by an older commit while the other
+/// releases, goes back and releases again.
+#[test]
+fn two_daemons_come_to_rest_where_one_does() {
+    let release = |s, version| Release { s, version, min: 2, steps: 1 };
+    ends_well(&Script {
+        seed: 7,
+        kinds: vec![Rule, Default, Worker],
+        prune: true,
+        limits: (3, 20),
+        second: Acts,
+        events: vec![
+            (300, release(0, 1)),
+            (305, Behind { on: true }),
+            (310, release(1, 1)),
+            (420, Revert { back: 2 }),
+            (430, release(2, 2)),
+            (700, Behind { on: false }),
+            (710, release(0, 3)),
+            (760, CrashCall { nth: 2, after: true }),
+            (790, Revert { back: 1 }),
+        ],
     });
 }
