@@ -17,6 +17,9 @@ pub enum EditError {
     /// There is no `version` to replace.
     #[error("it has no `version` at its top level")]
     NoVersion,
+    /// What is to be replaced is a table or a list.
+    #[error("its `{0}` is no text; write it as {0} = \"…\"")]
+    NoText(&'static str),
     /// A digest was given, and there is nothing that it could belong to.
     #[error("it has no [image] that a digest could belong to; a baked AMI has none")]
     NoImage,
@@ -69,7 +72,7 @@ pub fn release(text: &str, version: &Version, digest: Option<&str>) -> Result<St
     let parsed = DeTable::parse(bare).map_err(|error| EditError::Syntax(error.message().to_owned()))?;
     let table = parsed.get_ref();
     let old = value(table, "version").ok_or(EditError::NoVersion)?;
-    let mut edits = vec![(old.span(), quoted_as(&bare[old.span()], version.as_str()))];
+    let mut edits = vec![replaced(bare, "version", old, version.as_str())?];
     if let Some(digest) = digest {
         edits.push(digest_edit(bare, table, digest)?);
     }
@@ -85,6 +88,20 @@ fn value<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValu
     table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }
 
+/// Another string in the place of a value. The place of a table may be its header or a part of
+/// its key.
+fn replaced(
+    text: &str,
+    key: &'static str,
+    old: &Spanned<DeValue<'_>>,
+    new: &str,
+) -> Result<(Range<usize>, String), EditError> {
+    if matches!(old.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
+        return Err(EditError::NoText(key));
+    }
+    Ok((old.span(), quoted_as(&text[old.span()], new)))
+}
+
 /// A string in the quotes of the old one. Versions and digests need no escapes.
 fn quoted_as(old: &str, new: &str) -> String {
     let quote = if old.starts_with('\'') && !old.starts_with("'''") { '\'' } else { '"' };
@@ -96,7 +113,7 @@ fn digest_edit(text: &str, table: &DeTable<'_>, digest: &str) -> Result<(Range<u
     let image = value(table, "image").ok_or(EditError::NoImage)?;
     let entries = image.get_ref().as_table().ok_or(EditError::OddImage)?;
     if let Some(old) = value(entries, "digest") {
-        return Ok((old.span(), quoted_as(&text[old.span()], digest)));
+        return replaced(text, "digest", old, digest);
     }
     let repository = entries.iter().find(|(name, _)| name.get_ref() == "repository");
     let (key, repository) = repository.ok_or(EditError::OddImage)?;
@@ -170,6 +187,11 @@ mod tests {
         assert_eq!(edited("version = \"1\"", Some(DIGEST)), Err(EditError::NoImage));
         assert_eq!(edited("version = \"1\"\n[image]\n", Some(DIGEST)), Err(EditError::OddImage));
         assert!(matches!(edited("version = ", None), Err(EditError::Syntax(_))));
+        for table in ["version.major = 1", "[version]", "[[version]]", "version = []"] {
+            assert_eq!(edited(table, None), Err(EditError::NoText("version")), "{table}");
+        }
+        let dotted = "version = \"1\"\n[image]\nrepository = \"r\"\ndigest .toml = \"sha256:1\"\n";
+        assert_eq!(edited(dotted, Some(DIGEST)), Err(EditError::NoText("digest")));
     }
 
     #[test]
