@@ -89,7 +89,8 @@ pub struct Peak {
 
 /// The most machines of a service's forecast; none when it never takes more than now.
 pub fn peak(service: &ServicePlan) -> Option<Peak> {
-    let now = service.groups.iter().map(|group| group.desired_capacity).sum();
+    // Sizes are what anybody wrote; a sum of them may be beyond what AWS has.
+    let now = service.groups.iter().fold(0_u32, |sum, group| sum.saturating_add(group.desired_capacity));
     let instances = service.forecast.iter().map(|moment| moment.instances).max().filter(|most| *most > now)?;
     let from = service.forecast.iter().position(|moment| moment.instances == instances)?;
     let after_secs = service.forecast.get(from)?.after_secs;

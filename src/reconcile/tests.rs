@@ -155,9 +155,13 @@ async fn weights_go_back_also_when_the_verdict_cannot_be_written() {
         let tag = |key: &str| group.tags.get(key).map_or("", String::as_str);
         tag("ionroller:version") == "2" && tag("ionroller:step").starts_with("100@")
     };
-    while !sim.look(|world| world.groups.iter().any(bakes)) {
+    for _ in 0..120 {
+        if sim.look(|world| world.groups.iter().any(bakes)) {
+            break;
+        }
         passes(&reconciler, &sim, &second, Span::from_secs(5)).await;
     }
+    assert!(sim.look(|world| world.groups.iter().any(bakes)));
     sim.set_health("2", false);
     // The first call of the kind said that release 1 is stable.
     faulty.add(Trigger::Operation("CreateTags", 2), Failure::Before(ErrorKind::Unavailable));

@@ -1,8 +1,10 @@
 //! What would follow, told by the planner itself.
 
+use super::questions::half_way;
 use super::story::{Story, file};
 use crate::desired::spec::ServiceSpec;
 use crate::plan::action::Mutation;
+use crate::plan::strategy;
 
 /// The forecast, a line per moment.
 fn foreseen(story: &Story) -> String {
@@ -132,4 +134,14 @@ fn of_more_machines_than_memory_holds() {
         assert_eq!(members.desired, size);
         assert!(members.instances.len() <= 10_000, "{}", members.instances.len());
     }
+}
+
+/// Somebody wrote sizes whose sum is beyond 32 bits. Found by fuzzing.
+#[test]
+fn of_more_machines_than_can_be_counted() {
+    let mut story = half_way();
+    for version in ["1.0", "1.1"] {
+        story.group_mut(version).group.as_mut().unwrap().desired = u32::MAX;
+    }
+    assert_eq!(strategy::peak(&story.plan()), None);
 }
