@@ -71,7 +71,7 @@ fn of_a_full_rollback() {
 
 #[test]
 fn of_a_third_version() {
-    let mut story = super::questions::half_way();
+    let mut story = half_way();
     story.commit(file("1.2"));
     expect_test::expect![[r#"
         0     all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
