@@ -115,7 +115,8 @@ fn whole(view: &View<'_>, mut shares: Vec<(TargetGroupArn, u32)>) -> Vec<(Target
     for (_, percent) in shares.iter_mut().filter(|(_, percent)| *percent > 0 && !rounded) {
         *percent = (*percent * 100 / sum).max(1);
     }
-    // The rest of the division goes to whoever can answer, else to whoever has machines.
+    // The rest of the division goes to whoever can answer, else to whoever has machines; what
+    // is too much comes from whoever has most, since others may have less than that.
     let answers = |arn: &TargetGroupArn| {
         let owner = view.input.state.owner_of(arn);
         let health = owner.map_or(Some(1), |owner| Some(view.health(owner)?.healthy));
@@ -123,8 +124,9 @@ fn whole(view: &View<'_>, mut shares: Vec<(TargetGroupArn, u32)>) -> Vec<(Target
     };
     let sum: u32 = shares.iter().map(|(_, percent)| percent).sum();
     let filled = shares.iter_mut().filter(|(_, percent)| *percent > 0);
-    if let Some((_, most)) = filled.max_by_key(|(arn, percent)| (answers(arn), *percent)) {
-        *most = (*most + 100).saturating_sub(sum);
+    let first = |arn: &TargetGroupArn| if sum > 100 { (false, false) } else { answers(arn) };
+    if let Some((_, share)) = filled.max_by_key(|(arn, percent)| (first(arn), *percent)) {
+        *share = (*share + 100).saturating_sub(sum);
     }
     shares
 }

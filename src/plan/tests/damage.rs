@@ -3,10 +3,13 @@
 
 use super::questions::half_way;
 use super::story::{Story, file, hold};
+use crate::names::TargetGroupArn;
 use crate::observed::marks::{Mark, Retry};
-use crate::observed::resources::{RuleAction, TargetHealth};
+use crate::observed::resources::{RuleAction, TargetHealth, Targets};
 use crate::plan::action::{Action, Mutation, Weight};
+use crate::plan::traffic;
 use crate::plan::types::{Change, Phase, Reason, Role, RollbackClass};
+use crate::plan::view::View;
 use crate::time::Span;
 
 /// Somebody sets all weights of the rule by hand.
@@ -383,4 +386,16 @@ fn a_warm_group_that_was_scaled_to_zero_is_raised_first() {
     story.commit(file("1.0")).pass();
     assert_eq!((story.weight("1.1"), story.members("1.0").desired), (100, 2));
     settled_alone(&mut story, "1.0");
+}
+
+/// Somebody's weights: the parts that round up to a percent make more than all. Found by fuzzing.
+#[test]
+fn shares_of_more_than_all_are_cut_where_there_is_most() {
+    let mut story = half_way();
+    story.group_mut("1.1").targets = Some(Targets::new());
+    let arn = |version: &str| story.group(version).target_group.as_ref().unwrap().arn.clone();
+    let other = TargetGroupArn::parse(&arn("1.0").as_str().replace("targetgroup/", "targetgroup/x")).unwrap();
+    let shares = vec![(arn("1.0"), 1), (arn("1.1"), 100), (other, 1)];
+    let weights = story.ask(|input| traffic::named(&View::new(input), shares));
+    assert_eq!(weights.iter().map(|weight| weight.percent).collect::<Vec<_>>(), [1, 98, 1], "{weights:?}");
 }
