@@ -112,11 +112,16 @@ impl Writes {
 fn lag_of(mutation: &Mutation) -> Option<Span> {
     match mutation {
         Mutation::SetMark { mark, .. } | Mutation::ClearMark { mark, .. } => match mark {
-            Mark::Step | Mark::Stable | Mark::Retired | Mark::Fence | Mark::Settings | Mark::Listener => {
-                Some(LAG_OF_MARKS)
-            }
-            // Operators clear these.
-            Mark::Rejected | Mark::Retry => Some(LAG),
+            // Operators clear a verdict, too. Of theirs it costs a minute at most; believed too
+            // soon, a release that failed would be tried again.
+            Mark::Step
+            | Mark::Stable
+            | Mark::Retired
+            | Mark::Fence
+            | Mark::Settings
+            | Mark::Listener
+            | Mark::Rejected => Some(LAG_OF_MARKS),
+            Mark::Retry => Some(LAG),
             Mark::Hold => None,
         },
         Mutation::SetRule { .. }

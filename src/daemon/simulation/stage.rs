@@ -242,7 +242,10 @@ impl CloudReader for Stage {
             check.listed(who, service, groups.as_ref().err());
             for group in groups.iter().flatten() {
                 check.sized(who, service, group);
-                check.claimed(who, service, &group.tags);
+                // What is being deleted claims nothing any more.
+                if !group.deleting {
+                    check.claimed(who, service, &group.tags);
+                }
             }
         })
         .await

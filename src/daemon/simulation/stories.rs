@@ -192,3 +192,22 @@ fn two_daemons_come_to_rest_where_one_does() {
         ],
     });
 }
+
+/// Two daemons had rejected a release; one of them read, 16 s later, that there was no verdict,
+/// and made a new group for it.
+#[test]
+fn a_verdict_is_not_taken_off_by_a_late_reading() {
+    ends_well(&Script {
+        seed: 2653,
+        kinds: vec![Rule, Worker, Rule, Rule],
+        prune: false,
+        limits: (3, 1),
+        second: Acts,
+        events: vec![
+            (349, SlowBoot { s: 1, version: 2, secs: 315 }),
+            (350, Release { s: 1, version: 2, min: 2, steps: 1 }),
+            (475, Stale { percent: 44, secs: 42 }),
+            (704, Release { s: 3, version: 3, min: 1, steps: 3 }),
+        ],
+    });
+}

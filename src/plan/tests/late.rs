@@ -76,6 +76,8 @@ fn a_verdict_that_a_reading_does_not_show_yet_stays_one() {
     story.sick.push("1.1".to_owned());
     let (before, _) = at(&mut story, |m| matches!(m, Mutation::SetMark { mark: Mark::Rejected, .. }));
     assert!(is_late(&mut story, &before));
+    story.now = story.now + Span::from_secs(59);
+    assert!(is_late(&mut story, &before));
 }
 
 #[test]
