@@ -21,6 +21,12 @@ struct Signer {
     /// Who, for messages only: the key decides.
     who: String,
     key: KeyData,
+    options: Options,
+}
+
+/// When and for what a key counts.
+#[derive(Debug, Default)]
+struct Options {
     /// What the key may sign for; none: anything.
     namespaces: Option<String>,
     after: Option<Timestamp>,
@@ -85,7 +91,7 @@ impl Signers {
     fn allows(&self, key: &KeyData, shown: &Fingerprint, at: Timestamp) -> Result<String, String> {
         let mut refusal = format!("is signed by an SSH key that is not in ssh_allowed_signers_file ({shown})");
         for signer in self.signers.iter().filter(|signer| signer.key == *key) {
-            match signer.refuses(at) {
+            match signer.options.refuses(at) {
                 None => return Ok(signer.who.clone()),
                 Some(why) => refusal = format!("is signed by the SSH key of {}, which {why} ({shown})", signer.who),
             }
@@ -101,29 +107,32 @@ impl Signer {
         let mut rest = fields.iter();
         let who = rest.next().map(|who| who.replace('"', "")).unwrap_or_default();
         let mut next = rest.next().ok_or("there is no key")?;
-        let mut signer = Self { who, key: placeholder(), namespaces: None, after: None, before: None };
+        let mut options = Options::default();
         if !is_key(next) {
-            signer.take_options(next)?;
+            options = Options::parse(next)?;
             next = rest.next().ok_or("there is no key")?;
         }
         let code = rest.next().ok_or("there is no key")?;
         let key = PublicKey::from_openssh(&format!("{next} {code}")).map_err(|error| format!("the key: {error}"))?;
-        Ok(Self { key: key.key_data().clone(), ..signer })
+        Ok(Self { who, key: key.key_data().clone(), options })
     }
+}
 
-    fn take_options(&mut self, options: &str) -> Result<(), String> {
-        for option in split(options, ',')? {
+impl Options {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut options = Self::default();
+        for option in split(text, ',')? {
             let (name, value) = option.split_once('=').unwrap_or((&option, ""));
             let value = value.trim_matches('"');
             match name.to_ascii_lowercase().as_str() {
-                "namespaces" => self.namespaces = Some(value.to_owned()),
-                "valid-after" => self.after = Some(time(value)?),
-                "valid-before" => self.before = Some(time(value)?),
+                "namespaces" => options.namespaces = Some(value.to_owned()),
+                "valid-after" => options.after = Some(time(value)?),
+                "valid-before" => options.before = Some(time(value)?),
                 "cert-authority" => return Err("cert-authority: certificates are not supported".to_owned()),
                 other => return Err(format!("there is no option `{other}`")),
             }
         }
-        Ok(())
+        Ok(options)
     }
 
     /// Why the key does not count at a time.
@@ -137,11 +146,6 @@ impl Signer {
             _ => None,
         }
     }
-}
-
-/// Stands in until the key of the line was read.
-fn placeholder() -> KeyData {
-    KeyData::Ed25519(ssh_key::public::Ed25519PublicKey([0; 32]))
 }
 
 /// The words of a line; quotes keep spaces together.
@@ -225,7 +229,11 @@ mod tests {
         for line in &good {
             let signers = Signers::parse(&format!("# a comment\n\n{line}\n")).unwrap_or_else(|why| panic!("{why}"));
             assert_eq!(signers.signers.len(), 1);
-            assert_eq!(signers.signers[0].refuses(Timestamp::parse("2026-06-01T00:00:00Z").unwrap()), None, "{line}");
+            assert_eq!(
+                signers.signers[0].options.refuses(Timestamp::parse("2026-06-01T00:00:00Z").unwrap()),
+                None,
+                "{line}"
+            );
         }
         for (line, why) in [
             ("ann@example.com", "line 1: there is no key"),
@@ -248,7 +256,7 @@ mod tests {
     fn options_limit_a_key() {
         let refuses = |options: &str, at: &str| {
             let signers = Signers::parse(&format!("ann {options} {KEY}")).unwrap();
-            signers.signers[0].refuses(Timestamp::parse(at).unwrap())
+            signers.signers[0].options.refuses(Timestamp::parse(at).unwrap())
         };
         let day = "2026-06-01T12:00:00Z";
         assert_eq!(refuses("namespaces=\"file\"", day).unwrap(), "may not sign for `git`");
