@@ -15,17 +15,18 @@ use crate::cloud::sim::world::{SimGroup, World};
 use crate::cloud::{CloudError, Tagged};
 use crate::names::{CommitId, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{self, Mark};
-use crate::observed::resources::{Group, RuleAction, Tags, TargetHealth, Targets};
+use crate::observed::resources::Tags;
 use crate::reconcile::Target;
 use crate::time::{Span, Timestamp};
 use tokio::sync::watch;
 
-use super::call::{Call, Done, weights};
+use super::call::{Call, Done};
 use super::facts::{
-    self, actions, claim, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable,
+    self, actions, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable,
 };
 use super::history::Commits;
 use super::stage::Who;
+use super::told::Reading;
 
 /// How long after the last stale reading the world is not compared: what was read then may
 /// still be acted on. In milliseconds.
@@ -79,20 +80,6 @@ pub struct Revert {
     pub digest: String,
 }
 
-/// What one reading of one service told.
-#[derive(Debug, Default)]
-struct Reading {
-    listings: u32,
-    failed: Option<String>,
-    listeners: BTreeMap<bool, String>,
-    health: BTreeMap<TargetGroupArn, u32>,
-    /// Desired sizes by target group.
-    desired: BTreeMap<TargetGroupArn, u32>,
-    weights: BTreeMap<TargetGroupArn, u32>,
-    /// The commits that groups and templates were acted on for.
-    claims: BTreeSet<String>,
-}
-
 impl Check {
     pub fn new(commits: Commits, defaults: BTreeMap<ListenerArn, usize>) -> Self {
         Self {
@@ -110,7 +97,7 @@ impl Check {
         }
     }
 
-    fn reading(&mut self, who: Who, service: Option<&str>) -> &mut Reading {
+    pub fn reading(&mut self, who: Who, service: Option<&str>) -> &mut Reading {
         self.readings.entry((who, service.map(str::to_owned))).or_default()
     }
 
@@ -165,52 +152,6 @@ impl Check {
     /// The commit of the pass that a change belongs to.
     fn pass(&self) -> Option<&CommitId> {
         self.acting.get(&self.who)?.pass.as_ref()
-    }
-
-    pub fn listed(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
-        let reading = self.reading(who, service);
-        match error {
-            None => reading.listings += 1,
-            Some(error) => reading.failed = Some(error.to_string()),
-        }
-    }
-
-    pub fn detail(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
-        if let Some(error) = error {
-            self.reading(who, service).failed = Some(error.to_string());
-        }
-    }
-
-    pub fn listener(&mut self, who: Who, service: Option<&str>, alone: bool, error: Option<&CloudError>) {
-        let reading = self.reading(who, service);
-        match error {
-            Some(error) => drop(reading.listeners.insert(true, error.to_string())),
-            None if alone => reading.listeners.clear(),
-            None => {}
-        }
-    }
-
-    pub fn claimed(&mut self, who: Who, service: Option<&str>, tags: &Tags) {
-        let Some(service) = service.filter(|service| is_of(tags, service)) else { return };
-        let claim = claim(tags).cloned();
-        self.reading(who, Some(service)).claims.extend(claim);
-    }
-
-    pub fn sized(&mut self, who: Who, service: Option<&str>, group: &Group) {
-        for arn in &group.target_groups {
-            self.reading(who, service).desired.insert(arn.clone(), group.desired);
-        }
-    }
-
-    pub fn weighed(&mut self, who: Who, service: Option<&str>, action: &RuleAction) {
-        for (arn, weight) in weights(action) {
-            self.reading(who, service).weights.insert(arn.clone(), *weight);
-        }
-    }
-
-    pub fn healthy(&mut self, who: Who, service: Option<&str>, arn: &TargetGroupArn, targets: &Targets) {
-        let healthy = targets.values().filter(|health| **health == TargetHealth::Healthy).count();
-        self.reading(who, service).health.insert(arn.clone(), u32::try_from(healthy).unwrap_or(u32::MAX));
     }
 
     /// Whether the commit of the pass has a file for a service: one without may be taken away.

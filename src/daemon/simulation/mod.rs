@@ -19,6 +19,7 @@ mod shrink;
 mod stage;
 mod stories;
 mod tests;
+mod told;
 
 use std::fmt;
 
