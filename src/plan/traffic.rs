@@ -32,8 +32,8 @@ pub fn all_to(view: &View<'_>, rule: &Rule, target_group: &TargetGroupArn) -> Ve
     split(view, rule.action.percents(), &[(target_group, 100)])
 }
 
-/// One more group in our rule, at 0; with all of it where nobody has any, since no action may
-/// have only zero weights.
+/// One more group in our rule, at 0. Where nobody has any traffic, whoever is well gets all of it
+/// first, else this group: no action may have only zero weights.
 pub fn entry(view: &View<'_>, rule: &Rule, group: &ServerGroup, because: &str) -> Option<Answer> {
     let target_group = &group.target_group.as_ref()?.arn;
     let serving: Vec<_> = view.weights().into_iter().filter(|(_, percent)| *percent > 0).collect();
@@ -42,10 +42,24 @@ pub fn entry(view: &View<'_>, rule: &Rule, group: &ServerGroup, because: &str) -
         let detail = format!("nobody has any traffic, and the health of {} was not read", group.identity.version);
         return Some(wait(Reason::Unknown, detail).into());
     }
+    if let Some(well) = well_beside(view, group).filter(|_| serving.is_empty()) {
+        let weights = split(view, view.weights(), &[(&well.target_group.as_ref()?.arn, 100)]);
+        let because = format!("nobody has any traffic, and {} has healthy machines", well.identity.version);
+        return Some(act(Mutation::SetWeights { rule: rule.arn.clone(), weights }, because).into());
+    }
     let mut given: Vec<(&TargetGroupArn, u32)> = serving.iter().map(|(arn, percent)| (arn, *percent)).collect();
     given.push((target_group, if serving.is_empty() { 100 } else { 0 }));
     let weights = split(view, view.weights(), &given);
     Some(act(Mutation::SetWeights { rule: rule.arn.clone(), weights }, because).into())
+}
+
+/// Who has healthy machines where a group has none; one that was rejected only if nobody else has.
+fn well_beside<'a>(view: &View<'a>, group: &ServerGroup) -> Option<&'a ServerGroup> {
+    let well = |group: &ServerGroup| view.health(group).map_or(0, |health| health.healthy);
+    let others = view.input.state.groups.values().filter(|other| other.target_group.is_some() && well(other) > 0);
+    others
+        .max_by_key(|other| (other.template_marks().rejected.is_none(), other.weight.is_some(), well(other)))
+        .filter(|_| well(group) == 0)
 }
 
 /// Whether a rule of our own gives nobody any traffic.

@@ -17,7 +17,9 @@ pub fn wants(input: &Input<'_>) -> Wants {
     let standing = || input.state.groups.values().filter(stands);
     let rollout = standing().count() > 1
         || (view.wanted_name.is_some() && !view.live_is_wanted())
-        || (view.foreign.is_some() && standing().count() > 0);
+        || (view.foreign.is_some() && standing().count() > 0)
+        // Somebody took it out of its action; whether it may have all of that rests on its health.
+        || view.live.is_some_and(|live| live.target_group.is_some() && live.weight.is_none());
     let mut wants = Wants::default();
     if rollout {
         let checked = standing().filter(|group| group.target_group.is_some());

@@ -112,8 +112,8 @@ impl Writes {
 fn lag_of(mutation: &Mutation) -> Option<Span> {
     match mutation {
         Mutation::SetMark { mark, .. } | Mutation::ClearMark { mark, .. } => match mark {
-            // Operators clear a verdict, too. Of theirs it costs a minute at most; believed too
-            // soon, a release that failed would be tried again.
+            // Operators clear a verdict, too, and one of theirs is seen after a minute at most.
+            // Believed too soon, a release that failed would be tried again.
             Mark::Step
             | Mark::Stable
             | Mark::Retired

@@ -9,6 +9,7 @@ use crate::observed::resources::{Conditions, Rule, RuleAction, TargetHealth};
 use crate::observed::state::Slot;
 use crate::plan::action::{Kind, Mutation};
 use crate::plan::types::Change;
+use crate::plan::wants::wants;
 use crate::time::Span;
 
 const NETWORK: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/raw/50dc/f2f7";
@@ -126,6 +127,42 @@ fn an_action_that_serves_nobody_is_given_to_no_release_whose_health_was_not_read
     (story.group_mut("1").weight, story.group_mut("2").weight) = (Some(0), None);
     story.group_mut("2").targets = None;
     assert_eq!(story.waits(), "unknown: nobody has any traffic, and the health of 2 was not read");
+}
+
+/// Of a service at rest nobody's health is read, but it must be where live may get all.
+#[test]
+fn live_gets_an_action_that_serves_nobody_and_does_not_name_it() {
+    let mut story = fixed_response(&default_file("1"));
+    story.converged();
+    let second = story.name("2");
+    story.commit(default_file("2"));
+    story.until(|story| story.model.state.groups.get(&second).is_some_and(|group| group.target_group.is_some()));
+    let other = story.group("2").target_group.as_ref().unwrap().arn.clone();
+    story.model.state.rules[0].action = RuleAction::Forward(vec![(other, 0)]);
+    (story.group_mut("1").weight, story.group_mut("2").weight) = (None, Some(0));
+    story.group_mut("2").group = None;
+    story.commit(default_file("1"));
+    assert_eq!(story.ask(wants).health, [story.name("1")]);
+    story.step().unwrap();
+    story.step().unwrap();
+    assert_eq!((story.weight("1"), story.weight("2")), (100, 0), "{}", story.log());
+    story.converged();
+}
+
+/// A first release that is well has lost its part of the action when a second one is wanted.
+#[test]
+fn an_action_that_serves_nobody_goes_to_who_is_well_before_another_enters() {
+    let mut story = fixed_response(&network_file("1"));
+    story.until(|story| story.model.state.groups.values().any(|group| group.group.is_some()));
+    story.pass().later(Span::from_mins(3));
+    story.commit(network_file("2"));
+    story.model.state.rules[0].action =
+        RuleAction::Forward(vec![(story.group("1").target_group.as_ref().unwrap().arn.clone(), 0)]);
+    story.group_mut("1").weight = Some(0);
+    while !story.step().is_none_or(|action| action.mutation.kind() == Kind::SetWeights) {}
+    assert_eq!(shares(&story), [("1".to_owned(), 100)], "{}", story.log());
+    story.converged();
+    assert_eq!(story.weight("2"), 100);
 }
 
 #[test]
