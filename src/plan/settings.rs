@@ -224,6 +224,10 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
         return Some(act(Mutation::DeleteRule { rule: old.arn.clone() }, "").into());
     }
     let weights = traffic::named(view, old.action.percents());
+    if weights.is_empty() {
+        // Somebody made it another action: it gets its weights back before it moves.
+        return None;
+    }
     if let Some(new) = view.input.state.rules.iter().find(in_place) {
         let mutation = match &lb.rule {
             _ if replaces(view, new, old) => Mutation::DeleteRule { rule: old.arn.clone() },

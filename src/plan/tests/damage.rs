@@ -399,3 +399,16 @@ fn shares_of_more_than_all_are_cut_where_there_is_most() {
     let weights = story.ask(|input| traffic::named(&View::new(input), shares));
     assert_eq!(weights.iter().map(|weight| weight.percent).collect::<Vec<_>>(), [1, 98, 1], "{weights:?}");
 }
+
+/// Somebody made our rule a fixed response, and the file moves it.
+#[test]
+fn a_rule_that_became_another_action_is_mended_before_it_moves() {
+    let mut story = Story::settled("1.0");
+    story.model.state.rules[0].action = RuleAction::Other("fixed-response".to_owned());
+    let mut spec = file("1.0");
+    let rule = spec.load_balancer.as_mut().unwrap().rule.as_mut().unwrap();
+    rule.priority += 1;
+    let place = Some(rule.priority);
+    story.commit(spec).converged();
+    assert_eq!((story.weight("1.0"), story.model.state.rules[0].priority), (100, place));
+}
