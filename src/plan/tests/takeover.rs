@@ -159,7 +159,7 @@ fn an_action_that_serves_nobody_goes_to_who_is_well_before_another_enters() {
     story.model.state.rules[0].action =
         RuleAction::Forward(vec![(story.group("1").target_group.as_ref().unwrap().arn.clone(), 0)]);
     story.group_mut("1").weight = Some(0);
-    while !story.step().is_none_or(|action| action.mutation.kind() == Kind::SetWeights) {}
+    while story.step().is_some_and(|action| action.mutation.kind() != Kind::SetWeights) {}
     assert_eq!(shares(&story), [("1".to_owned(), 100)], "{}", story.log());
     story.converged();
     assert_eq!(story.weight("2"), 100);
