@@ -6,6 +6,7 @@
 //! `docs/exploration.md` says what is explored, what is not, and what was found.
 
 mod invariants;
+mod kept;
 mod same;
 mod search;
 mod start;
@@ -92,7 +93,7 @@ pub(super) struct State {
 }
 
 /// One process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Daemon {
     /// The commit that it acts for.
     pub commit: usize,
@@ -101,7 +102,7 @@ pub(super) struct Daemon {
 }
 
 /// A change that is about to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Intent {
     pub action: Box<Action>,
     /// What the reading showed.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::kept::Kept;
 use super::same::fingerprint;
 use super::{After, Small, State, Step};
 
@@ -27,16 +28,19 @@ struct Node {
     step: Step,
 }
 
+/// A state whose steps were not looked at yet.
+type Open = (u32, Kept);
+
 /// Where a step of one frontier state leads.
-struct Edge {
-    from: u32,
+struct Edge<'a> {
+    from: &'a Open,
     step: Step,
     leads: Result<(u128, Box<State>), String>,
 }
 
 /// So many states are expanded before what they lead to is looked through: what is known
 /// already is not kept.
-const PORTION: usize = 1024;
+const PORTION: usize = 512;
 
 /// A search under way.
 struct Search<'a> {
@@ -61,7 +65,7 @@ pub(super) fn search(small: &Small, states_max: usize, threads: usize, tell_dept
         ends: Vec::new(),
         found: Found::default(),
     };
-    let mut frontier = vec![(0, first)];
+    let mut frontier = vec![(0, Kept::first(&first))];
     while !frontier.is_empty() {
         let mut reached = Vec::new();
         for portion in frontier.chunks(PORTION) {
@@ -85,38 +89,38 @@ pub(super) fn search(small: &Small, states_max: usize, threads: usize, tell_dept
 
 impl Search<'_> {
     /// Every step of some states of a frontier.
-    fn expand(&mut self, portion: &[(u32, State)], reached: &mut Vec<(u32, State)>) -> Result<(), String> {
-        for edge in self.look(portion) {
+    fn expand(&mut self, portion: &[Open], reached: &mut Vec<Open>) -> Result<(), String> {
+        for Edge { from: (from, kept), step, leads } in self.look(portion) {
             self.found.steps += 1;
-            let (print, state) =
-                edge.leads.map_err(|why| tell(self.small, &self.nodes, edge.from, Some(edge.step), &why))?;
+            let (print, state) = leads.map_err(|why| tell(self.small, &self.nodes, *from, Some(step), &why))?;
             let next = u32::try_from(self.nodes.len()).unwrap();
             let to = *self.known.entry(print).or_insert(next);
             if to == next {
-                self.nodes.push(Node { from: edge.from, step: edge.step });
-                reached.push((to, *state));
+                self.nodes.push(Node { from: *from, step });
+                reached.push((to, kept.next(&state)));
             }
-            if to != edge.from {
-                self.edges.push((edge.from, to));
+            if to != *from {
+                self.edges.push((*from, to));
             }
         }
         Ok(())
     }
 
-    fn look(&mut self, portion: &[(u32, State)]) -> Vec<Edge> {
+    fn look<'a>(&mut self, portion: &'a [Open]) -> Vec<Edge<'a>> {
         let small = self.small;
-        let work = |part: &[(u32, State)]| {
+        let work = |part: &'a [Open]| {
             let (mut edges, mut ends) = (Vec::new(), Vec::new());
-            for (from, state) in part {
-                if small.is_end(state) {
-                    ends.push(*from);
+            for from in part {
+                let state = from.1.state();
+                if small.is_end(&state) {
+                    ends.push(from.0);
                 }
-                for (step, after) in small.moves(state) {
+                for (step, after) in small.moves(&state) {
                     let leads = match after {
                         After::State(new) => Ok((fingerprint(&new), new)),
                         After::Broken(why) => Err(why),
                     };
-                    edges.push(Edge { from: *from, step, leads });
+                    edges.push(Edge { from, step, leads });
                 }
             }
             (edges, ends)
