@@ -248,13 +248,10 @@ pub fn rule_tags(view: &View<'_>) -> Tags {
 pub fn restore_rule(view: &View<'_>) -> Option<Answer> {
     let live = view.live.filter(|live| live.target_group.is_some())?;
     let lb = view.wanted?.load_balancer.as_ref()?;
-    // Whoever answers may have the traffic until live does.
-    let well = |group: &ServerGroup| view.health(group).map_or(0, |health| health.healthy);
-    // Without a rule nobody has an entry, and another's rule may have kept one checked.
-    let gone = view.rule().is_none();
-    let can_have = |group: &&ServerGroup| group.target_group.is_some() && (gone || group.weight.is_some());
-    let others = view.input.state.groups.values().filter(can_have).filter(|group| well(group) > 0);
-    let most = others.max_by_key(|group| well(group)).filter(|_| well(live) == 0).unwrap_or(live);
+    // Whoever answers may have the traffic until live does, where the action has room for it.
+    let room = view.weights().len() < traffic::TARGET_GROUPS_PER_ACTION;
+    let well = traffic::well_beside(view, live).filter(|well| room || well.weight.is_some());
+    let most = well.unwrap_or(live);
     let hidden = match (view.rule(), &lb.rule) {
         (None, _) => None,
         (Some(rule), Some(wanted)) if is_temporary(&rule.conditions) => Some(Mutation::SetRule {

@@ -54,7 +54,7 @@ pub fn entry(view: &View<'_>, rule: &Rule, group: &ServerGroup, because: &str) -
 }
 
 /// Who has healthy machines where a group has none; one that was rejected only if nobody else has.
-fn well_beside<'a>(view: &View<'a>, group: &ServerGroup) -> Option<&'a ServerGroup> {
+pub fn well_beside<'a>(view: &View<'a>, group: &ServerGroup) -> Option<&'a ServerGroup> {
     let well = |group: &ServerGroup| view.health(group).map_or(0, |health| health.healthy);
     let others = view.input.state.groups.values().filter(|other| other.target_group.is_some() && well(other) > 0);
     others

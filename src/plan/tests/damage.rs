@@ -219,6 +219,21 @@ fn live_behind_a_hidden_rule_gets_its_conditions() {
     assert_eq!(story.weight("1.0"), 100);
 }
 
+/// Somebody hid the rule, took the last release out of it and stopped the machines of live. Found
+/// by fuzzing.
+#[test]
+fn a_hidden_rule_goes_to_who_is_well_outside_it_where_live_is_not() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).run();
+    weights(&mut story, &[("1.1", 100)]);
+    assert_eq!(story.group("1.0").weight, None);
+    story.group_mut("1.1").targets = Some(Targets::new());
+    story.model.state.rules[0].conditions.hosts = vec![story.name("1.1").invalid_host()];
+    while story.step().is_some_and(|action| !matches!(action.mutation, Mutation::SetRule { .. })) {}
+    assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0), "{}", story.log());
+    settled_alone(&mut story, "1.1");
+}
+
 /// Machines that register in a target group that is gone are registered nowhere.
 #[test]
 fn a_group_without_its_target_group_is_made_again() {
