@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::names::{GroupName, TargetGroupArn};
+use crate::names::{GroupName, RuleArn, TargetGroupArn};
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Conditions, Lifecycle, Rule, TargetHealth};
 use crate::observed::state::{ServerGroup, ServiceState, Slot};
@@ -45,10 +45,13 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
         Mutation::SetWeights { rule, weights } => {
             let known = state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule);
             let conditions = known.map(|known| &known.conditions);
-            traffic(state, conditions, weights, &mut violation);
+            traffic(state, Some(rule), conditions, weights, &mut violation);
         }
-        Mutation::SetRule { conditions, weights, .. } | Mutation::CreateRule { conditions, weights, .. } => {
-            traffic(state, Some(conditions), weights, &mut violation);
+        Mutation::SetRule { rule, conditions, weights } => {
+            traffic(state, Some(rule), Some(conditions), weights, &mut violation);
+        }
+        Mutation::CreateRule { conditions, weights, .. } => {
+            traffic(state, None, Some(conditions), weights, &mut violation);
         }
         Mutation::SetCapacity { release, desired, min, max, .. } => {
             if min > max || desired.is_some_and(|desired| desired < *min || desired > *max) {
@@ -128,6 +131,7 @@ fn shares(rule: &Rule) -> BTreeMap<TargetGroupArn, u32> {
 /// Served: no weight for a group without healthy machines while another has them.
 fn traffic(
     state: &ServiceState,
+    rule: Option<&RuleArn>,
     conditions: Option<&Conditions>,
     weights: &[Weight],
     violation: &mut impl FnMut(&'static str, String),
@@ -142,8 +146,10 @@ fn traffic(
     if !conditions.is_some_and(real) {
         return;
     }
-    let before: BTreeMap<TargetGroupArn, u32> =
-        state.rules.iter().filter(|rule| real(&rule.conditions)).map(shares).next().unwrap_or_default();
+    // What a rule gives that nobody has met yet is what another of ours gave.
+    let mut met = state.rules.iter().filter(|rule| real(&rule.conditions));
+    let own = met.clone().find(|known| Some(&known.arn) == rule);
+    let before = own.or_else(|| met.next()).map(shares).unwrap_or_default();
     let foreign_health = |arn: &TargetGroupArn| {
         let targets = state.foreign.get(arn)?;
         Some(targets.values().filter(|health| **health == TargetHealth::Healthy).count())
