@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::names::{GroupName, RuleArn, TargetGroupArn};
+use crate::names::{GroupName, TargetGroupArn};
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Conditions, Lifecycle, Rule, TargetHealth};
 use crate::observed::state::{ServerGroup, ServiceState, Slot};
@@ -45,13 +45,10 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
         Mutation::SetWeights { rule, weights } => {
             let known = state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule);
             let conditions = known.map(|known| &known.conditions);
-            traffic(state, Some(rule), conditions, weights, &mut violation);
+            traffic(state, conditions, weights, &mut violation);
         }
-        Mutation::SetRule { rule, conditions, weights } => {
-            traffic(state, Some(rule), Some(conditions), weights, &mut violation);
-        }
-        Mutation::CreateRule { conditions, weights, .. } => {
-            traffic(state, None, Some(conditions), weights, &mut violation);
+        Mutation::SetRule { conditions, weights, .. } | Mutation::CreateRule { conditions, weights, .. } => {
+            traffic(state, Some(conditions), weights, &mut violation);
         }
         Mutation::SetCapacity { release, desired, min, max, .. } => {
             if min > max || desired.is_some_and(|desired| desired < *min || desired > *max) {
@@ -131,7 +128,6 @@ fn shares(rule: &Rule) -> BTreeMap<TargetGroupArn, u32> {
 /// Served: no weight for a group without healthy machines while another has them.
 fn traffic(
     state: &ServiceState,
-    rule: Option<&RuleArn>,
     conditions: Option<&Conditions>,
     weights: &[Weight],
     violation: &mut impl FnMut(&'static str, String),
@@ -146,10 +142,12 @@ fn traffic(
     if !conditions.is_some_and(real) {
         return;
     }
-    // What a rule gives that nobody has met yet is what another of ours gave.
-    let mut met = state.rules.iter().filter(|rule| real(&rule.conditions));
-    let own = met.clone().find(|known| Some(&known.arn) == rule);
-    let before = own.or_else(|| met.next()).map(shares).unwrap_or_default();
+    // A rule that moves gets what the one in its old place gives.
+    let mut before: BTreeMap<TargetGroupArn, u32> = BTreeMap::new();
+    for (arn, percent) in state.rules.iter().filter(|rule| real(&rule.conditions)).flat_map(shares) {
+        let most = before.entry(arn).or_default();
+        *most = percent.max(*most);
+    }
     let foreign_health = |arn: &TargetGroupArn| {
         let targets = state.foreign.get(arn)?;
         Some(targets.values().filter(|health| **health == TargetHealth::Healthy).count())
