@@ -56,7 +56,13 @@ fn falls_behind(until: u64, script: &mut Script) {
     }
 }
 
-fn kind(random: &mut fastrand::Rng) -> Kind {
+/// Something of any theme happens.
+pub fn anything(random: &mut fastrand::Rng, at: u64, script: &mut Script) {
+    let theme = random.choice(THEMES.iter()).unwrap_or(&Theme::Commits);
+    theme.happen(random, at, script);
+}
+
+pub fn kind(random: &mut fastrand::Rng) -> Kind {
     match random.u32(0..9) {
         0 => Kind::Worker,
         1 => Kind::Default,

@@ -12,6 +12,7 @@ mod facts;
 mod files;
 mod generate;
 mod history;
+mod isolated;
 mod rest;
 mod run;
 mod script;

@@ -134,6 +134,41 @@ pub enum Event {
     Behind { on: bool },
 }
 
+impl Event {
+    /// The service that it happens to, where it is one alone.
+    pub fn only(&self) -> Option<usize> {
+        match *self {
+            Self::Release { s, .. }
+            | Self::Resize { s, .. }
+            | Self::Retouch { s, .. }
+            | Self::OnFailure { s, .. }
+            | Self::Break { s }
+            | Self::Delete { s }
+            | Self::PutBack { s }
+            | Self::Rename { s }
+            | Self::Pause { s, .. }
+            | Self::Hold { s }
+            | Self::Resume { s }
+            | Self::Retry { s }
+            | Self::Abort { s }
+            | Self::Kill { s, .. }
+            | Self::Autoscale { s, .. }
+            | Self::DeleteGroup { s, .. }
+            | Self::Empty { s, .. }
+            | Self::MoveWeights { s, .. }
+            | Self::Sick { s, .. }
+            | Self::Well { s, .. }
+            | Self::CrashAfter { s, .. }
+            | Self::NoLaunch { s, .. }
+            | Self::Launch { s, .. }
+            | Self::NoImage { s, .. }
+            | Self::SlowBoot { s, .. }
+            | Self::Curse { s, .. } => Some(s),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Script {
     /// As Rust that can be pasted among the stories.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

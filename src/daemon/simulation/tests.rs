@@ -4,7 +4,7 @@ use crate::cloud::ErrorKind;
 use crate::cloud::faulty::{Failure as What, Trigger};
 
 use super::script::Script;
-use super::{Failure, generate, play, play_with, shrink, try_script, try_seed};
+use super::{Failure, generate, isolated, play, play_with, shrink, try_script, try_seed};
 
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 6;
@@ -14,6 +14,15 @@ fn seeds() {
     for seed in 0..SEEDS {
         if let Err(failure) = try_seed(seed) {
             panic!("{}", report(&failure));
+        }
+    }
+}
+
+#[test]
+fn what_happens_to_others_changes_nothing() {
+    for seed in 0..2 {
+        if let Err(failure) = isolated::try_seed(seed) {
+            panic!("{}\n{failure}", failure.log);
         }
     }
 }
@@ -49,12 +58,30 @@ fn calls_that_fail_for_minutes_only_wait() {
     }
 }
 
+/// Histories that are played, for one that is played with and without others' troubles.
+const FOR_A_PAIR: u64 = 25;
+
 /// Run by `scripts/simulate`: IONROLLER_SEEDS seeds from IONROLLER_FIRST on.
 #[test]
 #[ignore = "takes as long as it is told to"]
 fn many_seeds() {
-    let number = |name: &str, or: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or);
     let (first, count) = (number("IONROLLER_FIRST", 0), number("IONROLLER_SEEDS", 100));
+    let failed = many("simulation", first, count, try_seed);
+    let troubled = many("isolation", first, count.div_ceil(FOR_A_PAIR), isolated::try_seed);
+    if let Some(failure) = failed {
+        panic!("{}", report(&failure));
+    }
+    if let Some(failure) = troubled {
+        panic!("{}\n{failure}", failure.log);
+    }
+}
+
+fn number(name: &str, or: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(or)
+}
+
+/// Plays seeds on all threads and prints how that went; the failure of the lowest.
+fn many(what: &str, first: u64, count: u64, try_seed: fn(u64) -> Result<(), Failure>) -> Option<Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = usize::try_from(number("IONROLLER_THREADS", threads as u64)).unwrap_or(1);
     let next = std::sync::atomic::AtomicU64::new(first);
@@ -78,13 +105,11 @@ fn many_seeds() {
     });
     let (took, failures) = (begun.elapsed().as_secs_f64(), failures.into_inner().unwrap());
     println!(
-        "simulation: {count} seeds from {first} on, {} failed; {took:.1} s, {:.1} seeds a second on {threads} threads",
+        "{what}: {count} seeds from {first} on, {} failed; {took:.1} s, {:.1} seeds a second on {threads} threads",
         failures.len(),
         count as f64 / took
     );
-    if let Some(failure) = failures.iter().min_by_key(|failure| failure.seed) {
-        panic!("{}", report(failure));
-    }
+    failures.into_iter().min_by_key(|failure| failure.seed)
 }
 
 /// What is printed of a failure: seed, commit, the shrunk script, and what happened in it.
