@@ -16,6 +16,10 @@ use super::view::{Input, View};
 /// No rollout takes more changes than this; a planner that flaps must not run for ever.
 const CHANGES_MAX: usize = 400;
 
+/// Looks at machines of which nothing new comes: as many as what must be seen twice takes. More
+/// show nothing else, and where thousands are counted each costs milliseconds.
+const LOOKS_MAX: u8 = 3;
+
 /// What one pass does and what follows.
 pub struct Ahead {
     /// The changes of one pass, now.
@@ -92,6 +96,8 @@ struct Run<'a> {
     actions: Vec<Action>,
     forecast: Vec<Forecast>,
     retired_at: Option<Timestamp>,
+    /// Looks since anything was changed or happened.
+    looks: u8,
 }
 
 impl<'a> Run<'a> {
@@ -104,6 +110,7 @@ impl<'a> Run<'a> {
             actions: Vec::new(),
             forecast: Vec::new(),
             retired_at: None,
+            looks: 0,
         }
     }
 
@@ -151,7 +158,9 @@ impl<'a> Run<'a> {
             self.now = due;
             self.model.advance(due);
             self.note(wait.as_ref());
+            let (changes, quiet) = (self.actions.len(), self.model.next_event().is_none());
             wait = self.pass();
+            self.looks = if quiet && self.actions.len() == changes { self.looks.saturating_add(1) } else { 0 };
             if wait.as_ref().is_some_and(|wait| !ends_by_itself(wait)) {
                 return;
             }
@@ -163,6 +172,7 @@ impl<'a> Run<'a> {
         let confirm = wait.filter(|wait| wait.removal.is_some()).map(|_| self.now + Span::from_secs(1));
         let healthy = wait
             .filter(|wait| wait.on.reason == Reason::Health && self.model.next_event().is_none())
+            .filter(|_| self.looks < LOOKS_MAX)
             .map(|_| self.now + Span::from_secs(1));
         let until = wait.and_then(|wait| wait.on.until).filter(|until| *until > self.now);
         let until = until.filter(|_| wait.is_some_and(|wait| wait.on.reason != Reason::Health || self.is_ready()));

@@ -1,6 +1,8 @@
 //! One service's desired and observed state side by side, with the role of each server
 //! group. Computed once for a decision; everything that decides reads from here.
 
+use std::collections::BTreeMap;
+
 use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
@@ -86,6 +88,8 @@ pub struct View<'a> {
     pub warm: Option<&'a ServerGroup>,
     /// All others that stand.
     pub leftovers: Vec<&'a ServerGroup>,
+    /// The machines of each group, counted once: they may be thousands, and are asked for often.
+    healths: BTreeMap<&'a GroupName, Option<Health>>,
 }
 
 impl<'a> View<'a> {
@@ -114,6 +118,7 @@ impl<'a> View<'a> {
             candidate: None,
             warm: None,
             leftovers: Vec::new(),
+            healths: input.state.groups.values().map(|group| (&group.name, health(group))).collect(),
         };
         view.foreign = view.find_foreign();
         view.live = view.find_live();
@@ -321,10 +326,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Machines of a group that are well and failing; none when that was not read. A group
-    /// without a target group is a worker's: its own word counts.
+    /// Machines of a group that are well and failing; none when that was not read.
     pub fn health(&self, group: &ServerGroup) -> Option<Health> {
-        group.health(group.target_group.is_some())
+        self.healths.get(&group.name).copied().unwrap_or_else(|| health(group))
     }
 
     /// How many machines a candidate needs: the file's minimum, and as many as live has now.
@@ -448,4 +452,9 @@ pub fn percent_of(rule: &Rule, arn: &TargetGroupArn) -> Option<u32> {
 pub fn retry_delay(tries: u32) -> Span {
     let doublings = tries.saturating_sub(1).min(4);
     (Span::from_mins(5) * (1 << doublings)).min(Span::from_mins(60))
+}
+
+/// Of a group without a target group, which is a worker's, its own word counts.
+fn health(group: &ServerGroup) -> Option<Health> {
+    group.health(group.target_group.is_some())
 }
