@@ -223,20 +223,23 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
     if Mutant::OldRuleFirst.on() {
         return Some(act(Mutation::DeleteRule { rule: old.arn.clone() }, "").into());
     }
+    let new = view.input.state.rules.iter().find(in_place);
+    let moved = |mutation| Some(act(mutation, "the rule has moved to another place").into());
+    if new.is_some_and(|new| replaces(view, new, old)) {
+        return moved(Mutation::DeleteRule { rule: old.arn.clone() });
+    }
     let weights = traffic::named(view, old.action.percents());
-    if weights.is_empty() {
-        // Somebody made it another action: it gets its weights back before it moves.
+    if weights.iter().all(|weight| weight.percent == 0) {
+        // Somebody made it another action or took all weights: nothing can be moved from it.
+        // Whichever rule counts gets its weights back first.
         return None;
     }
-    if let Some(new) = view.input.state.rules.iter().find(in_place) {
-        let mutation = match &lb.rule {
-            _ if replaces(view, new, old) => Mutation::DeleteRule { rule: old.arn.clone() },
-            Some(wanted) => {
-                Mutation::SetRule { rule: new.arn.clone(), conditions: resources::conditions(wanted), weights }
-            }
-            None => Mutation::SetWeights { rule: new.arn.clone(), weights },
-        };
-        return Some(act(mutation, "the rule has moved to another place").into());
+    if let Some(new) = new {
+        let rule = new.arn.clone();
+        return moved(match &lb.rule {
+            Some(wanted) => Mutation::SetRule { rule, conditions: resources::conditions(wanted), weights },
+            None => Mutation::SetWeights { rule, weights },
+        });
     }
     if let Some(taken) = traffic::taken(view.input.state.slot.as_ref(), lb) {
         return Some(taken.into());

@@ -3,7 +3,7 @@
 
 use super::questions::half_way;
 use super::story::{Story, file, hold};
-use crate::names::TargetGroupArn;
+use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks::{Mark, Retry};
 use crate::observed::resources::{RuleAction, TargetHealth, Targets};
 use crate::plan::action::{Action, Mutation, Weight};
@@ -155,6 +155,29 @@ fn a_move_to_another_priority_that_is_cut_off_comes_to_its_end_before_a_release(
         assert_eq!(story.model.state.rules[0].priority, Some(20));
         settled_alone(&mut story, next);
     }
+}
+
+/// Two moves that were cut off, and then somebody hid the newest rule and took all weights from
+/// the old ones. Found by fuzzing.
+#[test]
+fn nothing_moves_from_rules_that_serve_nobody() {
+    let mut story = Story::settled("1.0");
+    story.commit(moved("1.0", 20));
+    story.until(|story| story.model.state.rules.len() == 2);
+    let (hidden, group) = (story.name("1.0").invalid_host(), story.group("1.0").target_group.clone().unwrap());
+    let rules = &mut story.model.state.rules;
+    let mut third = rules[0].clone();
+    (third.arn, third.priority) = (RuleArn::parse(&third.arn.as_str().replace("/10", "/30")).unwrap(), Some(30));
+    rules.push(third);
+    for rule in rules {
+        if rule.priority == Some(20) {
+            rule.conditions.hosts = vec![hidden.clone()];
+        } else {
+            rule.action = RuleAction::Forward(vec![(group.arn.clone(), 0)]);
+        }
+    }
+    settled_alone(&mut story, "1.0");
+    assert_eq!(story.model.state.rules[0].priority, Some(20));
 }
 
 /// AWS lists the target groups of an action in any order.
