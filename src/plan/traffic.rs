@@ -84,7 +84,8 @@ pub fn taken(slot: Option<&Slot>, lb: &LoadBalancer) -> Option<Wait> {
             Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")))
         }
         Some(Slot::NoListener) => Some(wait(Reason::Preflight, format!("the listener {} does not exist", lb.listener))),
-        Some(Slot::Free | Slot::Ours) | None => None,
+        Some(Slot::Free | Slot::Ours) => None,
+        None => Some(wait(Reason::Unknown, "what stands at its place on the listener was not read")),
     }
 }
 

@@ -200,6 +200,28 @@ fn a_default_action_that_was_taken_from_live_comes_back_when_it_is_free() {
     assert_eq!(story.weight("1"), 100);
 }
 
+/// Whose a target group is that it forwards to could not be read.
+#[test]
+fn a_place_that_was_not_read_is_not_taken() {
+    for mut story in [fixed_response(&default_file("1")), Story::new(file("1"))] {
+        let free = story.model.state.slot.take();
+        assert!(story.step().is_none(), "{}", story.log());
+        assert!(story.waits().starts_with("unknown: "), "{}", story.waits());
+        story.model.state.slot = free;
+        story.converged();
+        let state = &mut story.model.state;
+        state.rules.clear();
+        state.borrowed.clear();
+        let unread = state.slot.take();
+        state.groups.values_mut().for_each(|group| group.weight = None);
+        assert!(unread.is_some() && story.step().is_none(), "{}", story.log());
+        assert!(story.waits().starts_with("unknown: "), "{}", story.waits());
+        story.model.state.slot = Some(Slot::Free);
+        story.converged();
+        assert_eq!(story.weight("1"), 100);
+    }
+}
+
 /// A rule of somebody else's keeps the machines of an older release checked.
 #[test]
 fn what_was_taken_from_live_goes_to_who_answers_until_live_does() {
