@@ -134,8 +134,9 @@ fn whole(view: &View<'_>, mut shares: Vec<(TargetGroupArn, u32)>) -> Vec<(Target
     // is too much comes from whoever has most, since others may have less than that.
     let answers = |arn: &TargetGroupArn| {
         let owner = view.input.state.owner_of(arn);
-        let health = owner.map_or(Some(1), |owner| Some(view.health(owner)?.healthy));
-        (health > Some(0), owner.is_none_or(|owner| owner.group.is_some()))
+        let foreign = || view.input.state.foreign.get(arn).map(Health::of_targets);
+        let health = owner.map_or_else(foreign, |owner| view.health(owner));
+        (health.is_some_and(|health| health.healthy > 0), owner.is_none_or(|owner| owner.group.is_some()))
     };
     let sum: u32 = shares.iter().map(|(_, percent)| percent).sum();
     let filled = shares.iter_mut().filter(|(_, percent)| *percent > 0);

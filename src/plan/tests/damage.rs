@@ -438,6 +438,25 @@ fn shares_of_more_than_all_are_cut_where_there_is_most() {
     assert_eq!(weights.iter().map(|weight| weight.percent).collect::<Vec<_>>(), [1, 98, 1], "{weights:?}");
 }
 
+/// Where nobody answers, the rest goes to whoever has most. Found by fuzzing.
+#[test]
+fn the_rest_of_a_division_does_not_go_to_strangers_that_do_not_answer() {
+    let mut story = half_way();
+    let arn = |story: &Story, version: &str| story.group(version).target_group.as_ref().unwrap().arn.clone();
+    let ours = [arn(&story, "1.0"), arn(&story, "1.1")];
+    let other = TargetGroupArn::parse(&ours[0].as_str().replace("targetgroup/", "targetgroup/x")).unwrap();
+    for (health, percent) in [(TargetHealth::Unhealthy, 9), (TargetHealth::Healthy, 10)] {
+        for version in ["1.0", "1.1"] {
+            story.group_mut(version).targets = Some(Targets::new());
+        }
+        story.model.state.foreign.insert(other.clone(), Targets::from([("i-9".to_owned(), health)]));
+        let shares = vec![(ours[0].clone(), 45), (ours[1].clone(), 45), (other.clone(), 9)];
+        let weights = story.ask(|input| traffic::named(&View::new(input), shares));
+        let given = weights.iter().find(|weight| weight.target_group == other).map(|weight| weight.percent);
+        assert_eq!(given, Some(percent), "{weights:?}");
+    }
+}
+
 /// Somebody made our rule a fixed response, and the file moves it.
 #[test]
 fn a_rule_that_became_another_action_is_mended_before_it_moves() {
