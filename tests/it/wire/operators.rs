@@ -10,9 +10,9 @@ fn hold_in_mid_rollout_and_resume() {
     let world = World::new();
     world.commit(&web("1.0.0"));
     world.apply();
-    // Short bakes: what is held would go on at once.
+    world.half_way("1.0.0", "1.1.0");
+    // Short bakes from here on: what is held would go on at once.
     world.commit(&web("1.1.0"));
-    world.apply_until("half of the traffic", |world| world.weights() == shares(&[("1.0.0", 50), ("1.1.0", 50)]));
     world.run(&["hold", "web", "--reason", "looks odd"]).ended(0);
     world.forget_calls();
     let ran = world.run(&["apply", "--timeout", "60s"]).ended(1);

@@ -335,7 +335,8 @@ records = {records}
         apply.kill();
     }
 
-    /// An upgrade that stands at half of the traffic, with nobody at work.
+    /// An upgrade that stands at half of the traffic, with nobody at work. The mark of the step
+    /// may have been written or not: what comes next may be to write it, or only to watch.
     #[track_caller]
     pub fn half_way(&self, from: &str, to: &str) {
         self.commit(&web(to).slow());
