@@ -91,6 +91,9 @@ worlds! {
     /// Either of them may be behind.
     two_daemons_a_release_and_its_revert, "turns", false:
         Small::settled(Bounds { daemons: 2, ..bounds(&["1.0", "2.0", "1.0"]) });
+    /// Either of them may be behind, die once, or have a call that fails.
+    two_daemons_a_release_and_its_revert_with_a_crash_and_a_fault, "brief", false:
+        Small::settled(Bounds { daemons: 2, crashes: 1, faults: 1, ..bounds(&["1.0", "2.0", "1.0"]) });
     /// Nothing goes wrong.
     three_releases_and_a_revert, "three", false:
         Small::settled(bounds(&COMMITS));
@@ -115,6 +118,9 @@ worlds! {
     /// All of it.
     three_releases_and_a_revert_with_everything, "full", false:
         Small::settled(Bounds { daemons: 2, crashes: 1, faults: 1, ..bounds(&COMMITS) });
+    /// Without a revert.
+    three_releases_with_two_daemons_a_crash_and_a_fault, "ahead", false:
+        Small::settled(Bounds { daemons: 2, crashes: 1, faults: 1, ..bounds(&["1.0", "2.0", "3.0"]) });
     /// With one daemon, from an empty account, in steps.
     three_releases_and_a_revert_in_steps, "steps", false:
         Small::new(Bounds { steps: "[50, 100]", crashes: 1, faults: 1, ..bounds(&COMMITS) });
