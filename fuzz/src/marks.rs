@@ -432,7 +432,7 @@ fn second_stage(u: &mut Unstructured<'_>, state: &mut ServiceState) -> Result<()
         TargetHealth::Unavailable,
     ];
     let targets = |u: &mut Unstructured<'_>, count: usize| -> Result<Targets> {
-        (0..count).map(|number| Ok((format!("i-{number}"), *u.choose(&healths)?))).collect()
+        (0..count).map(|number| Ok((format!("i-{number}"), (*u.choose(&healths)?).into()))).collect()
     };
     for group in state.groups.values_mut() {
         let count = group.group.as_ref().map_or(0, |group| group.instances.len());
@@ -440,7 +440,7 @@ fn second_stage(u: &mut Unstructured<'_>, state: &mut ServiceState) -> Result<()
             let mut targets = targets(u, count)?;
             // AWS checks the machines of a target group only where some rule names it.
             if group.weight.is_none() && group.target_group.as_ref().is_some_and(|target_group| !target_group.in_use) {
-                targets.values_mut().for_each(|health| *health = TargetHealth::Unused);
+                targets.values_mut().for_each(|target| *target = TargetHealth::Unused.into());
             }
             group.targets = Some(targets);
         }
@@ -474,7 +474,15 @@ fn activities(u: &mut Unstructured<'_>) -> Result<Vec<Activity>> {
     let one = |u: &mut Unstructured<'_>| {
         let message = if u.ratio(4, 5)? { (*u.choose(&messages)?).to_owned() } else { odd(u)? };
         let outcome = *u.choose(&[Outcome::Running, Outcome::Successful, Outcome::Failed, Outcome::Failed])?;
-        Ok(Activity { started: time(u)?, outcome, message, launch: u.ratio(3, 4)? })
+        Ok(Activity {
+            started: time(u)?,
+            ended: None,
+            cause: String::new(),
+            instance: None,
+            outcome,
+            message,
+            launch: u.ratio(3, 4)?,
+        })
     };
     (0..u.int_in_range(0..=4)?).map(|_| one(u)).collect()
 }

@@ -128,8 +128,24 @@ pub enum TargetHealth {
     Unavailable,
 }
 
-/// Target health by instance id.
-pub type Targets = BTreeMap<String, TargetHealth>;
+/// What a load balancer says of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its health.
+    pub health: TargetHealth,
+    /// AWS's reason and description, such as `Target.ResponseCodeMismatch: Health checks failed
+    /// with these codes: [502]`; empty where it gives none.
+    pub words: String,
+}
+
+impl From<TargetHealth> for Target {
+    fn from(health: TargetHealth) -> Self {
+        Self { health, words: String::new() }
+    }
+}
+
+/// Targets by instance id.
+pub type Targets = BTreeMap<String, Target>;
 
 /// A rule of a listener, or a listener's default action (with `rule` none).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,10 +198,16 @@ pub struct Listener {
 pub struct Activity {
     /// When it began.
     pub started: Timestamp,
+    /// When it ended, if it has.
+    pub ended: Option<Timestamp>,
     /// How it ended.
     pub outcome: Outcome,
     /// AWS's words.
     pub message: String,
+    /// Why the group did it, in AWS's words.
+    pub cause: String,
+    /// The machine, where AWS names one.
+    pub instance: Option<String>,
     /// It was a launch, not a termination.
     pub launch: bool,
 }

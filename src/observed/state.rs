@@ -141,7 +141,7 @@ pub struct Health {
 impl Health {
     /// Of targets of which nothing else is known.
     pub fn of_targets(targets: &Targets) -> Self {
-        let those = |wanted| count(targets.values().filter(|health| **health == wanted));
+        let those = |wanted| count(targets.values().filter(|target| target.health == wanted));
         Self { healthy: those(TargetHealth::Healthy), unhealthy: those(TargetHealth::Unhealthy) }
     }
 }
@@ -167,7 +167,7 @@ impl ServerGroup {
         let targets = self.targets.as_ref()?;
         let mut health = Health::default();
         for instance in group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService) {
-            match (instance.healthy, targets.get(&instance.id)) {
+            match (instance.healthy, targets.get(&instance.id).map(|target| target.health)) {
                 (true, Some(TargetHealth::Healthy)) => health.healthy += 1,
                 (_, Some(TargetHealth::Unhealthy)) | (false, _) => health.unhealthy += 1,
                 _ => {}

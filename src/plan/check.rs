@@ -116,7 +116,9 @@ fn healthy(owner: &ServerGroup) -> usize {
     }
     let serving = members.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService && i.healthy);
     match &owner.targets {
-        Some(targets) => serving.filter(|i| targets.get(&i.id) == Some(&TargetHealth::Healthy)).count(),
+        Some(targets) => {
+            serving.filter(|i| targets.get(&i.id).map(|target| target.health) == Some(TargetHealth::Healthy)).count()
+        }
         None => 0,
     }
 }
@@ -150,7 +152,7 @@ fn traffic(
     }
     let foreign_health = |arn: &TargetGroupArn| {
         let targets = state.foreign.get(arn)?;
-        Some(targets.values().filter(|health| **health == TargetHealth::Healthy).count())
+        Some(targets.values().filter(|target| target.health == TargetHealth::Healthy).count())
     };
     // Machines behind no target group can't answer instead.
     let someone_is_well = state.groups.values().any(|owner| owner.target_group.is_some() && healthy(owner) > 0)

@@ -53,7 +53,8 @@ impl Model {
             }
             let Some(members) = &group.group else { continue };
             let healthy = group.targets.as_ref().map_or(members.inline_healthy(), |targets| {
-                u32::try_from(targets.values().filter(|health| **health == TargetHealth::Healthy).count()).unwrap_or(0)
+                u32::try_from(targets.values().filter(|target| target.health == TargetHealth::Healthy).count())
+                    .unwrap_or(0)
             });
             if healthy < members.desired {
                 model.schedule(now + BOOT, Event::Booted(group.name.clone()));
@@ -144,8 +145,8 @@ impl Model {
             let serving = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService);
             let targets: Targets = serving
                 .map(|i| {
-                    let read = known.get(&i.id).copied().filter(|read| *read != TargetHealth::Unused);
-                    (i.id.clone(), read.unwrap_or(health))
+                    let read = known.get(&i.id).cloned().filter(|read| read.health != TargetHealth::Unused);
+                    (i.id.clone(), read.unwrap_or(health.into()))
                 })
                 .collect();
             owner.targets = Some(targets);
@@ -325,8 +326,11 @@ impl Model {
 
     fn set_capacity(&mut self, release: &GroupName, min: u32, max: u32, desired: Option<u32>, now: Timestamp) {
         let targets = self.state.groups.get(release).and_then(|owner| owner.targets.clone()).unwrap_or_default();
-        let failing: BTreeSet<String> =
-            targets.into_iter().filter(|(_, health)| *health != TargetHealth::Healthy).map(|(id, _)| id).collect();
+        let failing: BTreeSet<String> = targets
+            .into_iter()
+            .filter(|(_, target)| target.health != TargetHealth::Healthy)
+            .map(|(id, _)| id)
+            .collect();
         let Some(group) = self.group(release) else { return };
         let old = group.desired;
         (group.min, group.max) = (min, max);

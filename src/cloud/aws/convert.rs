@@ -11,7 +11,7 @@ use aws_smithy_types::DateTime;
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
     Activity, Conditions, Group, HealthCheck, Instance, Lifecycle, Listener, Outcome, Policy, Rule, RuleAction, Tags,
-    TargetGroup, TargetHealth, Targets, Template,
+    Target, TargetGroup, TargetHealth, Targets, Template,
 };
 use crate::time::Timestamp;
 
@@ -239,10 +239,15 @@ pub fn targets(all: &[elb::TargetHealthDescription]) -> Targets {
             continue;
         };
         let state = description.target_health().and_then(|health| health.state());
+        let said = description.target_health();
         let health = target_health(state.map_or("", elb::TargetHealthStateEnum::as_str));
-        let entry = targets.entry(id.to_owned()).or_insert(health);
-        if *entry == TargetHealth::Healthy {
-            *entry = health;
+        let reason = said.and_then(|said| said.reason()).map(elb::TargetHealthReasonEnum::as_str);
+        let parts = [reason, said.and_then(|said| said.description())];
+        let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let target = Target { health, words: parts.join(": ") };
+        let entry = targets.entry(id.to_owned()).or_insert_with(|| target.clone());
+        if entry.health == TargetHealth::Healthy {
+            *entry = target;
         }
     }
     targets
@@ -261,9 +266,11 @@ fn target_health(word: &str) -> TargetHealth {
 
 /// A scaling activity.
 pub fn activity(activity: &asg::Activity) -> Result<Activity, Missing> {
+    let description = activity.description().unwrap_or_default();
     let message = activity.status_message().filter(|message| !message.is_empty()).or(activity.description());
     Ok(Activity {
         started: time(activity.start_time(), "StartTime")?,
+        ended: activity.end_time().and_then(|end| time(Some(end), "EndTime").ok()),
         outcome: match activity.status_code().map_or("", asg::ScalingActivityStatusCode::as_str) {
             "Successful" => Outcome::Successful,
             "Failed" | "Cancelled" => Outcome::Failed,
@@ -272,7 +279,9 @@ pub fn activity(activity: &asg::Activity) -> Result<Activity, Missing> {
         message: message.unwrap_or_default().to_owned(),
         // Source: descriptions read `Launching a new EC2 instance: i-…` and `Terminating
         // EC2 instance: i-…`; the API has no field for it.
-        launch: activity.description().unwrap_or_default().starts_with("Launching"),
+        launch: description.starts_with("Launching"),
+        cause: activity.cause().unwrap_or_default().to_owned(),
+        instance: description.rsplit(' ').next().filter(|word| word.starts_with("i-")).map(str::to_owned),
     })
 }
 

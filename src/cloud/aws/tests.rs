@@ -365,7 +365,8 @@ fn a_machine_on_two_ports_is_as_well_as_the_worse() {
             .target_health(elb::TargetHealth::builder().state(state.into()).build())
             .build()
     };
-    let health = |states: &[&str]| convert::targets(&states.iter().map(|s| target(s)).collect::<Vec<_>>())["i-1"];
+    let health =
+        |states: &[&str]| convert::targets(&states.iter().map(|s| target(s)).collect::<Vec<_>>())["i-1"].health;
     assert_eq!(health(&["healthy", "unhealthy"]), TargetHealth::Unhealthy);
     assert_eq!(health(&["unhealthy", "healthy"]), TargetHealth::Unhealthy);
     assert_eq!(health(&["healthy"]), TargetHealth::Healthy);

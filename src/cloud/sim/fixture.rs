@@ -167,7 +167,7 @@ pub(crate) fn add_foreign_target_group(
         healthy: 2,
         unhealthy: 2,
     };
-    let target = SimTarget { health: TargetHealth::Healthy, flips_at: None };
+    let target = SimTarget { health: TargetHealth::Healthy, flips_at: None, words: String::new() };
     let group = SimTargetGroup {
         name: name.to_owned(),
         port: 80,

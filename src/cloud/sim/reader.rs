@@ -8,11 +8,11 @@ use crate::cloud::{Caller, CloudError, CloudReader, ErrorKind, Owner};
 use crate::names::{AccountId, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks;
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, Instance, Listener, Rule, Tags, TargetGroup, Targets, Template,
+    Activity, Conditions, Details, Group, Instance, Listener, Rule, Tags, Target, TargetGroup, Targets, Template,
 };
 use crate::time::Timestamp;
 
-use super::world::{SimGroup, SimListener, SimTargetGroup, World};
+use super::world::{SimGroup, SimListener, SimTarget, SimTargetGroup, World};
 use super::{SimCloud, error};
 
 /// Page sizes of the API.
@@ -127,7 +127,8 @@ impl CloudReader for SimCloud {
     async fn target_health(&self, arn: &TargetGroupArn) -> Result<Targets, CloudError> {
         self.read("DescribeTargetHealth", arn.as_str(), |world| {
             let group = find_target_group(world, "DescribeTargetHealth", arn)?;
-            Ok((group.targets.iter().map(|(id, target)| (id.clone(), target.health)).collect(), 1))
+            let describe = |target: &SimTarget| Target { health: target.health, words: target.words.clone() };
+            Ok((group.targets.iter().map(|(id, target)| (id.clone(), describe(target))).collect(), 1))
         })
     }
 
@@ -137,8 +138,11 @@ impl CloudReader for SimCloud {
             let activities = world.groups.get(group).into_iter().flat_map(|group| &group.activities);
             let describe = |activity: &super::world::SimActivity| Activity {
                 started: Timestamp::from_millis(activity.started),
+                ended: activity.ended.map(Timestamp::from_millis),
                 outcome: activity.outcome,
                 message: activity.message.clone(),
+                cause: activity.cause.clone(),
+                instance: Some(activity.instance.clone()).filter(|id| !id.is_empty()),
                 launch: activity.launch,
             };
             Ok((activities.map(describe).collect(), 1))

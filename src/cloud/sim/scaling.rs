@@ -22,10 +22,10 @@ impl SimGroup {
     }
 
     /// Ends the running activity of a machine.
-    pub(super) fn finish_activity(&mut self, instance: &str, outcome: Outcome) {
+    pub(super) fn finish_activity(&mut self, instance: &str, outcome: Outcome, now: i64) {
         let running = |a: &&mut SimActivity| a.instance == instance && a.outcome == Outcome::Running;
         if let Some(activity) = self.activities.iter_mut().find(running) {
-            activity.outcome = outcome;
+            (activity.outcome, activity.ended) = (outcome, Some(now));
         }
     }
 
@@ -81,7 +81,15 @@ impl World {
         group.launches += 1;
         let outcome = if problem.is_some() { Outcome::Failed } else { Outcome::Running };
         let message = problem.clone().unwrap_or_else(|| format!("Launching a new EC2 instance: {id}"));
-        group.record(SimActivity { started: now, outcome, message, launch: true, instance: id.clone() });
+        group.record(SimActivity {
+            started: now,
+            ended: problem.is_some().then_some(now),
+            cause: String::new(),
+            outcome,
+            message,
+            launch: true,
+            instance: id.clone(),
+        });
         if problem.is_some() {
             group.next_launch = after(now, pace.launch_retry).max(now + 1);
             return true;
@@ -132,10 +140,18 @@ impl World {
         let gone_at = after(drained, self.pace.shutdown);
         let now = self.now;
         if let Some(group) = self.groups.get_mut(name) {
-            group.finish_activity(id, Outcome::Failed);
+            group.finish_activity(id, Outcome::Failed, now);
             let message = format!("Terminating EC2 instance: {id}");
             let outcome = Outcome::Running;
-            group.record(SimActivity { started: now, outcome, message, launch: false, instance: id.to_owned() });
+            group.record(SimActivity {
+                started: now,
+                ended: None,
+                cause: String::new(),
+                outcome,
+                message,
+                launch: false,
+                instance: id.to_owned(),
+            });
             if let Some(machine) = group.instances.get_mut(id) {
                 machine.lifecycle = Lifecycle::Leaving;
                 (machine.gone_at, machine.replace_at) = (Some(gone_at), None);
@@ -173,13 +189,14 @@ impl World {
 
     /// Makes machines disappear at once, without draining.
     pub(super) fn vanish(&mut self, name: &str, ids: &[String]) {
+        let now = self.now;
         for target_group in self.target_groups.values_mut() {
             target_group.targets.retain(|id, _| !ids.contains(id));
         }
         if let Some(group) = self.groups.get_mut(name) {
             group.instances.retain(|id, _| !ids.contains(id));
             for id in ids {
-                group.finish_activity(id, Outcome::Failed);
+                group.finish_activity(id, Outcome::Failed, now);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::world::{VersionRules, World};
 use super::{SimCloud, file};
 
 fn healths(cloud: &SimCloud, arn: &TargetGroupArn) -> Vec<TargetHealth> {
-    run(cloud.target_health(arn)).unwrap().into_values().collect()
+    run(cloud.target_health(arn)).unwrap().into_values().map(|target| target.health).collect()
 }
 
 fn instances(cloud: &SimCloud, release: &Release) -> Vec<(Lifecycle, bool)> {

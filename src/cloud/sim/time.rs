@@ -102,7 +102,7 @@ impl World {
                 group.instances.iter().filter(|(_, m)| due(m.gone_at, now)).map(|(id, _)| id.clone()).collect();
             for id in gone {
                 group.instances.remove(&id);
-                group.finish_activity(&id, Outcome::Successful);
+                group.finish_activity(&id, Outcome::Successful, now);
                 changed = true;
             }
         }
@@ -123,14 +123,14 @@ impl World {
                 if let Some(machine) = group.instances.get_mut(&id) {
                     machine.lifecycle = Lifecycle::InService;
                 }
-                group.finish_activity(&id, Outcome::Successful);
+                group.finish_activity(&id, Outcome::Successful, now);
                 changed = true;
                 if group.suspends("AddToLoadBalancer") {
                     continue;
                 }
                 for arn in &group.target_groups {
                     if let Some(target_group) = self.target_groups.get_mut(arn) {
-                        let target = SimTarget { health: TargetHealth::Unused, flips_at: None };
+                        let target = SimTarget { health: TargetHealth::Unused, flips_at: None, words: String::new() };
                         target_group.targets.insert(id.clone(), target);
                     }
                 }
@@ -161,7 +161,7 @@ impl World {
                 if used.contains(arn) {
                     check_target(target, *answers, now, [warmup.unwrap_or(pace.warmup), fails, recovers]);
                 } else {
-                    *target = SimTarget { health: TargetHealth::Unused, flips_at: None };
+                    *target = SimTarget { health: TargetHealth::Unused, flips_at: None, words: String::new() };
                 }
                 changed |= *target != before;
             }
@@ -236,12 +236,15 @@ fn check_target(target: &mut SimTarget, answers: bool, now: i64, [warmup, fails,
     let judged = if answers { TargetHealth::Healthy } else { TargetHealth::Unhealthy };
     match target.health {
         TargetHealth::Unused => {
-            *target = SimTarget { health: TargetHealth::Initial, flips_at: Some(after(now, warmup)) }
+            *target =
+                SimTarget { health: TargetHealth::Initial, flips_at: Some(after(now, warmup)), words: String::new() }
         }
-        TargetHealth::Initial if due(target.flips_at, now) => *target = SimTarget { health: judged, flips_at: None },
+        TargetHealth::Initial if due(target.flips_at, now) => {
+            *target = SimTarget { health: judged, flips_at: None, words: String::new() }
+        }
         TargetHealth::Healthy | TargetHealth::Unhealthy if target.health == judged => target.flips_at = None,
         TargetHealth::Healthy | TargetHealth::Unhealthy if due(target.flips_at, now) => {
-            *target = SimTarget { health: judged, flips_at: None };
+            *target = SimTarget { health: judged, flips_at: None, words: String::new() };
         }
         TargetHealth::Healthy => target.flips_at = target.flips_at.or(Some(after(now, fails))),
         TargetHealth::Unhealthy => target.flips_at = target.flips_at.or(Some(after(now, recovers))),

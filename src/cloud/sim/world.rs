@@ -206,6 +206,12 @@ pub struct SimInstance {
 pub struct SimActivity {
     /// When it began.
     pub started: i64,
+    /// When it ended.
+    #[serde(default)]
+    pub ended: Option<i64>,
+    /// Why the group did it.
+    #[serde(default)]
+    pub cause: String,
     /// How it ended.
     pub outcome: Outcome,
     /// What AWS says.
@@ -244,6 +250,9 @@ pub struct SimTarget {
     pub health: TargetHealth,
     /// When that changes, if nothing else does.
     pub flips_at: Option<i64>,
+    /// Its reason and description.
+    #[serde(default)]
+    pub words: String,
 }
 
 /// A listener.

@@ -68,7 +68,7 @@ impl Check {
     }
 
     pub fn healthy(&mut self, who: Who, service: Option<&str>, arn: &TargetGroupArn, targets: &Targets) {
-        let healthy = targets.values().filter(|health| **health == TargetHealth::Healthy).count();
+        let healthy = targets.values().filter(|target| target.health == TargetHealth::Healthy).count();
         self.reading(who, service).health.insert(arn.clone(), u32::try_from(healthy).unwrap_or(u32::MAX));
     }
 }

@@ -320,7 +320,7 @@ fn a_former_candidate_that_is_well_stays_while_live_is_not() {
     let name = story.name("1.1");
     story.until(|story| {
         let targets = story.model.state.groups.get(&name).and_then(|group| group.targets.as_ref());
-        targets.is_some_and(|targets| targets.values().any(|health| *health == TargetHealth::Healthy))
+        targets.is_some_and(|targets| targets.values().any(|target| target.health == TargetHealth::Healthy))
     });
     story.sick.push("1.0".to_owned());
     story.commit(file("1.2"));
@@ -449,7 +449,7 @@ fn the_rest_of_a_division_does_not_go_to_strangers_that_do_not_answer() {
         for version in ["1.0", "1.1"] {
             story.group_mut(version).targets = Some(Targets::new());
         }
-        story.model.state.foreign.insert(other.clone(), Targets::from([("i-9".to_owned(), health)]));
+        story.model.state.foreign.insert(other.clone(), Targets::from([("i-9".to_owned(), health.into())]));
         let shares = vec![(ours[0].clone(), 45), (ours[1].clone(), 45), (other.clone(), 9)];
         let weights = story.ask(|input| traffic::named(&View::new(input), shares));
         let given = weights.iter().find(|weight| weight.target_group == other).map(|weight| weight.percent);

@@ -12,8 +12,8 @@ use crate::time::Span;
 /// So many machines of a group fail their checks from now on.
 fn fail(story: &mut Story, version: &str, count: usize) {
     let targets = story.group_mut(version).targets.as_mut().unwrap();
-    for (number, health) in targets.values_mut().enumerate() {
-        *health = if number < count { TargetHealth::Unhealthy } else { TargetHealth::Healthy };
+    for (number, target) in targets.values_mut().enumerate() {
+        *target = if number < count { TargetHealth::Unhealthy } else { TargetHealth::Healthy }.into();
     }
 }
 
@@ -77,7 +77,7 @@ fn too_few_machines_for_a_whole_deadline_are_a_failure() {
     let mut story = half_way();
     let group = story.group_mut("1.1");
     let first = group.group.as_ref().unwrap().instances[0].id.clone();
-    group.targets.as_mut().unwrap().insert(first, TargetHealth::Initial);
+    group.targets.as_mut().unwrap().insert(first, TargetHealth::Initial.into());
     story.later(Span::from_secs(5)).pass();
     story.later(Span::from_mins(14)).pass();
     assert_eq!((code(&story, "1.1"), story.weight("1.1")), (None, 50), "no step, and no failure");
@@ -145,7 +145,15 @@ fn a_launch_that_succeeded_takes_the_failed_ones_back() {
     let mut story = Story::settled("1.0");
     story.commit(file("1.1")).pass();
     let now = story.now;
-    let activity = |outcome| Activity { started: now, outcome, message: "no capacity".to_owned(), launch: true };
+    let activity = |outcome| Activity {
+        started: now,
+        outcome,
+        message: "no capacity".to_owned(),
+        launch: true,
+        ended: None,
+        cause: String::new(),
+        instance: None,
+    };
     let mut activities = vec![activity(Outcome::Failed); 5];
     activities.push(activity(Outcome::Successful));
     story.group_mut("1.1").activities = Some(activities);
@@ -161,7 +169,15 @@ fn no_capacity_above_the_first_step_is_no_retry() {
     let mut story = half_way();
     let now = story.now;
     let message = "insufficient capacity".to_owned();
-    let failed = Activity { started: now, outcome: Outcome::Failed, message, launch: true };
+    let failed = Activity {
+        started: now,
+        outcome: Outcome::Failed,
+        message,
+        launch: true,
+        ended: None,
+        cause: String::new(),
+        instance: None,
+    };
     story.group_mut("1.1").activities = Some(vec![failed; 3]);
     story.later(Span::from_secs(5)).pass();
     assert_eq!((story.group("1.1").template_marks().retry, story.weight("1.1")), (None, 50));

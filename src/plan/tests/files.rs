@@ -27,7 +27,15 @@ fn a_stop_counts_a_failed_try_once() {
     story.commit(file("1.1")).pass();
     let now = story.now;
     let message = "insufficient capacity".to_owned();
-    let failed = Activity { started: now, outcome: Outcome::Failed, message, launch: true };
+    let failed = Activity {
+        started: now,
+        outcome: Outcome::Failed,
+        message,
+        launch: true,
+        ended: None,
+        cause: String::new(),
+        instance: None,
+    };
     story.group_mut("1.1").activities = Some(vec![failed; 3]);
     let mut paused = file("1.1");
     paused.paused = Some("wait".to_owned());

@@ -207,7 +207,8 @@ fn answered(story: &Story, state: &ServiceState) -> u32 {
     let of_rule = |rule| -> u32 {
         let answers = |group: &&ServerGroup| {
             let sick = story.sick.contains(&group.identity.version.to_string());
-            let healthy = group.targets.iter().flat_map(|t| t.values()).any(|health| *health == TargetHealth::Healthy);
+            let healthy =
+                group.targets.iter().flat_map(|t| t.values()).any(|target| target.health == TargetHealth::Healthy);
             group.group.is_some() && healthy && !sick
         };
         let arns = state.groups.values().filter(answers).filter_map(|group| Some(&group.target_group.as_ref()?.arn));
@@ -227,7 +228,7 @@ fn heal(story: &mut Story) {
             }
         }
         for health in group.targets.iter_mut().flat_map(|targets| targets.values_mut()) {
-            *health = TargetHealth::Healthy;
+            *health = TargetHealth::Healthy.into();
         }
         unchecked(group);
     }

@@ -147,7 +147,7 @@ fn booting_machines_are_neither_healthy_nor_unhealthy() {
     let machines = &mut group.group.as_mut().unwrap().instances;
     machines[0].lifecycle = Lifecycle::Pending;
     let second = machines[1].id.clone();
-    group.targets.as_mut().unwrap().insert(second, TargetHealth::Initial);
+    group.targets.as_mut().unwrap().insert(second, TargetHealth::Initial.into());
     let health = story.ask(|input| View::new(input).health(&input.state.groups[&story.name("1.1")])).unwrap();
     assert_eq!((health.healthy, health.unhealthy), (0, 0));
     assert!(!matches!(story.next(), crate::plan::questions::Next::Act(_)), "no verdict");

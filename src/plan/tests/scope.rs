@@ -410,7 +410,11 @@ fn a_service_that_nothing_helps_is_an_error() {
     story.run();
     // The scope looks at what AWS shows, so it shows it.
     for group in story.model.state.groups.values_mut() {
-        group.targets.iter_mut().flat_map(|t| t.values_mut()).for_each(|health| *health = TargetHealth::Unhealthy);
+        group
+            .targets
+            .iter_mut()
+            .flat_map(|t| t.values_mut())
+            .for_each(|target| *target = TargetHealth::Unhealthy.into());
     }
     many.now = many.stories[&service("a")].now;
     let plan = many.of("a");
@@ -470,7 +474,7 @@ fn a_plans_id_is_not_over_what_moves_by_itself() {
     assert_eq!(many.plan().id, id, "commit and time");
     let group = many.story("a").group_mut("1.0");
     group.group.as_mut().unwrap().desired = 4;
-    group.targets.iter_mut().flat_map(|t| t.values_mut()).for_each(|health| *health = TargetHealth::Unhealthy);
+    group.targets.iter_mut().flat_map(|t| t.values_mut()).for_each(|target| *target = TargetHealth::Unhealthy.into());
     assert_eq!(many.plan().id, id, "health and desired capacity");
     let later = crate::observed::marks::Step { percent: 10, at: many.now }.to_string();
     let on = many.story("a").carrier("1.1");

@@ -190,14 +190,14 @@ fn the_warm_release_stays_while_live_is_not_whole() {
     story.later(Span::from_mins(55)).pass();
     let group = story.group_mut("1.1");
     let first = group.group.as_ref().unwrap().instances[0].id.clone();
-    group.targets.as_mut().unwrap().insert(first.clone(), TargetHealth::Unhealthy);
+    group.targets.as_mut().unwrap().insert(first.clone(), TargetHealth::Unhealthy.into());
     story.later(Span::from_mins(30)).pass();
     // A removal needs two readings.
     story.later(Span::from_secs(5)).pass();
     assert_eq!((story.role("1.0"), story.members("1.0").desired), (Role::Warm, 2));
     assert_eq!(story.group("1.0").weight, Some(0), "its health stays known");
     let targets = story.group_mut("1.1").targets.as_mut().unwrap();
-    targets.insert(first, TargetHealth::Healthy);
+    targets.insert(first, TargetHealth::Healthy.into());
     story.run_to_the_end().converged();
 }
 
@@ -297,7 +297,7 @@ fn a_rollback_from_a_failing_release_is_instant_with_fewer_machines() {
     story.commit(file("1.1")).run();
     let warm = story.group_mut("1.0");
     let first = warm.group.as_ref().unwrap().instances[0].id.clone();
-    warm.targets.as_mut().unwrap().insert(first, TargetHealth::Unhealthy);
+    warm.targets.as_mut().unwrap().insert(first, TargetHealth::Unhealthy.into());
     story.commit(file("1.0"));
     assert_eq!(story.plan().rollback, Some(RollbackClass::ScaleUp), "1 of 2, and live is well");
     story.sick.push("1.1".to_owned());

@@ -182,9 +182,9 @@ impl Story {
             if !self.sick.contains(&group.identity.version.to_string()) {
                 continue;
             }
-            for health in group.targets.iter_mut().flat_map(|targets| targets.values_mut()) {
-                if *health == TargetHealth::Healthy {
-                    *health = TargetHealth::Unhealthy;
+            for target in group.targets.iter_mut().flat_map(|targets| targets.values_mut()) {
+                if target.health == TargetHealth::Healthy {
+                    *target = TargetHealth::Unhealthy.into();
                 }
             }
             // A worker has only the group's own word.

@@ -64,7 +64,7 @@ fn fixed_response(spec: &ServiceSpec) -> Story {
 /// A listener whose default action forwards to three healthy machines of somebody else's.
 fn taken(spec: &ServiceSpec) -> Story {
     let mut story = listener(spec, RuleAction::Forward(vec![(foreign(), 1)]));
-    let targets = (1..=3).map(|n| (format!("i-old-{n}"), TargetHealth::Healthy)).collect();
+    let targets = (1..=3).map(|n| (format!("i-old-{n}"), TargetHealth::Healthy.into())).collect();
     story.model.state.foreign = BTreeMap::from([(foreign(), targets)]);
     story
 }
@@ -234,9 +234,9 @@ fn what_was_taken_from_live_goes_to_who_answers_until_live_does() {
         state.borrowed.clear();
         state.slot = Some(Slot::Free);
         state.groups.values_mut().for_each(|group| group.weight = None);
-        let read = |story: &mut Story, version, health| {
+        let read = |story: &mut Story, version, health: TargetHealth| {
             let targets = story.group_mut(version).targets.as_mut().unwrap();
-            targets.values_mut().for_each(|known| *known = health);
+            targets.values_mut().for_each(|known| *known = health.into());
         };
         read(&mut story, "1", TargetHealth::Healthy);
         read(&mut story, "2", TargetHealth::Unhealthy);

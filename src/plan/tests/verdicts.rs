@@ -33,7 +33,15 @@ pub fn say(story: &mut Story, word: &Word) {
 
 fn launches(story: &mut Story, version: &str, message: &str) {
     let now = story.now;
-    let failed = Activity { started: now, outcome: Outcome::Failed, message: message.to_owned(), launch: true };
+    let failed = Activity {
+        started: now,
+        ended: Some(now),
+        outcome: Outcome::Failed,
+        message: message.to_owned(),
+        cause: String::new(),
+        instance: None,
+        launch: true,
+    };
     let group = story.group_mut(version);
     group.activities = Some(vec![failed; 3]);
     group.group.as_mut().unwrap().instances.clear();

@@ -340,8 +340,9 @@ impl Wild {
         {
             let machines = members.instances.iter().zip(&group.machines);
             let machines = machines.filter(|(instance, _)| instance.lifecycle == Lifecycle::InService);
-            let health =
-                |(instance, (_, _, health)): (&Instance, &(_, _, TargetHealth))| (instance.id.clone(), *health);
+            let health = |(instance, (_, _, health)): (&Instance, &(_, _, TargetHealth))| {
+                (instance.id.clone(), (*health).into())
+            };
             owner.targets = Some(machines.map(health).collect());
         }
         let policy = Policy {
@@ -383,7 +384,7 @@ pub fn unchecked(owner: &mut ServerGroup) {
             .targets
             .iter_mut()
             .flat_map(|targets| targets.values_mut())
-            .for_each(|health| *health = TargetHealth::Unused);
+            .for_each(|target| *target = TargetHealth::Unused.into());
     }
 }
 

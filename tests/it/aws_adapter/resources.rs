@@ -216,21 +216,21 @@ async fn machines_come_up_and_their_health_shows() {
     let group = stage.group_when(in_service).await;
     let targets = cloud.target_health(&target_group).await.unwrap();
     assert_eq!(targets.keys().collect::<Vec<_>>(), group.instances.iter().map(|i| &i.id).collect::<Vec<_>>());
-    assert!(targets.values().all(|health| *health == TargetHealth::Unused), "no rule names them: {targets:?}");
+    assert!(targets.values().all(|target| target.health == TargetHealth::Unused), "no rule names them: {targets:?}");
     assert!(!stage.found(&target_group).await.unwrap().in_use);
     cloud.create_rule(&stage.rule(1, vec![(target_group.clone(), 1)])).await.unwrap();
     assert!(stage.found(&target_group).await.unwrap().in_use);
     stage.server.tell("health", &json!({ "target_group": one.name, "state": "unhealthy" }));
     for _ in 0..100 {
         let targets = cloud.target_health(&target_group).await.unwrap();
-        if targets.values().all(|health| *health == TargetHealth::Unhealthy) {
+        if targets.values().all(|target| target.health == TargetHealth::Unhealthy) {
             break;
         }
-        assert!(targets.values().all(|health| *health <= TargetHealth::Unhealthy), "{targets:?}");
+        assert!(targets.values().all(|target| target.health <= TargetHealth::Unhealthy), "{targets:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let targets = cloud.target_health(&target_group).await.unwrap();
-    assert!(targets.values().all(|health| *health == TargetHealth::Unhealthy), "{targets:?}");
+    assert!(targets.values().all(|target| target.health == TargetHealth::Unhealthy), "{targets:?}");
     let activities = cloud.activities(&group.name).await.unwrap();
     let launched = activities.iter().filter(|activity| activity.launch && activity.outcome == Outcome::Successful);
     assert_eq!(launched.count(), 2, "{activities:?}");
