@@ -80,6 +80,13 @@ pub(super) fn weights(
         let text = format!("{} target groups are more than {TARGET_GROUPS_PER_ACTION}", weights.len());
         return Err(asked.error(ErrorKind::Quota, "TooManyTargetGroups", text));
     }
+    let sticky = |arn: &TargetGroupArn| world.target_groups.get(arn).is_some_and(|group| group.sticky);
+    if weights.len() > 1 && weights.iter().any(|(arn, _)| sticky(arn)) {
+        // Source: the message of the API, as users of other controllers quote it.
+        let text = "You must enable group stickiness on a rule if you enabled target stickiness on one of its \
+                    target groups";
+        return Err(asked.error(ErrorKind::Invalid, "InvalidLoadBalancerAction", text));
+    }
     for (index, (arn, weight)) in weights.iter().enumerate() {
         if *weight > MAX_WEIGHT {
             return Err(asked.invalid(format!("the weight {weight} is more than {MAX_WEIGHT}")));

@@ -175,6 +175,7 @@ pub(crate) fn add_foreign_target_group(
         health_check,
         deregistration_delay: Span::from_secs(300),
         tags: Tags::new(),
+        sticky: false,
         targets: (1..=healthy).map(|n| (format!("i-{name}-{n}"), target.clone())).collect(),
         created: world.now,
     };

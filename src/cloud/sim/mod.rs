@@ -3,13 +3,15 @@
 //! It behaves as the documents of AWS say wherever that matters to a rollout: machines
 //! boot, are checked only while an action names their target group, drain, fail and are
 //! replaced; names are unique; deletions take their time. `world` is what it remembers,
-//! `time` and `scaling` what happens by itself, `reader` and `writer` the port, and
-//! `check` what the API refuses.
+//! `time`, `health` and `scaling` what happens by itself, `hands` what others do, `reader`
+//! and `writer` the port, and `check` what the API refuses.
 
 mod check;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod hands;
+mod health;
 pub mod lease;
 mod reader;
 mod scaling;
@@ -22,7 +24,7 @@ mod writer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::names::{RuleArn, TargetGroupArn};
-use crate::observed::resources::{Lifecycle, RuleAction, TargetHealth};
+use crate::observed::resources::{RuleAction, TargetHealth};
 use crate::time::{Span, Timestamp};
 
 use super::{CloudError, ErrorKind};
@@ -149,38 +151,6 @@ impl SimCloud {
         self.lock().world.violations.clone()
     }
 
-    /// The autoscaler's word: within the group's minimum and maximum.
-    pub fn set_desired(&self, group: &str, desired: u32) {
-        self.change(|world| {
-            if let Some(group) = world.groups.get_mut(group) {
-                group.desired = desired.clamp(group.min, group.max);
-            }
-        });
-    }
-
-    /// Kills some of a group's machines, the oldest first, without draining.
-    pub fn kill_instances(&self, group: &str, count: usize) {
-        self.change(|world| {
-            let machines = world.groups.get(group).into_iter().flat_map(|group| &group.instances);
-            let standing = machines.filter(|(_, machine)| machine.lifecycle != Lifecycle::Leaving);
-            let ids: Vec<String> = standing.take(count).map(|(id, _)| id.clone()).collect();
-            world.vanish(group, &ids);
-        });
-    }
-
-    /// Somebody deletes a group by force.
-    pub fn delete_group_by_hand(&self, group: &str) {
-        self.change(|world| {
-            let ids: Vec<String> =
-                world.groups.get(group).into_iter().flat_map(|group| group.instances.keys().cloned()).collect();
-            world.vanish(group, &ids);
-            let deleted_at = Some(world::after(world.now, world.pace.deletion));
-            if let Some(group) = world.groups.get_mut(group) {
-                (group.min, group.desired, group.deleted_at) = (0, 0, deleted_at);
-            }
-        });
-    }
-
     /// Decides how the machines of a version behave from now on.
     pub fn set_version(&self, version: &str, rules: VersionRules) {
         self.change(|world| world.versions.insert(version.to_owned(), rules));
@@ -288,3 +258,5 @@ fn error(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_machines;

@@ -225,7 +225,7 @@ fn describe_group(name: &str, group: &SimGroup) -> Group {
         deleting: group.deleted_at.is_some(),
         suspended: group.suspended.clone(),
         tags: group.tags.clone(),
-        template: Some((group.template.clone(), "1".to_owned())),
+        template: Some((group.template.clone(), group.template_version.clone())),
         target_groups: group.target_groups.clone(),
         created: Timestamp::from_millis(group.created),
     }

@@ -4,8 +4,12 @@ use crate::names::TargetGroupArn;
 use crate::observed::marks;
 use crate::observed::resources::{Lifecycle, Outcome, TargetHealth};
 
+use super::health::DEREGISTERED;
 use super::time::due;
 use super::world::{SimActivity, SimGroup, SimInstance, World, after};
+
+/// Why a machine leaves that was terminated or powered off by hand, by itself or by AWS.
+const GONE: &str = "an EC2 health check indicating it has been terminated or stopped";
 
 /// As many activities as one page has.
 const ACTIVITIES: usize = 100;
@@ -19,6 +23,11 @@ impl SimGroup {
     /// Machines that count for the group's size.
     pub(super) fn active(&self) -> usize {
         self.instances.values().filter(|machine| machine.lifecycle != Lifecycle::Leaving).count()
+    }
+
+    /// Where its next machine will stand.
+    fn next_subnet(&self) -> Option<&String> {
+        self.subnets.get(self.launches.checked_rem(self.subnets.len()).unwrap_or(0))
     }
 
     /// Ends the running activity of a machine.
@@ -54,37 +63,58 @@ impl World {
         if active < desired {
             return !group.suspends("Launch") && group.next_launch <= self.now && self.launch(name);
         }
-        let leaving = match active > desired {
+        let too_many = active > desired;
+        let leaving = match too_many {
             true => victims(group, active - desired),
             false => replaceable(group, self.now),
         };
         if group.suspends("Terminate") || leaving.is_empty() {
             return false;
         }
+        let shrinking = format!(
+            "a difference between desired and actual capacity, shrinking the capacity from {active} to {desired}"
+        );
         for id in &leaving {
-            self.terminate(name, id);
+            let reason = if too_many { shrinking.clone() } else { self.sick_reason(name, id) };
+            self.terminate(name, id, &reason);
         }
         true
+    }
+
+    /// Why a machine that is not well is replaced. AWS has one text for all that are gone or
+    /// powered off.
+    fn sick_reason(&self, name: &str, id: &str) -> String {
+        let group = self.groups.get(name);
+        let stopped = group.and_then(|group| group.instances.get(id)).is_some_and(|machine| machine.stopped);
+        let asked = group.is_some_and(SimGroup::asks_the_balancer);
+        if asked && !stopped { "an ELB system health check failure" } else { GONE }.to_owned()
     }
 
     /// Starts one machine, or records why not. Always a change.
     fn launch(&mut self, name: &str) -> bool {
         let problem = self.launch_problem(name);
         let id = if problem.is_none() { self.id("i-") } else { String::new() };
-        let (now, pace) = (self.now, self.pace);
+        let (now, pace, at) = (self.now, self.pace, self.time());
         let version = self.groups.get(name).and_then(|group| group.tags.get(marks::VERSION)).cloned();
         let version = version.unwrap_or_default();
         let boot = self.rules_of(&version).boot.unwrap_or(pace.boot);
         let Some(group) = self.groups.get_mut(name) else {
             return false;
         };
+        let cause = format!(
+            "At {at} an instance was started in response to a difference between desired and actual capacity, \
+             increasing the capacity from {} to {}.",
+            group.active(),
+            group.desired
+        );
+        let subnet = group.next_subnet().cloned().unwrap_or_default();
         group.launches += 1;
         let outcome = if problem.is_some() { Outcome::Failed } else { Outcome::Running };
         let message = problem.clone().unwrap_or_else(|| format!("Launching a new EC2 instance: {id}"));
         group.record(SimActivity {
             started: now,
             ended: problem.is_some().then_some(now),
-            cause: String::new(),
+            cause,
             outcome,
             message,
             launch: true,
@@ -103,6 +133,10 @@ impl World {
             replace_at: None,
             gone_at: None,
             answers: None,
+            subnet,
+            protected: group.protects_new,
+            standby: false,
+            stopped: false,
         };
         group.instances.insert(id, machine);
         true
@@ -111,10 +145,13 @@ impl World {
     /// In the words of AWS, since what follows from a failed launch is read from them.
     fn launch_problem(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
-        let Some(template) = self.templates.values().find(|template| template.name == group.template) else {
-            return Some(
-                "You must use a valid fully-formed launch template. The launch template does not exist".into(),
-            );
+        let named = || self.templates.values().find(|template| template.name == group.template);
+        let template = group.template_id.as_ref().map_or_else(named, |id| self.templates.get(id));
+        let Some(template) = template else {
+            let which = group.template_id.as_ref().map_or_else(String::new, |id| format!(", with template ID {id},"));
+            return Some(format!(
+                "You must use a valid fully-formed launch template. The specified launch template{which} does not exist."
+            ));
         };
         if group.target_groups.iter().any(|arn| !self.target_groups.contains_key(arn)) {
             let text = "One or more target groups not found. Validating load balancer configuration failed.";
@@ -124,21 +161,30 @@ impl World {
         if rules.ami_missing || self.missing_amis.contains(&template.ami) {
             return Some(format!("The image id '[{}]' does not exist. Launching EC2 instance failed.", template.ami));
         }
-        let subnet = group.subnets.get(group.launches.checked_rem(group.subnets.len()).unwrap_or(0));
+        let subnet = group.next_subnet();
+        if let Some(why) = subnet.and_then(|subnet| self.subnet_failures.get(subnet)) {
+            return Some(why.clone());
+        }
         if let Some(subnet) = subnet.filter(|subnet| self.no_capacity.contains(*subnet)) {
             return Some(format!(
                 "We currently do not have sufficient t3.small capacity in the Availability Zone you requested \
                  ({subnet}). Launching EC2 instance failed."
             ));
         }
-        rules.launch_failure
+        match rules.launch_fails_every.and_then(|every| (group.launches + 1).checked_rem(every as usize)) {
+            Some(0) => Some(
+                rules.launch_failure.unwrap_or_else(|| "Internal error. Launching EC2 instance failed.".to_owned()),
+            ),
+            Some(_) => None,
+            None => rules.launch_failure,
+        }
     }
 
     /// Deregisters a machine and lets it go after its connections.
-    fn terminate(&mut self, name: &str, id: &str) {
+    fn terminate(&mut self, name: &str, id: &str, reason: &str) {
         let drained = self.deregister(name, id);
         let gone_at = after(drained, self.pace.shutdown);
-        let now = self.now;
+        let (now, cause) = (self.now, self.taken_out(reason));
         if let Some(group) = self.groups.get_mut(name) {
             group.finish_activity(id, Outcome::Failed, now);
             let message = format!("Terminating EC2 instance: {id}");
@@ -146,7 +192,7 @@ impl World {
             group.record(SimActivity {
                 started: now,
                 ended: None,
-                cause: String::new(),
+                cause,
                 outcome,
                 message,
                 launch: false,
@@ -159,8 +205,13 @@ impl World {
         }
     }
 
+    /// A cause in AWS's words.
+    fn taken_out(&self, reason: &str) -> String {
+        format!("At {} an instance was taken out of service in response to {reason}.", self.time())
+    }
+
     /// When the last of its target groups has let it go.
-    fn deregister(&mut self, name: &str, id: &str) -> i64 {
+    pub(super) fn deregister(&mut self, name: &str, id: &str) -> i64 {
         let attached = self.groups.get(name).map(|group| group.target_groups.clone()).unwrap_or_default();
         let mut drained = self.now;
         for arn in &attached {
@@ -169,7 +220,7 @@ impl World {
         drained
     }
 
-    fn deregister_from(&mut self, arn: &TargetGroupArn, id: &str) -> i64 {
+    pub(super) fn deregister_from(&mut self, arn: &TargetGroupArn, id: &str) -> i64 {
         let (now, in_use) = (self.now, self.in_use(arn));
         let Some(target_group) = self.target_groups.get_mut(arn) else {
             return now;
@@ -178,6 +229,7 @@ impl World {
         match target_group.targets.get_mut(id) {
             Some(target) if in_use && target.health != TargetHealth::Unused => {
                 (target.health, target.flips_at) = (TargetHealth::Draining, Some(until));
+                DEREGISTERED.clone_into(&mut target.words);
                 until
             }
             _ => {
@@ -193,20 +245,29 @@ impl World {
         for target_group in self.target_groups.values_mut() {
             target_group.targets.retain(|id, _| !ids.contains(id));
         }
-        if let Some(group) = self.groups.get_mut(name) {
-            group.instances.retain(|id, _| !ids.contains(id));
-            for id in ids {
-                group.finish_activity(id, Outcome::Failed, now);
-            }
+        let cause = self.taken_out(GONE);
+        let Some(group) = self.groups.get_mut(name) else { return };
+        for id in ids.iter().filter(|id| group.instances.contains_key(*id)).cloned().collect::<Vec<_>>() {
+            group.finish_activity(&id, Outcome::Failed, now);
+            group.instances.remove(&id);
+            group.record(SimActivity {
+                started: now,
+                ended: Some(now),
+                cause: cause.clone(),
+                outcome: Outcome::Successful,
+                message: format!("Terminating EC2 instance: {id}"),
+                launch: false,
+                instance: id,
+            });
         }
     }
 }
 
 /// Who goes when a group is too large: the sick, then those that don't serve yet, then
-/// the oldest.
+/// the oldest; never who is protected.
 fn victims(group: &SimGroup, count: usize) -> Vec<String> {
     let mut active: Vec<(&String, &SimInstance)> =
-        group.instances.iter().filter(|(_, machine)| machine.lifecycle != Lifecycle::Leaving).collect();
+        group.instances.iter().filter(|(_, m)| m.lifecycle != Lifecycle::Leaving && !m.protected).collect();
     active.sort_by_key(|(id, m)| (m.healthy, m.lifecycle == Lifecycle::InService, m.launched, (*id).clone()));
     active.into_iter().take(count).map(|(id, _)| id.clone()).collect()
 }

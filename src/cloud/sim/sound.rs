@@ -96,8 +96,12 @@ fn pace(pace: &Pace) -> Checked {
 }
 
 fn version_rules(rules: &VersionRules) -> Checked {
-    let spans = [rules.crash_after, rules.boot, rules.warmup];
-    spans.into_iter().flatten().try_for_each(|span| short("a duration", span))
+    let spans = [rules.crash_after, rules.stops_after, rules.vanishes_after, rules.flaps, rules.boot, rules.warmup];
+    spans.into_iter().flatten().try_for_each(|span| short("a duration", span))?;
+    match [rules.stops_after, rules.vanishes_after, rules.flaps].into_iter().flatten().any(|span| span < AGAIN_MIN) {
+        true => Err("stops_after, vanishes_after and flaps are at least 100 ms".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn sound_group(group: &SimGroup) -> Checked {

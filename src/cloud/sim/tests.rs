@@ -10,7 +10,7 @@ use super::fixture::{Release, cloud, listener, network_listener, rule_tags, run}
 use super::world::{VersionRules, World};
 use super::{SimCloud, file};
 
-fn healths(cloud: &SimCloud, arn: &TargetGroupArn) -> Vec<TargetHealth> {
+pub(super) fn healths(cloud: &SimCloud, arn: &TargetGroupArn) -> Vec<TargetHealth> {
     run(cloud.target_health(arn)).unwrap().into_values().map(|target| target.health).collect()
 }
 
@@ -74,7 +74,10 @@ fn an_unhealthy_version_is_replaced_only_after_the_grace_period() {
         cloud.set_health("1.0.0", false);
         let release = Release::at_120("checkout", "1.0.0");
         let (arn, _) = release.start(&cloud, 2).await;
-        cloud.advance(Span::from_secs(50));
+        // Three failed checks, ten seconds apart.
+        cloud.advance(Span::from_secs(59));
+        assert_eq!(healths(&cloud, &arn), [TargetHealth::Initial; 2]);
+        cloud.advance(SECOND);
         assert_eq!(healths(&cloud, &arn), [TargetHealth::Unhealthy; 2]);
         assert_eq!(instances(&cloud, &release), [(Lifecycle::InService, true); 2]);
         cloud.advance(MINUTE * 15);

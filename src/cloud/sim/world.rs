@@ -39,6 +39,13 @@ pub struct World {
     /// Subnets where no machine can be had at the moment.
     #[serde(default)]
     pub no_capacity: BTreeSet<String>,
+    /// Subnets where every launch fails, each with its message.
+    #[serde(default)]
+    pub subnet_failures: BTreeMap<String, String>,
+    /// Subnets in zones that are not enabled for the load balancers: machines there are
+    /// never checked and get no traffic.
+    #[serde(default)]
+    pub subnets_off_balancer: BTreeSet<String>,
     /// Machine images that do not exist.
     pub missing_amis: Vec<String>,
     /// Launch templates by id.
@@ -60,7 +67,7 @@ pub struct World {
 pub struct Pace {
     /// From launch until in service.
     pub boot: Span,
-    /// From the first health check until the load balancer's word.
+    /// From in service until the application answers health checks.
     pub warmup: Span,
     /// From a machine that the group calls unhealthy until it is terminated.
     pub replace: Span,
@@ -107,15 +114,33 @@ impl Default for Limits {
     }
 }
 
-/// How the machines of a version behave.
+/// How the machines of a version behave. What a file leaves out is as if all were well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct VersionRules {
     /// They never answer a health check.
     pub unhealthy: bool,
+    /// They answer health checks with this status code, which is good only where the
+    /// target group's matcher has it.
+    pub answers_code: Option<u16>,
+    /// They accept a health check and never answer it.
+    pub times_out: bool,
+    /// What the load balancer says of one that fails its checks, instead of AWS's words
+    /// for how it fails.
+    pub target_words: Option<String>,
+    /// The load balancer's word about them changes that often, as long as it is healthy or
+    /// unhealthy.
+    pub flaps: Option<Span>,
     /// They stop answering that long after they came into service.
     pub crash_after: Option<Span>,
+    /// They power themselves off that long after they came into service.
+    pub stops_after: Option<Span>,
+    /// They vanish at once that long after they came into service, as spot machines do.
+    pub vanishes_after: Option<Span>,
     /// They can't be launched, with this message.
     pub launch_failure: Option<String>,
+    /// Only every n-th launch fails.
+    pub launch_fails_every: Option<u32>,
     /// Their machine image does not exist.
     pub ami_missing: bool,
     /// Instead of the world's.
@@ -148,16 +173,29 @@ pub struct SimGroup {
     pub max: u32,
     /// Desired.
     pub desired: u32,
-    /// The template's name; the version is always 1.
+    /// The template's name.
     pub template: String,
+    /// The template's id, which is what AWS launches from: another template that is made
+    /// with the same name later is another one. None: whichever has the name.
+    #[serde(default)]
+    pub template_id: Option<String>,
+    /// The template's version; ours is always 1.
+    #[serde(default = "first_version")]
+    pub template_version: String,
     /// Where it registers machines.
     pub target_groups: Vec<TargetGroupArn>,
     /// From in service until the load balancer's word counts.
     pub grace: Span,
     /// Where machines stand.
     pub subnets: Vec<String>,
+    /// `ELB` or `EC2`; empty: by whether it has target groups.
+    #[serde(default)]
+    pub health_check_type: String,
     /// Suspended processes, sorted.
     pub suspended: Vec<String>,
+    /// New machines are protected from scale-in.
+    #[serde(default)]
+    pub protects_new: bool,
     /// Its tags.
     pub tags: Tags,
     /// Its policies, sorted by name.
@@ -199,6 +237,18 @@ pub struct SimInstance {
     /// version decides.
     #[serde(default)]
     pub answers: Option<bool>,
+    /// Where it stands; empty in files of old.
+    #[serde(default)]
+    pub subnet: String,
+    /// It is protected from scale-in.
+    #[serde(default)]
+    pub protected: bool,
+    /// Somebody put it into standby: it is leaving, and never goes.
+    #[serde(default)]
+    pub standby: bool,
+    /// It was powered off.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// A scaling activity.
@@ -237,6 +287,9 @@ pub struct SimTargetGroup {
     pub deregistration_delay: Span,
     /// Its tags.
     pub tags: Tags,
+    /// Target stickiness is on.
+    #[serde(default)]
+    pub sticky: bool,
     /// By machine.
     pub targets: BTreeMap<String, SimTarget>,
     /// When it was made.
@@ -304,6 +357,8 @@ impl World {
             limits: Limits::default(),
             versions: BTreeMap::new(),
             no_capacity: BTreeSet::new(),
+            subnet_failures: BTreeMap::new(),
+            subnets_off_balancer: BTreeSet::new(),
             missing_amis: Vec::new(),
             templates: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -389,6 +444,10 @@ impl World {
     pub(super) fn rules_of(&self, version: &str) -> VersionRules {
         self.versions.get(version).cloned().unwrap_or_default()
     }
+}
+
+fn first_version() -> String {
+    "1".to_owned()
 }
 
 /// A time and a span, in milliseconds.

@@ -202,6 +202,7 @@ impl World {
             health_check: spec.health_check.clone(),
             deregistration_delay: spec.deregistration_delay,
             tags: spec.tags.clone(),
+            sticky: false,
             targets: std::collections::BTreeMap::new(),
             created: self.now,
         };
@@ -295,16 +296,18 @@ impl World {
         if spec.min > spec.max || spec.subnets.is_empty() {
             return Err(asked.invalid("the minimum is above the maximum, or there is no subnet"));
         }
-        if !self.templates.values().any(|template| template.name == spec.template.as_str()) {
+        let mut templates = self.templates.iter();
+        let Some((template, _)) = templates.find(|(_, template)| template.name == spec.template.as_str()) else {
             return Err(asked.invalid("You must use a valid fully-formed launch template."));
-        }
+        };
+        let template = template.clone();
         if let Some(arn) = &spec.target_group {
             find_target_group(self, asked.operation, arn)?;
         }
         if self.groups.len() >= self.limits.groups {
             return Err(asked.error(ErrorKind::Quota, "LimitExceeded", "the account's quota is reached"));
         }
-        self.groups.insert(spec.name.clone(), new_group(spec, self.now));
+        self.groups.insert(spec.name.clone(), new_group(spec, template, self.now));
         Ok(())
     }
 
@@ -356,12 +359,16 @@ fn adopt(asked: Asked<'_>, found: &Tags, wanted: &Tags, code: &str) -> Result<()
     Err(asked.error(ErrorKind::NotOurs, code, "the name is taken by something with other tags"))
 }
 
-fn new_group(spec: &GroupSpec, now: i64) -> SimGroup {
+fn new_group(spec: &GroupSpec, template_id: String, now: i64) -> SimGroup {
     SimGroup {
         min: spec.min,
         max: spec.max,
         desired: spec.min,
         template: spec.template.to_string(),
+        template_id: Some(template_id),
+        template_version: "1".to_owned(),
+        health_check_type: if spec.target_group.is_some() { "ELB" } else { "EC2" }.to_owned(),
+        protects_new: false,
         target_groups: spec.target_group.iter().cloned().collect(),
         grace: spec.grace,
         subnets: spec.subnets.clone(),

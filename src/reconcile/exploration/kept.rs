@@ -93,6 +93,8 @@ fn rest(world: &World) -> World {
         limits: world.limits,
         versions: world.versions.clone(),
         no_capacity: world.no_capacity.clone(),
+        subnet_failures: world.subnet_failures.clone(),
+        subnets_off_balancer: world.subnets_off_balancer.clone(),
         missing_amis: world.missing_amis.clone(),
         listeners: world.listeners.clone(),
         violations: world.violations.clone(),
