@@ -15,8 +15,8 @@ use ionroller::names::{CommitId, GroupName, ListenerArn, RuleArn, Scope, Service
 use ionroller::observed::assemble::{Listings, assemble};
 use ionroller::observed::marks::{self, Identity, Mark};
 use ionroller::observed::resources::{
-    Activity, Conditions, Details, Group, HealthCheck, Instance, Lifecycle, Listener, Outcome, Policy, Rule,
-    RuleAction, Tags, TargetGroup, TargetHealth, Targets, Template,
+    Activity, Condition, Conditions, Details, Group, HealthCheck, Instance, Kept, Lifecycle, Listener, Outcome, Policy,
+    Rule, RuleAction, Tags, TargetGroup, TargetHealth, Targets, Template,
 };
 use ionroller::observed::state::{Observation, Place, ServiceState};
 use ionroller::plan::check::check;
@@ -393,7 +393,7 @@ fn rule(u: &mut Unstructured<'_>, listener: &ListenerArn, listings: &mut Listing
     let conditions = Conditions {
         hosts: if host.is_empty() { Vec::new() } else { vec![host.to_owned()] },
         paths: if u.ratio(3, 4)? { vec!["/*".to_owned()] } else { Vec::new() },
-        others: u.ratio(1, 12)?,
+        more: if u.ratio(1, 12)? { vec![Condition::SourceIps(vec!["10.0.0.0/8".to_owned()])] } else { Vec::new() },
     };
     // On a listener every priority is there once.
     let priority = [120, 121 + u32::try_from(number).unwrap_or(0)][usize::from(number > 0 || u.ratio(1, 5)?)];
@@ -401,7 +401,7 @@ fn rule(u: &mut Unstructured<'_>, listener: &ListenerArn, listings: &mut Listing
 }
 
 fn action(u: &mut Unstructured<'_>, listings: &Listings) -> Result<RuleAction> {
-    let other = ["fixed-response", "redirect", "forward with group stickiness", "authenticate-oidc, then forward"];
+    let other = ["fixed-response", "redirect", "authenticate-oidc, then redirect"];
     if u.ratio(1, 5)? {
         return Ok(RuleAction::Other((*u.choose(&other)?).to_owned()));
     }
@@ -416,7 +416,8 @@ fn action(u: &mut Unstructured<'_>, listings: &Listings) -> Result<RuleAction> {
             weights.push((arn, *u.choose(&[0, 0, 1, 5, 10, 50, 90, 100, 999, 2_147_483_647])?));
         }
     }
-    Ok(RuleAction::Forward(weights))
+    let kept = if u.ratio(1, 8)? { Kept { stickiness_secs: Some(60), ..Kept::default() } } else { Kept::default() };
+    Ok(RuleAction::forward(weights, kept))
 }
 
 /// What is read of services in a rollout.

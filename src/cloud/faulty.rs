@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
+    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
     Targets, Template, TemplateSpec,
 };
 use crate::time::Timestamp;
@@ -288,9 +288,10 @@ impl<C: CloudReader + CloudWriter> CloudWriter for FaultyCloud<C> {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
         let operation = if arn.default_of().is_some() { "ModifyListener" } else { "ModifyRule" };
-        self.through(operation, arn.as_str(), true, self.inner.set_rule(arn, conditions, weights)).await
+        self.through(operation, arn.as_str(), true, self.inner.set_rule(arn, conditions, weights, kept)).await
     }
 
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError> {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::names::{AccountId, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
+    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
     Targets, Template, TemplateSpec,
 };
 use crate::time::Timestamp;
@@ -88,6 +88,8 @@ pub struct RuleSpec {
     pub conditions: Conditions,
     /// Percents by target group; they sum to 100.
     pub weights: Vec<(TargetGroupArn, u32)>,
+    /// What it has besides, where it takes another rule's place.
+    pub kept: Kept,
     /// Its tags.
     pub tags: Tags,
 }
@@ -131,12 +133,15 @@ pub trait CloudWriter: Send + Sync {
     async fn set_target_group(&self, arn: &TargetGroupArn, spec: &TargetGroupSpec) -> Result<(), CloudError>;
     /// Makes a rule.
     async fn create_rule(&self, spec: &RuleSpec) -> Result<RuleArn, CloudError>;
-    /// Sets a rule's whole forward action, and its conditions when given, in one call.
+    /// Sets a rule's actions, and its conditions when given, in one call: the forward with
+    /// these weights, and what is kept beside them. What a rule has besides actions and
+    /// conditions stays.
     async fn set_rule(
         &self,
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError>;
     /// Makes a group.
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError>;

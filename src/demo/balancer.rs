@@ -90,13 +90,8 @@ impl Balancer {
 
 impl Table {
     fn of(world: &World, addresses: &BTreeMap<String, SocketAddr>) -> Self {
-        let backends = |action: &RuleAction| match action {
-            RuleAction::Forward(weights) => weights
-                .iter()
-                .map(|(arn, weight)| Backend { weight: *weight, targets: targets(world, arn, addresses) })
-                .collect(),
-            RuleAction::Other(_) => Vec::new(),
-        };
+        let backend = |(arn, weight): &(_, u32)| Backend { weight: *weight, targets: targets(world, arn, addresses) };
+        let backends = |action: &RuleAction| action.weights().unwrap_or_default().iter().map(backend).collect();
         let mut rules: Vec<_> = world.rules.values().collect();
         rules.sort_by_key(|rule| rule.priority);
         let rules = rules.into_iter().map(|rule| (rule.conditions.clone(), backends(&rule.action)));
@@ -156,7 +151,7 @@ fn applies(conditions: &Conditions, host: &str, path: &str) -> bool {
     let any = |patterns: &[String], text: &str| {
         patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern.as_bytes(), text.as_bytes()))
     };
-    !conditions.others && any(&conditions.hosts, &host) && any(&conditions.paths, path)
+    conditions.more.is_empty() && any(&conditions.hosts, &host) && any(&conditions.paths, path)
 }
 
 /// Patterns of rules: `*` is any text, `?` any character.

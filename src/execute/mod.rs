@@ -11,7 +11,7 @@ use crate::lease::{Guard, Leave};
 use crate::mutant::Mutant;
 use crate::names::TargetGroupArn;
 use crate::observed::resources::Tags;
-use crate::plan::action::{Carrier, Mutation, Weight};
+use crate::plan::action::{Action, Carrier, Mutation, Weight};
 
 /// Does what one action asks for, once, while the guard lets it. A call of the port may be
 /// several of AWS, wait for our own limits, and try again: when leave ends it is cut off,
@@ -20,12 +20,13 @@ use crate::plan::action::{Carrier, Mutation, Weight};
 /// # Errors
 /// There is no leave, the call failed, or nobody knows whether it was done. Either way the
 /// next reading tells, and doing it again is safe.
-pub async fn act(cloud: &dyn CloudWriter, guard: &dyn Guard, mutation: &Mutation) -> Result<(), CloudError> {
+pub async fn act(cloud: &dyn CloudWriter, guard: &dyn Guard, action: &Action) -> Result<(), CloudError> {
+    let mutation = &action.mutation;
     let mut leave = guard.may_begin();
     if let Leave::No(why) = leave {
         return Err(refused(mutation, ErrorKind::NotOurTurn, why));
     }
-    let call = carry_out(cloud, mutation);
+    let call = carry_out(cloud, action);
     tokio::pin!(call);
     loop {
         let time = match leave {
@@ -47,8 +48,8 @@ fn refused(mutation: &Mutation, kind: ErrorKind, message: String) -> CloudError 
     CloudError { operation: "a change", resource: mutation.resource(), kind, code: String::new(), message }
 }
 
-async fn carry_out(cloud: &dyn CloudWriter, mutation: &Mutation) -> Result<(), CloudError> {
-    match mutation {
+async fn carry_out(cloud: &dyn CloudWriter, action: &Action) -> Result<(), CloudError> {
+    match &action.mutation {
         Mutation::CreateTemplate(spec) => cloud.create_template(spec).await,
         Mutation::CreateTargetGroup(spec) => cloud.create_target_group(spec).await.map(drop),
         Mutation::SetTargetGroup { arn, spec } => cloud.set_target_group(arn, spec).await,
@@ -58,15 +59,16 @@ async fn carry_out(cloud: &dyn CloudWriter, mutation: &Mutation) -> Result<(), C
                 priority: *priority,
                 conditions: conditions.clone(),
                 weights: shares(weights),
+                kept: action.kept.clone(),
                 tags: tags.clone(),
             };
             cloud.create_rule(&rule).await.map(drop)
         }
         Mutation::SetRule { rule, conditions, weights } => {
             let conditions = Some(conditions).filter(|_| !Mutant::DropConditions.on());
-            cloud.set_rule(rule, conditions, &shares(weights)).await
+            cloud.set_rule(rule, conditions, &shares(weights), &action.kept).await
         }
-        Mutation::SetWeights { rule, weights } => cloud.set_rule(rule, None, &shares(weights)).await,
+        Mutation::SetWeights { rule, weights } => cloud.set_rule(rule, None, &shares(weights), &action.kept).await,
         Mutation::CreateGroup { spec, .. } => cloud.create_group(spec).await,
         Mutation::SetCapacity { group, min, max, desired, .. } => {
             let desired = desired.or(Mutant::SendDesired.on().then_some(*min));

@@ -11,8 +11,8 @@ use crate::cloud::sim::world::World;
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::lease::{Guard, Leave, NoLease};
 use crate::names::{RuleArn, TargetGroupArn};
-use crate::observed::resources::{Conditions, GroupSpec, Policy, Tags, TargetGroupSpec, TemplateSpec};
-use crate::plan::action::Mutation;
+use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::plan::action::{Action, Mutation};
 
 use super::act;
 
@@ -63,6 +63,7 @@ impl CloudWriter for Silent {
         _: &RuleArn,
         _: Option<&Conditions>,
         _: &[(TargetGroupArn, u32)],
+        _: &Kept,
     ) -> Result<(), CloudError> {
         std::future::pending().await
     }
@@ -100,16 +101,20 @@ fn deletion() -> Mutation {
     Mutation::DeleteRule { rule: RuleArn::parse(rule).unwrap() }
 }
 
+fn asked(mutation: Mutation) -> Action {
+    crate::plan::answer::act(mutation, "a test")
+}
+
 #[tokio::test]
 async fn without_leave_nothing_is_sent() {
     let sim = SimCloud::new(World::for_places([]));
     let guard = Says::new(vec![Leave::No("two holds the lease of prod".to_owned())]);
-    let error = act(&sim, &guard, &deletion()).await.unwrap_err();
+    let error = act(&sim, &guard, &asked(deletion())).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotOurTurn);
     assert!(!error.kind.needs_somebody());
     assert!(error.to_string().ends_with("was not made: two holds the lease of prod"), "{error}");
     assert_eq!(sim.mutations(), 0);
-    act(&sim, &NoLease, &deletion()).await.unwrap();
+    act(&sim, &NoLease, &asked(deletion())).await.unwrap();
     assert_eq!(sim.mutations(), 1);
 }
 
@@ -119,7 +124,7 @@ async fn without_leave_nothing_is_sent() {
 async fn a_call_is_cut_off_when_leave_ends() {
     let short = Leave::For(Duration::from_millis(1));
     let guard = Says::new(vec![short.clone(), short.clone(), short, Leave::No("it is lost".to_owned())]);
-    let error = act(&Silent, &guard, &deletion()).await.unwrap_err();
+    let error = act(&Silent, &guard, &asked(deletion())).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains("cut off, and perhaps done: it is lost"), "{error}");
     assert_eq!(guard.left(), 1, "it was asked each time");
@@ -140,9 +145,9 @@ async fn sizes_without_a_desired_one_leave_that_alone() {
         max: 4,
         desired,
     };
-    act(&sim, &NoLease, &sizes(None)).await.unwrap();
+    act(&sim, &NoLease, &asked(sizes(None))).await.unwrap();
     let found = sim.world().groups[&group].clone();
     assert_eq!((found.min, found.max, found.desired), (1, 4, 4));
-    act(&sim, &NoLease, &sizes(Some(3))).await.unwrap();
+    act(&sim, &NoLease, &asked(sizes(Some(3)))).await.unwrap();
     assert_eq!(sim.world().groups[&group].desired, 3);
 }

@@ -378,7 +378,7 @@ impl<'a> Work<'a> {
 
     fn describe(&self, action: &RuleAction) -> String {
         let weights = match action {
-            RuleAction::Forward(weights) => weights,
+            RuleAction::Forward(weights) | RuleAction::ForwardAmong(weights, _) => weights,
             RuleAction::Other(text) => return marks::plain(text),
         };
         let name = |arn: &TargetGroupArn| {
@@ -449,11 +449,7 @@ fn is_name_of(name: &str, derived: &GroupName) -> bool {
 
 /// The target groups that an action names.
 pub fn forwarded(action: &RuleAction) -> impl Iterator<Item = &TargetGroupArn> {
-    let weights = match action {
-        RuleAction::Forward(weights) => weights.as_slice(),
-        RuleAction::Other(_) => &[],
-    };
-    weights.iter().map(|(arn, _)| arn)
+    action.weights().unwrap_or_default().iter().map(|(arn, _)| arn)
 }
 
 fn group_state(group: &Group, identity: &Identity, at: Timestamp) -> GroupState {

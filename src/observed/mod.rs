@@ -1,9 +1,10 @@
 //! What AWS said at one moment, and what could not be read.
 //!
-//! Pure values. [`resources`] are single things as AWS describes them, [`marks`] is our
+//! Pure values. [`resources`] are single things as AWS describes them, [`rule`] those of a listener, [`marks`] is our
 //! memory on their tags, [`state`] is one service put together from both.
 
 pub mod assemble;
 pub mod marks;
 pub mod resources;
+pub mod rule;
 pub mod state;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{GroupName, ListenerArn, RuleArn, TargetGroupArn};
+use crate::names::{GroupName, ListenerArn, TargetGroupArn};
 use crate::time::{Span, Timestamp};
+
+pub use super::rule::{Condition, Conditions, Kept, Opaque, Rule, RuleAction};
 
 /// Tags, by key.
 pub type Tags = BTreeMap<String, String>;
@@ -146,41 +148,6 @@ impl From<TargetHealth> for Target {
 
 /// Targets by instance id.
 pub type Targets = BTreeMap<String, Target>;
-
-/// A rule of a listener, or a listener's default action (with `rule` none).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// The rule; its ARN stays when conditions and action change.
-    pub arn: RuleArn,
-    /// Its listener.
-    pub listener: ListenerArn,
-    /// Its place; none for the listener's default rule.
-    pub priority: Option<u32>,
-    /// When it applies.
-    pub conditions: Conditions,
-    /// What it does.
-    pub action: RuleAction,
-}
-
-/// The conditions of a rule. Lists are sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Conditions {
-    /// Host names.
-    pub hosts: Vec<String>,
-    /// Path patterns.
-    pub paths: Vec<String>,
-    /// There are conditions of other kinds, which we never write.
-    pub others: bool,
-}
-
-/// The action of a rule or of a listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RuleAction {
-    /// A plain forward: target group → raw weight, in the order of AWS.
-    Forward(Vec<(TargetGroupArn, u32)>),
-    /// Anything else: what it is, for messages.
-    Other(String),
-}
 
 /// A listener as described.
 #[derive(Debug, Clone, PartialEq, Eq)]

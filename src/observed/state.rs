@@ -6,9 +6,7 @@ use crate::names::{GroupName, ListenerArn, RuleArn, ServiceName, TargetGroupArn}
 use crate::time::{Span, Timestamp};
 
 use super::marks::{Identity, Marks};
-use super::resources::{
-    Activity, Details, Instance, Lifecycle, Rule, RuleAction, Tags, TargetGroup, TargetHealth, Targets,
-};
+use super::resources::{Activity, Details, Instance, Lifecycle, Rule, Tags, TargetGroup, TargetHealth, Targets};
 
 /// One reading of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,23 +227,6 @@ impl ServiceState {
             }
         }
         foreign.into_iter().collect()
-    }
-}
-
-impl RuleAction {
-    /// The weights in percent of their sum; all zero when the sum is.
-    pub fn percents(&self) -> Vec<(TargetGroupArn, u32)> {
-        let Self::Forward(weights) = self else {
-            return Vec::new();
-        };
-        // AWS takes weights up to 999, and what answers is not always AWS.
-        let sum: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let percent = |weight: u32| match (u64::from(weight), sum) {
-            (0, _) | (_, 0) => 0,
-            // A part that gets traffic never reads as none.
-            (weight, _) => u32::try_from(((weight * 100 + sum / 2) / sum).max(1)).unwrap_or(100),
-        };
-        weights.iter().map(|(arn, weight)| (arn.clone(), percent(*weight))).collect()
     }
 }
 

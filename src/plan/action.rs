@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::names::{GroupName, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::Mark;
-use crate::observed::resources::{Conditions, GroupSpec, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
 
 use super::types::Release;
 
@@ -15,6 +15,8 @@ use super::types::Release;
 pub struct Action {
     /// The change.
     pub mutation: Mutation,
+    /// What the rule that it changes has besides, to be sent again as it was read.
+    pub kept: Kept,
     /// Why, for people.
     pub because: String,
     /// What was read and must still be so, for people.

@@ -1,5 +1,6 @@
 //! The answer to a question about a service: a change, or a wait.
 
+use crate::observed::resources::Kept;
 use crate::time::Timestamp;
 
 use super::action::{Action, Mutation};
@@ -31,7 +32,7 @@ pub struct Wait {
 
 /// A change, because of something.
 pub fn act(mutation: Mutation, because: impl Into<String>) -> Action {
-    Action { mutation, because: because.into(), expects: Vec::new() }
+    Action { mutation, kept: Kept::default(), because: because.into(), expects: Vec::new() }
 }
 
 impl Action {

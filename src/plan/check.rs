@@ -41,6 +41,7 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
         violation("explained", format!("{:?} has no because", action.mutation.kind()));
     }
     owned(input, &action.mutation, &mut violation);
+    untouched(state, action, &mut violation);
     match &action.mutation {
         Mutation::SetWeights { rule, weights } => {
             let known = state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule);
@@ -233,6 +234,24 @@ fn owned(input: &Input<'_>, mutation: &Mutation, violation: &mut impl FnMut(&'st
     };
     if !ours {
         violation("owned", format!("{:?} of {}", mutation.kind(), mutation.resource()));
+    }
+}
+
+/// Untouched: what a rule has besides our weights survives every call.
+fn untouched(state: &ServiceState, action: &Action, violation: &mut impl FnMut(&'static str, String)) {
+    let (Mutation::SetRule { rule, .. } | Mutation::SetWeights { rule, .. }) = &action.mutation else { return };
+    let Some(known) = state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule) else { return };
+    if known.action.kept() != action.kept {
+        violation("untouched", format!("{rule} would lose what it has besides its weights"));
+    }
+    let hidden = !real(&known.conditions);
+    if let Mutation::SetRule { conditions, .. } = &action.mutation
+        && *conditions != known.conditions
+        && !hidden
+        && real(conditions)
+        && !action.expects.iter().any(|what| what.contains(&known.conditions.to_string()))
+    {
+        violation("untouched", format!("the conditions of {rule} change unsaid"));
     }
 }
 

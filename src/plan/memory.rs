@@ -280,7 +280,7 @@ mod tests {
         let release = GroupName::parse("web-abcdefghij").unwrap();
         let on = Carrier::Group { release, name: "web-abcdefghij".to_owned() };
         let value = value.to_owned();
-        Action { mutation: Mutation::SetMark { on, mark, value }, because: "a test".to_owned(), expects: Vec::new() }
+        super::super::answer::act(Mutation::SetMark { on, mark, value }, "a test")
     }
 
     #[test]

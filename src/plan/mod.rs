@@ -29,6 +29,7 @@ pub mod settings;
 pub mod strategy;
 pub mod traffic;
 pub mod types;
+pub mod untouched;
 pub mod view;
 pub mod wants;
 pub mod writes;

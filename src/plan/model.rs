@@ -15,6 +15,7 @@ use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot, Templa
 use crate::time::{Span, Timestamp};
 
 use super::action::{Carrier, Mutation, Weight};
+use super::view::is_temporary;
 
 /// From a launch to a healthy target, where nothing better is known: a machine boots,
 /// fetches its container and answers its checks in about three minutes.
@@ -162,12 +163,15 @@ impl Model {
             Mutation::CreateRule { listener, priority, conditions, weights, .. } => {
                 let text = format!("arn:aws:elasticloadbalancing:model:0:listener-rule/{priority}");
                 let Ok(arn) = RuleArn::parse(&text) else { return };
+                // As the rule whose place it takes.
+                let old = self.state.rules.iter().find(|rule| !is_temporary(&rule.conditions));
+                let kept = old.filter(|_| !is_temporary(conditions)).map(|rule| rule.action.kept()).unwrap_or_default();
                 self.state.rules.push(Rule {
                     arn,
                     listener: listener.clone(),
                     priority: Some(*priority),
                     conditions: conditions.clone(),
-                    action: forward(weights),
+                    action: RuleAction::forward(shares(weights), kept),
                 });
                 // A rule before a listener's default action is not yet where the file wants to be.
                 if self.state.spare_priority.is_none() {
@@ -177,7 +181,7 @@ impl Model {
             Mutation::SetRule { rule, conditions, weights } => {
                 if let Some(rule) = self.state.rules.iter_mut().find(|known| known.arn == *rule) {
                     rule.conditions = conditions.clone();
-                    rule.action = forward(weights);
+                    rule.action = rule.action.with_weights(shares(weights));
                 }
             }
             Mutation::SetWeights { rule, weights } => self.set_weights(rule, weights),
@@ -226,7 +230,7 @@ impl Model {
             state.slot = Some(Slot::Ours);
         }
         if let Some(rule) = state.rules.iter_mut().find(|known| known.arn == *arn) {
-            rule.action = forward(weights);
+            rule.action = rule.action.with_weights(shares(weights));
             if state.standing.as_ref().is_some_and(|standing| standing.arn == *arn) {
                 state.standing = Some(rule.clone());
             }
@@ -414,8 +418,8 @@ impl Model {
     }
 }
 
-fn forward(weights: &[Weight]) -> RuleAction {
-    RuleAction::Forward(weights.iter().map(|weight| (weight.target_group.clone(), weight.percent)).collect())
+fn shares(weights: &[Weight]) -> Vec<(TargetGroupArn, u32)> {
+    weights.iter().map(|weight| (weight.target_group.clone(), weight.percent)).collect()
 }
 
 /// A server group of which nothing stands yet.

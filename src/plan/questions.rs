@@ -303,7 +303,7 @@ pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Ne
             return Next::Wait(Box::new(wait));
         }
     }
-    Next::Act(action)
+    Next::Act(super::untouched::keep(view, action))
 }
 
 /// A commit that may overrule newer ones writes its fence over theirs, so that the next

@@ -71,7 +71,7 @@ pub fn conditions(rule: &RuleSpec) -> Conditions {
         list.dedup();
         list
     };
-    Conditions { hosts: sorted(&rule.hosts), paths: sorted(&rule.paths), others: false }
+    Conditions { hosts: sorted(&rule.hosts), paths: sorted(&rule.paths), more: Vec::new() }
 }
 
 /// The scaling policies that a file asks for. One that counts requests per target names

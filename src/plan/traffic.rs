@@ -222,5 +222,5 @@ pub fn halted(view: &View<'_>, detail: String) -> Answer {
 
 /// The conditions that no client meets.
 pub fn temporary_conditions(group: &crate::names::GroupName) -> Conditions {
-    Conditions { hosts: vec![group.invalid_host()], paths: Vec::new(), others: false }
+    Conditions { hosts: vec![group.invalid_host()], paths: Vec::new(), more: Vec::new() }
 }

@@ -85,7 +85,7 @@ pub async fn operate(
             }
             Next::Act(action) => {
                 noted.note_done(&action, input.state, input.now);
-                if let Err(error) = execute::act(cloud, &NoLease, &action.mutation).await {
+                if let Err(error) = execute::act(cloud, &NoLease, &action).await {
                     tell(Event::Failed { service: order.service, action: &action, error: &error });
                     return Err(error);
                 }

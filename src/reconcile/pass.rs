@@ -204,7 +204,7 @@ impl Reconciler {
                 turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
             };
-            let done = execute::act(&*self.cloud, &*self.guard, &action.mutation).await;
+            let done = execute::act(&*self.cloud, &*self.guard, &action).await;
             match done.or_else(|error| if Mutant::TakeErrorsForDone.on() { Ok(()) } else { Err(error) }) {
                 Ok(()) => {
                     // Only a change that was made can be without effect: one that failed waits.

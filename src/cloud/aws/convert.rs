@@ -10,10 +10,12 @@ use aws_smithy_types::DateTime;
 
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Group, HealthCheck, Instance, Lifecycle, Listener, Outcome, Policy, Rule, RuleAction, Tags,
-    Target, TargetGroup, TargetHealth, Targets, Template,
+    Activity, Condition, Conditions, Group, HealthCheck, Instance, Kept, Lifecycle, Listener, Opaque, Outcome, Policy,
+    Rule, RuleAction, Tags, Target, TargetGroup, TargetHealth, Targets, Template,
 };
 use crate::time::Timestamp;
+
+use super::kept;
 
 /// The field that is missing or malformed.
 pub type Missing = &'static str;
@@ -160,57 +162,105 @@ pub fn rule(rule: &elb::Rule, listener: &ListenerArn) -> Result<Rule, Missing> {
         Some(number) => (arn, Some(number.parse().map_err(|_| "Priority")?)),
         None => return Err("Priority"),
     };
-    let (conditions, action) = (conditions(rule.conditions()), action(rule.actions()));
+    let conditions = conditions(rule.conditions());
+    let action = with_transforms(action(rule.actions()), rule.transforms());
     Ok(Rule { arn, listener: listener.clone(), priority, conditions, action })
 }
 
 /// The conditions of a rule. AWS answers with both the old `Values` and the newer
 /// `…Config` of a condition, so each value is taken once.
 pub fn conditions(all: &[elb::RuleCondition]) -> Conditions {
-    let (mut hosts, mut paths, mut others) = (BTreeSet::new(), BTreeSet::new(), false);
+    let (mut hosts, mut paths, mut more) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for condition in all {
-        let plain = condition.values();
-        let (values, set, regex) = match condition.field() {
-            Some("host-header") => {
+        let plain = || condition.values().iter().cloned();
+        let old_regex = || condition.regex_values().iter().cloned();
+        match condition.field().unwrap_or("?") {
+            "host-header" => {
                 let config = condition.host_header_config();
-                (config.map(|c| c.values()), &mut hosts, config.is_some_and(|c| !c.regex_values().is_empty()))
+                hosts.extend(plain().chain(config.map(|c| c.values()).unwrap_or_default().iter().cloned()));
+                let regex = config.map(|c| c.regex_values()).unwrap_or_default().iter().cloned();
+                more.extend(some(old_regex().chain(regex)).map(Condition::HostRegex));
             }
-            Some("path-pattern") => {
+            "path-pattern" => {
                 let config = condition.path_pattern_config();
-                (config.map(|c| c.values()), &mut paths, config.is_some_and(|c| !c.regex_values().is_empty()))
+                paths.extend(plain().chain(config.map(|c| c.values()).unwrap_or_default().iter().cloned()));
+                let regex = config.map(|c| c.regex_values()).unwrap_or_default().iter().cloned();
+                more.extend(some(old_regex().chain(regex)).map(Condition::PathRegex));
             }
-            _ => {
-                others = true;
-                continue;
+            other => {
+                more.insert(other_condition(other, condition));
             }
-        };
-        others |= regex || !condition.regex_values().is_empty();
-        set.extend(plain.iter().chain(values.unwrap_or_default()).cloned());
+        }
     }
-    Conditions { hosts: hosts.into_iter().collect(), paths: paths.into_iter().collect(), others }
+    Conditions {
+        hosts: hosts.into_iter().collect(),
+        paths: paths.into_iter().collect(),
+        more: more.into_iter().collect(),
+    }
 }
 
-/// The action of a rule or listener: a plain forward, or what else it is.
+/// One of a kind that files don't say. What it means is read from its `…Config`; a kind
+/// without one that we know is unknown, never nothing.
+fn other_condition(field: &str, condition: &elb::RuleCondition) -> Condition {
+    let sorted = |values: &[String]| some(values.iter().cloned()).unwrap_or_default();
+    let known = match field {
+        "http-header" => condition.http_header_config().map(|config| Condition::Header {
+            name: config.http_header_name().unwrap_or_default().to_owned(),
+            values: sorted(config.values()),
+            regex: sorted(config.regex_values()),
+        }),
+        "http-request-method" => {
+            condition.http_request_method_config().map(|config| Condition::Methods(sorted(config.values())))
+        }
+        "query-string" => condition.query_string_config().map(|config| {
+            let pair = |pair: &elb::QueryStringKeyValuePair| {
+                (pair.key().map(str::to_owned), pair.value().unwrap_or_default().to_owned())
+            };
+            let pairs: BTreeSet<_> = config.values().iter().map(pair).collect();
+            Condition::Query(pairs.into_iter().collect())
+        }),
+        "source-ip" => condition.source_ip_config().map(|config| Condition::SourceIps(sorted(config.values()))),
+        _ => None,
+    };
+    known.unwrap_or_else(|| Condition::Unknown(field.to_owned()))
+}
+
+/// Values in order, each once; none of none.
+fn some(values: impl Iterator<Item = String>) -> Option<Vec<String>> {
+    let values: BTreeSet<String> = values.collect();
+    (!values.is_empty()).then(|| values.into_iter().collect())
+}
+
+/// The action of a rule or listener: a forward with what comes before it, or what else it is.
 pub fn action(actions: &[elb::Action]) -> RuleAction {
     let words = || {
         let words: Vec<&str> =
             actions.iter().map(|a| a.r#type().map_or("unknown", elb::ActionTypeEnum::as_str)).collect();
         words.join(", then ")
     };
-    match actions {
-        [] => RuleAction::Other("no action".to_owned()),
-        [only] if only.r#type() == Some(&elb::ActionTypeEnum::Forward) => forward(only),
-        _ => RuleAction::Other(words()),
+    let mut ordered: Vec<&elb::Action> = actions.iter().collect();
+    ordered.sort_by_key(|action| action.order().unwrap_or(i32::MAX));
+    let Some((last, before)) = ordered.split_last() else {
+        return RuleAction::Other("no action".to_owned());
+    };
+    if last.r#type() != Some(&elb::ActionTypeEnum::Forward) {
+        return RuleAction::Other(words());
+    }
+    match before.iter().map(|action| kept::opaque_action(action)).collect::<Option<Vec<_>>>() {
+        Some(before) => forward(last, before),
+        None => RuleAction::Other(words()),
     }
 }
 
 /// A forward to one target group comes with `TargetGroupArn`, with `ForwardConfig`, or with
 /// both; the weight of a single one may be missing and means nothing.
-fn forward(action: &elb::Action) -> RuleAction {
+fn forward(action: &elb::Action, before: Vec<Opaque>) -> RuleAction {
     let config = action.forward_config();
     let sticky = config.and_then(|config| config.target_group_stickiness_config());
-    if sticky.and_then(|sticky| sticky.enabled()).unwrap_or(false) {
-        return RuleAction::Other("forward with group stickiness".to_owned());
+    let sticky = sticky.filter(|sticky| sticky.enabled().unwrap_or(false));
+    let stickiness_secs = sticky.map(|sticky| sticky.duration_seconds().and_then(|secs| u32::try_from(secs).ok()));
+    if stickiness_secs == Some(None) {
+        return RuleAction::Other("forward with group stickiness of unknown length".to_owned());
     }
     let weighed: Vec<(&str, i32)> = config
         .map(|config| config.target_groups())
@@ -224,9 +274,24 @@ fn forward(action: &elb::Action) -> RuleAction {
         let arn = TargetGroupArn::parse(arn).ok()?;
         Some((arn, u32::try_from(weight).ok()?))
     });
+    let kept = Kept { stickiness_secs: stickiness_secs.flatten(), before, transforms: Vec::new() };
     match parsed.collect::<Option<Vec<_>>>() {
-        Some(weights) if !weights.is_empty() => RuleAction::Forward(weights),
+        Some(weights) if !weights.is_empty() => RuleAction::forward(weights, kept),
         _ => RuleAction::Other("forward to something that is no target group".to_owned()),
+    }
+}
+
+/// The same action with the transforms of its rule.
+fn with_transforms(action: RuleAction, transforms: &[elb::RuleTransform]) -> RuleAction {
+    let mut kept = action.kept();
+    match (action, transforms.iter().map(kept::opaque_transform).collect::<Option<Vec<_>>>()) {
+        (action, Some(transforms)) if transforms.is_empty() => action,
+        (RuleAction::Forward(weights) | RuleAction::ForwardAmong(weights, _), Some(transforms)) => {
+            kept.transforms = transforms;
+            RuleAction::forward(weights, kept)
+        }
+        (_, None) => RuleAction::Other("forward with a transform of an unknown kind".to_owned()),
+        (other @ RuleAction::Other(_), Some(_)) => other,
     }
 }
 

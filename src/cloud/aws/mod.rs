@@ -6,7 +6,8 @@
 //!   `rules` and `groups` hold the creations, each with its way to take over what is
 //!   already there.
 //! - `lease`: the table of leases in DynamoDB.
-//! - `convert` and `request`: values to and from the SDK's types, pure.
+//! - `convert` and `request`: values to and from the SDK's types, pure; `kept`: what a rule
+//!   has that is only sent again.
 //!
 //! The clients retry by themselves, so an answer that got lost on its way shows up as
 //! "already exists" for our own creation. Taking over is therefore not a special case.
@@ -15,6 +16,7 @@ mod connect;
 mod convert;
 mod errors;
 mod groups;
+mod kept;
 mod lease;
 mod limiter;
 mod reader;

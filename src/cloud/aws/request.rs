@@ -7,7 +7,9 @@ use data_encoding::BASE64;
 
 use crate::names::{Digest, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{COMMIT, DIGEST, PREFIX, SCOPE, SERVICE, VERSION};
-use crate::observed::resources::{Conditions, Policy, Tags, TemplateSpec};
+use crate::observed::resources::{Condition, Conditions, Kept, Policy, Tags, TemplateSpec};
+
+use super::kept;
 
 /// The number of network hops that an answer of the instance metadata service lives. A
 /// container on Docker's bridge is one hop further than its machine.
@@ -56,28 +58,78 @@ pub fn asg_filter(name: &str, value: &str) -> asg::Filter {
     asg::Filter::builder().name(name).values(value).build()
 }
 
-/// One forward action with all weights. Group stickiness is left off: it would send
-/// clients to a target group of weight 0.
-pub fn forward(weights: &[(TargetGroupArn, u32)]) -> elb::Action {
+/// A rule's whole list of actions: what comes before, then one forward with all weights.
+/// None where something that was kept is in no form of ours.
+pub fn actions(weights: &[(TargetGroupArn, u32)], kept: &Kept) -> Option<Vec<elb::Action>> {
     let group = |(arn, weight): &(TargetGroupArn, u32)| {
         elb::TargetGroupTuple::builder().target_group_arn(arn.as_str()).weight(number(*weight)).build()
     };
-    let config = elb::ForwardActionConfig::builder().set_target_groups(Some(weights.iter().map(group).collect()));
-    elb::Action::builder().r#type(elb::ActionTypeEnum::Forward).forward_config(config.build()).build()
+    let config = elb::ForwardActionConfig::builder()
+        .set_target_groups(Some(weights.iter().map(group).collect()))
+        .set_target_group_stickiness_config(kept::stickiness(kept));
+    let forward = elb::Action::builder().r#type(elb::ActionTypeEnum::Forward).forward_config(config.build());
+    let mut all = kept::actions(kept)?;
+    // An order is required as soon as there is more than one.
+    let order = i32::try_from(all.len() + 1).ok().filter(|order| *order > 1);
+    all.push(forward.set_order(order).build());
+    Some(all)
 }
 
 /// The conditions of a rule.
 pub fn conditions(conditions: &Conditions) -> Vec<elb::RuleCondition> {
     let mut all = Vec::new();
-    if !conditions.hosts.is_empty() {
-        let config = elb::HostHeaderConditionConfig::builder().set_values(Some(conditions.hosts.clone())).build();
-        all.push(elb::RuleCondition::builder().field("host-header").host_header_config(config).build());
+    let regex_of = |wanted: fn(&Condition) -> Option<&Vec<String>>| conditions.more.iter().find_map(wanted).cloned();
+    let hosts = regex_of(|condition| match condition {
+        Condition::HostRegex(values) => Some(values),
+        _ => None,
+    });
+    if !conditions.hosts.is_empty() || hosts.is_some() {
+        let values = Some(conditions.hosts.clone()).filter(|values| !values.is_empty());
+        let config = elb::HostHeaderConditionConfig::builder().set_values(values).set_regex_values(hosts);
+        all.push(elb::RuleCondition::builder().field("host-header").host_header_config(config.build()).build());
     }
-    if !conditions.paths.is_empty() {
-        let config = elb::PathPatternConditionConfig::builder().set_values(Some(conditions.paths.clone())).build();
-        all.push(elb::RuleCondition::builder().field("path-pattern").path_pattern_config(config).build());
+    let paths = regex_of(|condition| match condition {
+        Condition::PathRegex(values) => Some(values),
+        _ => None,
+    });
+    if !conditions.paths.is_empty() || paths.is_some() {
+        let values = Some(conditions.paths.clone()).filter(|values| !values.is_empty());
+        let config = elb::PathPatternConditionConfig::builder().set_values(values).set_regex_values(paths);
+        all.push(elb::RuleCondition::builder().field("path-pattern").path_pattern_config(config.build()).build());
     }
+    all.extend(conditions.more.iter().filter_map(condition));
     all
+}
+
+/// A condition of another kind. The regular expressions of hosts and paths are written with those.
+fn condition(condition: &Condition) -> Option<elb::RuleCondition> {
+    let built = elb::RuleCondition::builder();
+    let some = |values: &[String]| Some(values.to_vec()).filter(|values| !values.is_empty());
+    let built = match condition {
+        Condition::HostRegex(_) | Condition::PathRegex(_) => return None,
+        Condition::Header { name, values, regex } => {
+            let config = elb::HttpHeaderConditionConfig::builder().http_header_name(name).set_values(some(values));
+            built.field("http-header").http_header_config(config.set_regex_values(some(regex)).build())
+        }
+        Condition::Methods(values) => {
+            let config = elb::HttpRequestMethodConditionConfig::builder().set_values(some(values)).build();
+            built.field("http-request-method").http_request_method_config(config)
+        }
+        Condition::Query(pairs) => {
+            let pair = |(key, value): &(Option<String>, String)| {
+                elb::QueryStringKeyValuePair::builder().set_key(key.clone()).value(value).build()
+            };
+            let config = elb::QueryStringConditionConfig::builder().set_values(Some(pairs.iter().map(pair).collect()));
+            built.field("query-string").query_string_config(config.build())
+        }
+        Condition::SourceIps(values) => {
+            let config = elb::SourceIpConditionConfig::builder().set_values(some(values)).build();
+            built.field("source-ip").source_ip_config(config)
+        }
+        // AWS refuses it, which is better than a rule without it.
+        Condition::Unknown(kind) => built.field(kind),
+    };
+    Some(built.build())
 }
 
 /// The load balancer that a listener is on: `…:listener/app/NAME/ID/ID` is on

@@ -1,12 +1,15 @@
 //! Making rules, and setting what rules and default actions do.
 
+use aws_sdk_elasticloadbalancingv2::types as elb;
+
 use crate::cloud::error::{CloudError, ErrorKind};
 use crate::cloud::{CloudReader, RuleSpec};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
-use crate::observed::resources::Conditions;
+use crate::observed::resources::{Conditions, Kept};
 
 use super::errors::{not_ours, own, unreadable};
-use super::request::{conditions as condition_list, elb_tags, forward, number};
+use super::kept;
+use super::request::{actions, conditions as condition_list, elb_tags, number};
 use super::writer::{gone, same_owner};
 use super::{AwsCloud, Bucket};
 
@@ -21,7 +24,8 @@ impl AwsCloud {
             .listener_arn(spec.listener.as_str())
             .priority(number(spec.priority))
             .set_conditions(Some(condition_list(&spec.conditions)))
-            .actions(forward(&spec.weights))
+            .set_actions(Some(made_actions(spec).map_err(|why| own(CREATE, &resource, ErrorKind::Invalid, why))?))
+            .set_transforms(kept::transforms(&spec.kept).filter(|all| !all.is_empty()))
             .set_tags(Some(elb_tags(&spec.tags)));
         match self.call(Bucket::ElbWrite, CREATE, &resource, call.send()).await {
             Ok(answer) => {
@@ -54,16 +58,18 @@ impl AwsCloud {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
         if let Some(listener) = arn.default_of() {
-            return self.modify_default(&listener, conditions, weights).await;
+            return self.modify_default(&listener, conditions, weights, kept).await;
         }
+        let actions = actions(weights, kept).ok_or_else(|| unsent("ModifyRule", arn.as_str()))?;
         let call = self
             .balancing
             .modify_rule()
             .rule_arn(arn.as_str())
             .set_conditions(conditions.map(condition_list))
-            .actions(forward(weights));
+            .set_actions(Some(actions));
         self.call(Bucket::ElbWrite, "ModifyRule", arn.as_str(), call.send()).await?;
         Ok(())
     }
@@ -75,12 +81,14 @@ impl AwsCloud {
         listener: &ListenerArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
         const OPERATION: &str = "ModifyListener";
         if conditions.is_some_and(|conditions| *conditions != Conditions::default()) {
             return Err(own(OPERATION, listener.as_str(), ErrorKind::Invalid, "a default action has no conditions"));
         }
-        let call = self.balancing.modify_listener().listener_arn(listener.as_str()).default_actions(forward(weights));
+        let actions = actions(weights, kept).ok_or_else(|| unsent(OPERATION, listener.as_str()))?;
+        let call = self.balancing.modify_listener().listener_arn(listener.as_str()).set_default_actions(Some(actions));
         self.call(Bucket::ElbWrite, OPERATION, listener.as_str(), call.send()).await?;
         Ok(())
     }
@@ -93,4 +101,20 @@ impl AwsCloud {
         let call = self.balancing.delete_rule().rule_arn(arn.as_str()).send();
         gone(self.call(Bucket::ElbWrite, "DeleteRule", arn.as_str(), call).await)
     }
+}
+
+/// The actions of a rule that takes another's place.
+fn made_actions(spec: &RuleSpec) -> Result<Vec<elb::Action>, String> {
+    if spec.kept.before.iter().any(|action| action.kind == "authenticate-oidc") {
+        // `UseExistingClientSecret` holds for a rule that exists.
+        // Source: API reference of AuthenticateOidcActionConfig.
+        let why = "the rule that it replaces has an authenticate-oidc action, whose client secret AWS does not show: \
+                   make the rule at its new place by hand";
+        return Err(why.to_owned());
+    }
+    actions(&spec.weights, &spec.kept).ok_or_else(|| "its actions are in no form that can be sent".to_owned())
+}
+
+fn unsent(operation: &'static str, resource: &str) -> CloudError {
+    own(operation, resource, ErrorKind::Invalid, "its other actions were read in no form that can be sent again")
 }

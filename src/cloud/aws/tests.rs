@@ -13,12 +13,12 @@ use crate::cloud::error::ErrorKind;
 use crate::names::{GroupName, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::{DIGEST, Mark, SCOPE, SERVICE};
 use crate::observed::resources::{
-    AmiSpec, Conditions, Lifecycle, Policy, RuleAction, Tags, TargetHealth, TemplateSpec,
+    AmiSpec, Condition, Conditions, Lifecycle, Policy, RuleAction, Tags, TargetHealth, TemplateSpec,
 };
 
 use super::errors::{classify, from_sdk};
 use super::writer::{same_owner, same_release};
-use super::{connect, convert, request};
+use super::{connect, convert, kept, request};
 
 const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
 
@@ -293,21 +293,20 @@ fn a_plain_forward_reads_the_same_in_each_of_its_forms() {
 #[test]
 fn what_is_not_a_plain_forward_says_what_it_is() {
     let action = |kind: elb::ActionTypeEnum| elb::Action::builder().r#type(kind);
-    let sticky = elb::TargetGroupStickinessConfig::builder().enabled(true).duration_seconds(60).build();
-    let mut config = forward(&[("blue", Some(1))]);
-    config.target_group_stickiness_config = Some(sticky);
     let says = |actions: &[elb::Action]| match convert::action(actions) {
         RuleAction::Other(text) => text,
-        RuleAction::Forward(_) => "a plain forward".to_owned(),
+        RuleAction::Forward(_) | RuleAction::ForwardAmong(..) => "a forward".to_owned(),
     };
     use elb::ActionTypeEnum::{AuthenticateOidc, FixedResponse, Forward, Redirect};
     assert_eq!(says(&[]), "no action");
     assert_eq!(says(&[action(FixedResponse).build()]), "fixed-response");
     assert_eq!(says(&[action(Redirect).build()]), "redirect");
-    assert_eq!(says(&[action(Forward).forward_config(config).build()]), "forward with group stickiness");
-    let signed_in =
-        [action(AuthenticateOidc).build(), action(Forward).forward_config(forward(&[("blue", None)])).build()];
-    assert_eq!(says(&signed_in), "authenticate-oidc, then forward");
+    let blue = || action(Forward).forward_config(forward(&[("blue", None)])).build();
+    assert_eq!(says(&[action(AuthenticateOidc).order(1).build(), blue()]), "authenticate-oidc, then forward");
+    assert_eq!(says(&[action("new-kind".into()).order(1).build(), blue()]), "new-kind, then forward");
+    let mut config = forward(&[("blue", Some(1))]);
+    config.target_group_stickiness_config = Some(elb::TargetGroupStickinessConfig::builder().enabled(true).build());
+    assert!(says(&[action(Forward).forward_config(config).build()]).contains("stickiness of unknown length"));
     assert_eq!(says(&[action(Forward).build()]), "forward to something that is no target group");
     assert_eq!(says(&[action("new-kind".into()).build()]), "new-kind");
 }
@@ -315,7 +314,7 @@ fn what_is_not_a_plain_forward_says_what_it_is() {
 #[test]
 fn conditions_read_the_same_in_both_forms() {
     let both =
-        Conditions { hosts: vec!["a.example".into(), "b.example".into()], paths: vec!["/x".into()], others: false };
+        Conditions { hosts: vec!["a.example".into(), "b.example".into()], paths: vec!["/x".into()], more: Vec::new() };
     let written = request::conditions(&both);
     assert_eq!(convert::conditions(&written), both);
     let old = [
@@ -330,13 +329,100 @@ fn conditions_read_the_same_in_both_forms() {
 #[test]
 fn conditions_of_other_kinds_show() {
     let kind = |field: &str| elb::RuleCondition::builder().field(field);
-    let others = |condition: elb::RuleCondition| convert::conditions(&[condition]).others;
-    assert!(others(kind("source-ip").build()));
-    assert!(others(kind("http-header").build()));
-    assert!(others(kind("path-pattern").regex_values("^/a").build()));
+    let more = |condition: elb::RuleCondition| convert::conditions(&[condition]).more;
+    assert_eq!(more(kind("source-ip").build()), [Condition::Unknown("source-ip".into())]);
+    assert_eq!(more(kind("new-kind").build()), [Condition::Unknown("new-kind".into())]);
+    assert_eq!(more(kind("path-pattern").regex_values("^/a").build()), [Condition::PathRegex(vec!["^/a".into()])]);
     let regex = elb::HostHeaderConditionConfig::builder().regex_values("^a").build();
-    assert!(others(kind("host-header").host_header_config(regex).build()));
-    assert!(!others(kind("path-pattern").values("/a").build()));
+    let host = Condition::HostRegex(vec!["^a".into()]);
+    assert_eq!(more(kind("host-header").host_header_config(regex).build()), [host]);
+    assert_eq!(more(kind("path-pattern").values("/a").build()), []);
+}
+
+#[test]
+fn conditions_of_every_kind_are_written_as_they_were_read() {
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let all = Conditions {
+        hosts: texts(&["a.example"]),
+        paths: Vec::new(),
+        more: vec![
+            Condition::PathRegex(texts(&["^/a", "^/b"])),
+            Condition::Header { name: "x-a".into(), values: texts(&["1*"]), regex: Vec::new() },
+            Condition::Header { name: "x-b".into(), values: Vec::new(), regex: texts(&["^2"]) },
+            Condition::Methods(texts(&["GET", "HEAD"])),
+            Condition::Query(vec![(None, "x".into()), (Some("v".into()), "2".into())]),
+            Condition::SourceIps(texts(&["10.0.0.0/8"])),
+        ],
+    };
+    let written = request::conditions(&all);
+    assert_eq!(written.len(), 7);
+    assert_eq!(convert::conditions(&written), all);
+}
+
+/// All that a rule may have besides its weights, as AWS answers it.
+#[test]
+fn what_stands_beside_the_weights_is_sent_again_as_it_was_read() {
+    let oidc = elb::AuthenticateOidcActionConfig::builder()
+        .issuer("https://id.example")
+        .authorization_endpoint("https://id.example/a")
+        .token_endpoint("https://id.example/t")
+        .user_info_endpoint("https://id.example/u")
+        .client_id("shop")
+        .session_cookie_name("c")
+        .scope("openid")
+        .session_timeout(3600)
+        .authentication_request_extra_params("prompt", "login")
+        .on_unauthenticated_request(elb::AuthenticateOidcActionConditionalBehaviorEnum::Deny);
+    let cognito = elb::AuthenticateCognitoActionConfig::builder()
+        .user_pool_arn("arn:aws:cognito-idp:eu-west-1:1:userpool/p")
+        .user_pool_client_id("c")
+        .user_pool_domain("d")
+        .build();
+    let claim = elb::JwtValidationActionAdditionalClaim::builder()
+        .format(elb::JwtValidationActionAdditionalClaimFormatEnum::StringArray)
+        .name("aud")
+        .values("a")
+        .build();
+    let jwt = elb::JwtValidationActionConfig::builder()
+        .jwks_endpoint("https://id.example/k")
+        .issuer("https://id.example")
+        .additional_claims(claim)
+        .build();
+    let action = |kind: elb::ActionTypeEnum, order| elb::Action::builder().r#type(kind).order(order);
+    let mut config = forward(&[("blue", Some(100))]);
+    config.target_group_stickiness_config =
+        Some(elb::TargetGroupStickinessConfig::builder().enabled(true).duration_seconds(60).build());
+    let read = [
+        action(elb::ActionTypeEnum::Forward, 4).forward_config(config).build(),
+        action(elb::ActionTypeEnum::AuthenticateCognito, 2).authenticate_cognito_config(cognito).build(),
+        action(elb::ActionTypeEnum::AuthenticateOidc, 1).authenticate_oidc_config(oidc.clone().build()).build(),
+        action(elb::ActionTypeEnum::JwtValidation, 3).jwt_validation_config(jwt).build(),
+    ];
+    let known = convert::action(&read);
+    let sent = request::actions(known.weights().unwrap(), &known.kept()).unwrap();
+    // The secret is never shown: AWS is told to keep the one that it has.
+    let kept_secret = oidc.use_existing_client_secret(true).build();
+    assert_eq!(sent[0].authenticate_oidc_config(), Some(&kept_secret));
+    assert_eq!((&sent[1], &sent[2], &sent[3]), (&read[1], &read[3], &read[0]));
+    assert_eq!(convert::action(&sent), known);
+}
+
+#[test]
+fn transforms_are_kept_and_made_again() {
+    let rewrite = elb::RewriteConfig::builder().regex("^/a").replace("/b").build();
+    let transform = elb::RuleTransform::builder()
+        .r#type(elb::TransformTypeEnum::UrlRewrite)
+        .url_rewrite_config(elb::UrlRewriteConfig::builder().rewrites(rewrite).build())
+        .build();
+    let action = elb::Action::builder().r#type(elb::ActionTypeEnum::Forward);
+    let rule = elb::Rule::builder()
+        .rule_arn(LISTENER.replace(":listener/", ":listener-rule/") + "/9")
+        .priority("1")
+        .actions(action.forward_config(forward(&[("blue", None)])).build())
+        .transforms(transform.clone())
+        .build();
+    let read = convert::rule(&rule, &ListenerArn::parse(LISTENER).unwrap()).unwrap();
+    assert_eq!(kept::transforms(&read.action.kept()), Some(vec![transform]));
 }
 
 #[test]

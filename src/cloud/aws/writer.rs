@@ -6,7 +6,7 @@ use crate::cloud::error::{CloudError, ErrorKind};
 use crate::cloud::{CloudWriter, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks::{DIGEST, SCOPE, SERVICE};
-use crate::observed::resources::{Conditions, GroupSpec, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
 
 use super::errors::own;
 use super::request::{asg_tag, asg_tags, ec2_tags, elb_tags};
@@ -39,8 +39,9 @@ impl CloudWriter for AwsCloud {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
-        self.modify_rule(arn, conditions, weights).await
+        self.modify_rule(arn, conditions, weights, kept).await
     }
 
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError> {

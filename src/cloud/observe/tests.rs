@@ -8,6 +8,7 @@ use crate::cloud::sim::fixture::{Release, cloud, listener, network_listener, run
 use crate::cloud::{CloudReader, CloudWriter, ErrorKind, Tagged};
 use crate::names::{RuleArn, ServiceName};
 use crate::observed::marks;
+use crate::observed::resources::Kept;
 use crate::observed::state::{Observation, Place, Slot};
 use crate::time::Span;
 
@@ -198,7 +199,7 @@ fn a_network_load_balancer_needs_no_rules() {
         (state.slot.clone().unwrap(), state.groups[&release.name].weight)
     };
     assert_eq!(slot(), (Slot::Free, None));
-    run(cloud.set_rule(&network_listener().default_rule(), None, &[(arn, 100)])).unwrap();
+    run(cloud.set_rule(&network_listener().default_rule(), None, &[(arn, 100)], &Kept::default())).unwrap();
     assert_eq!(slot(), (Slot::Ours, Some(100)));
     assert_eq!(costs(&cloud).get("DescribeRules"), None);
 }
@@ -298,8 +299,8 @@ fn whatever_fails_a_reading_is_right_or_says_that_it_is_not_whole() {
     let world = sim.world();
     let (rule, old) = world.rules.iter().find(|(_, rule)| rule.listener == listener(0)).unwrap();
     let live = crate::observed::assemble::forwarded(&old.action).next().unwrap().clone();
-    run(sim.set_rule(rule, None, &[(live.clone(), 50), (candidate, 50)])).unwrap();
-    run(sim.set_rule(&listener(0).default_rule(), None, &[(live, 100)])).unwrap();
+    run(sim.set_rule(rule, None, &[(live.clone(), 50), (candidate, 50)], &Kept::default())).unwrap();
+    run(sim.set_rule(&listener(0).default_rule(), None, &[(live, 100)], &Kept::default())).unwrap();
     sim.change(|world| world.templates.retain(|_, template| template.name != checkout.name.as_str()));
     sim.delete_group_by_hand(checkout.name.as_str());
     sim.advance(Span::from_mins(1));

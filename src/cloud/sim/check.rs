@@ -4,7 +4,7 @@ use crate::cloud::{CloudError, ErrorKind};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::assemble::forwarded;
 use crate::observed::marks;
-use crate::observed::resources::{Conditions, Tags};
+use crate::observed::resources::{Condition, Conditions, Tags};
 
 use super::error;
 use super::reader::find_target_group;
@@ -122,7 +122,17 @@ fn stands_elsewhere(world: &World, listener: &ListenerArn, rule: Option<&RuleArn
 
 /// The conditions of a rule.
 pub(super) fn conditions(asked: Asked<'_>, conditions: &Conditions) -> Result<(), CloudError> {
-    let values = conditions.hosts.len() + conditions.paths.len();
+    let more = |condition: &Condition| match condition {
+        Condition::HostRegex(values)
+        | Condition::PathRegex(values)
+        | Condition::Methods(values)
+        | Condition::SourceIps(values) => values.len(),
+        Condition::Header { values, regex, .. } => values.len() + regex.len(),
+        Condition::Query(pairs) => pairs.len(),
+        Condition::Unknown(_) => 0,
+    };
+    let plain = conditions.hosts.len() + conditions.paths.len();
+    let values = plain + conditions.more.iter().map(more).sum::<usize>();
     if values == 0 {
         return Err(asked.invalid("a rule needs a condition"));
     }
@@ -130,8 +140,8 @@ pub(super) fn conditions(asked: Asked<'_>, conditions: &Conditions) -> Result<()
         let text = format!("{values} condition values are more than {CONDITION_VALUES}");
         return Err(asked.error(ErrorKind::Quota, "TooManyConditionValues", text));
     }
-    if conditions.others {
-        return Err(asked.invalid("conditions of other kinds can't be written"));
+    if let Some(Condition::Unknown(kind)) = conditions.more.iter().find(|c| matches!(c, Condition::Unknown(_))) {
+        return Err(asked.invalid(format!("Condition field '{kind}' must be one of those that are known")));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::cloud::{CloudWriter, RuleSpec};
 use crate::names::{Digest, GroupName, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn, Version};
 use crate::observed::marks::{self, Identity, Mark};
 use crate::observed::resources::{
-    AmiSpec, Conditions, GroupSpec, HealthCheck, Tags, TargetGroupSpec, TargetHealth, TemplateSpec,
+    AmiSpec, Conditions, GroupSpec, HealthCheck, Kept, Tags, TargetGroupSpec, TargetHealth, TemplateSpec,
 };
 use crate::observed::state::Place;
 use crate::time::Span;
@@ -122,8 +122,13 @@ impl Release {
         RuleSpec {
             listener: self.place.listener.clone(),
             priority: self.place.priority.unwrap(),
-            conditions: Conditions { hosts: vec!["checkout.example.com".to_owned()], paths: Vec::new(), others: false },
+            conditions: Conditions {
+                hosts: vec!["checkout.example.com".to_owned()],
+                paths: Vec::new(),
+                more: Vec::new(),
+            },
             weights,
+            kept: Kept::default(),
             tags: rule_tags(self.identity.scope.as_str(), self.identity.service.as_str()),
         }
     }

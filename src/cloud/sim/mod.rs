@@ -171,10 +171,8 @@ impl SimCloud {
             let hosts = world.rules.get(arn).map(|rule| rule.conditions.hosts.as_slice()).unwrap_or_default();
             !hosts.is_empty() && hosts.iter().all(|host| host.ends_with(".ionroller.invalid"))
         };
-        let shares = |action: &RuleAction| match action {
-            RuleAction::Forward(weights) => weights.iter().map(|(arn, weight)| world.share(arn, *weight)).collect(),
-            RuleAction::Other(_) => Vec::new(),
-        };
+        let share = |(arn, weight): &(TargetGroupArn, u32)| world.share(arn, *weight);
+        let shares = |action: &RuleAction| action.weights().unwrap_or_default().iter().map(share).collect();
         let real = world.actions().filter(|(arn, _)| !hidden(arn));
         real.map(|(arn, action)| (arn, shares(action))).collect()
     }

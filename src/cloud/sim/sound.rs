@@ -75,7 +75,7 @@ impl World {
     }
 
     fn action(&self, action: &RuleAction) -> Checked {
-        if let RuleAction::Forward(weights) = action {
+        if let Some(weights) = action.weights() {
             weights.iter().try_for_each(|(_, weight)| at_most("weight", *weight, WEIGHT_MAX))?;
         }
         match forwarded(action).find(|arn| !self.target_groups.contains_key(*arn)) {

@@ -2,7 +2,7 @@
 
 use crate::cloud::{CloudError, CloudReader, CloudWriter, ErrorKind, Owner, Tagged};
 use crate::names::TargetGroupArn;
-use crate::observed::resources::{Conditions, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
+use crate::observed::resources::{Conditions, Kept, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
 use crate::observed::state::Place;
 use crate::time::Span;
 
@@ -58,11 +58,11 @@ fn a_target_group_that_no_action_names_is_not_checked() {
         cloud.advance(MINUTE * 10);
         assert_eq!(healths(&cloud, &new), [TargetHealth::Unused]);
         // At weight 0 it is.
-        cloud.set_rule(&rule, None, &[(old.clone(), 100), (new.clone(), 0)]).await.unwrap();
+        cloud.set_rule(&rule, None, &[(old.clone(), 100), (new.clone(), 0)], &Kept::default()).await.unwrap();
         assert_eq!(healths(&cloud, &new), [TargetHealth::Initial]);
         cloud.advance(Span::from_secs(20));
         assert_eq!(healths(&cloud, &new), [TargetHealth::Healthy]);
-        cloud.set_rule(&rule, None, &[(old, 100)]).await.unwrap();
+        cloud.set_rule(&rule, None, &[(old, 100)], &Kept::default()).await.unwrap();
         assert_eq!(healths(&cloud, &new), [TargetHealth::Unused]);
     });
 }
@@ -269,14 +269,18 @@ fn an_action_has_its_limits() {
         let all = |weight| arns.iter().map(|arn| (arn.clone(), weight)).collect::<Vec<_>>();
         assert_eq!(refused(cloud.create_rule(&release.rule(all(1))).await).0, ErrorKind::Quota);
         let rule = cloud.create_rule(&release.rule(vec![(arns[0].clone(), 100)])).await.unwrap();
-        assert_eq!(refused(cloud.set_rule(&rule, None, &[(arns[0].clone(), 1000)]).await).0, ErrorKind::Invalid);
-        assert_eq!(refused(cloud.set_rule(&rule, None, &[]).await).0, ErrorKind::Invalid);
         assert_eq!(
-            refused(cloud.set_rule(&rule, None, &[(arns[0].clone(), 1), (arns[0].clone(), 1)]).await).0,
+            refused(cloud.set_rule(&rule, None, &[(arns[0].clone(), 1000)], &Kept::default()).await).0,
+            ErrorKind::Invalid
+        );
+        assert_eq!(refused(cloud.set_rule(&rule, None, &[], &Kept::default()).await).0, ErrorKind::Invalid);
+        assert_eq!(
+            refused(cloud.set_rule(&rule, None, &[(arns[0].clone(), 1), (arns[0].clone(), 1)], &Kept::default()).await)
+                .0,
             ErrorKind::Invalid
         );
         assert_eq!(cloud.violations(), Vec::<String>::new());
-        cloud.set_rule(&rule, None, &[(arns[0].clone(), 0)]).await.unwrap();
+        cloud.set_rule(&rule, None, &[(arns[0].clone(), 0)], &Kept::default()).await.unwrap();
         assert_eq!(cloud.violations().len(), 1);
         // A target group belongs to one load balancer.
         let elsewhere = Release::new("checkout", "0.0.0", Place { listener: listener(1), priority: Some(1) });
@@ -288,7 +292,7 @@ fn an_action_has_its_limits() {
         cloud.delete_target_group(&arns[0]).await.unwrap();
         cloud.delete_target_group(&arns[0]).await.unwrap();
         assert_eq!(refused(cloud.target_health(&arns[0]).await).1, "TargetGroupNotFound");
-        assert_eq!(refused(cloud.set_rule(&rule, None, &all(1)[1..2]).await).1, "RuleNotFound");
+        assert_eq!(refused(cloud.set_rule(&rule, None, &all(1)[1..2], &Kept::default()).await).1, "RuleNotFound");
     });
 }
 
@@ -305,15 +309,18 @@ fn a_rule_changes_conditions_and_weights_in_one_call() {
         assert_eq!(healths(&cloud, &arn), [TargetHealth::Healthy]);
         assert_eq!(cloud.traffic().len(), 1, "no client sends such a host; the default action remains");
         cloud.forget_calls();
-        let paths = Conditions { hosts: Vec::new(), paths: vec!["/*".to_owned()], others: false };
-        cloud.set_rule(&rule, Some(&paths), &[(arn.clone(), 100)]).await.unwrap();
+        let paths = Conditions { hosts: Vec::new(), paths: vec!["/*".to_owned()], more: Vec::new() };
+        cloud.set_rule(&rule, Some(&paths), &[(arn.clone(), 100)], &Kept::default()).await.unwrap();
         assert_eq!((cloud.mutations(), cloud.calls()[0].operation), (1, "ModifyRule"));
         assert_eq!(cloud.traffic().len(), 2);
         let read = cloud.rules(&listener(0)).await.unwrap();
         assert_eq!((read[0].priority, &read[0].conditions), (Some(120), &paths));
         assert_eq!((read[1].priority, &read[1].action), (None, &RuleAction::Other("fixed-response".to_owned())));
         let none = Conditions::default();
-        assert_eq!(refused(cloud.set_rule(&rule, Some(&none), &[(arn, 100)]).await).0, ErrorKind::Invalid);
+        assert_eq!(
+            refused(cloud.set_rule(&rule, Some(&none), &[(arn, 100)], &Kept::default()).await).0,
+            ErrorKind::Invalid
+        );
     });
 }
 
@@ -325,12 +332,12 @@ fn a_default_action_belongs_to_its_listener() {
         let wrong = release.provision(&cloud, 1).await;
         let rule = network_listener().default_rule();
         let mixed = (ErrorKind::Invalid, "IncompatibleProtocols".to_owned());
-        assert_eq!(refused(cloud.set_rule(&rule, None, &[(wrong, 100)]).await), mixed);
+        assert_eq!(refused(cloud.set_rule(&rule, None, &[(wrong, 100)], &Kept::default()).await), mixed);
         release = Release::new("raw", "1.1.0", release.place);
         release.protocol = "TCP";
         let arn = release.provision(&cloud, 1).await;
         cloud.forget_calls();
-        cloud.set_rule(&rule, None, &[(arn.clone(), 100)]).await.unwrap();
+        cloud.set_rule(&rule, None, &[(arn.clone(), 100)], &Kept::default()).await.unwrap();
         assert_eq!(cloud.calls()[0].operation, "ModifyListener");
         assert_eq!(cloud.listeners(&[network_listener()]).await.unwrap()[0].default_action, forward(&arn));
         assert_eq!(refused(cloud.delete_rule(&rule).await).1, "OperationNotPermitted");

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    AmiSpec, Conditions, GroupSpec, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
+    AmiSpec, Conditions, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
 };
 
 use super::SimCloud;
@@ -48,10 +48,11 @@ impl CloudWriter for SimCloud {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
         let operation = if arn.default_of().is_some() { "ModifyListener" } else { "ModifyRule" };
         let asked = Asked { operation, resource: arn.as_str() };
-        self.write(&[operation], arn.as_str(), |world| world.set_rule(asked, arn, conditions, weights))
+        self.write(&[operation], arn.as_str(), |world| world.set_rule(asked, arn, conditions, weights, kept))
     }
 
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError> {
@@ -237,7 +238,7 @@ impl World {
             listener: spec.listener.clone(),
             priority: spec.priority,
             conditions: spec.conditions.clone(),
-            action: RuleAction::Forward(spec.weights.clone()),
+            action: RuleAction::forward(spec.weights.clone(), spec.kept.clone()),
             tags: spec.tags.clone(),
             created: self.now,
         };
@@ -251,8 +252,12 @@ impl World {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
-        let action = RuleAction::Forward(weights.to_vec());
+        // What the call doesn't send of transforms stays; of actions it is gone.
+        let transforms = self.actions().find(|(found, _)| found == arn).map(|(_, action)| action.kept().transforms);
+        let kept = Kept { transforms: transforms.unwrap_or_default(), ..kept.clone() };
+        let action = RuleAction::forward(weights.to_vec(), kept);
         if let Some(place) = arn.default_of() {
             find_listener(self, asked.operation, &place)?;
             check::weights(self, asked, &place, Some(arn), weights)?;

@@ -6,7 +6,9 @@ use crate::cloud::sim::world::World;
 use crate::cloud::{CloudError, CloudWriter, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks;
-use crate::observed::resources::{Conditions, GroupSpec, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{
+    Conditions, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
+};
 
 /// One change of the port, with all that it says.
 #[derive(Debug, Clone)]
@@ -15,7 +17,7 @@ pub enum Call {
     CreateTargetGroup(TargetGroupSpec),
     SetTargetGroup(TargetGroupArn, TargetGroupSpec),
     CreateRule(RuleSpec),
-    SetRule(RuleArn, Option<Conditions>, Vec<(TargetGroupArn, u32)>),
+    SetRule(RuleArn, Option<Conditions>, Vec<(TargetGroupArn, u32)>, Kept),
     CreateGroup(GroupSpec),
     SetCapacity(String, u32, u32, Option<u32>),
     SetPolicies(String, Vec<Policy>),
@@ -63,7 +65,9 @@ impl Call {
             Self::CreateTargetGroup(spec) => return cloud.create_target_group(spec).await.map(Done::TargetGroup),
             Self::SetTargetGroup(arn, spec) => cloud.set_target_group(arn, spec).await,
             Self::CreateRule(spec) => return cloud.create_rule(spec).await.map(Done::Rule),
-            Self::SetRule(arn, conditions, weights) => cloud.set_rule(arn, conditions.as_ref(), weights).await,
+            Self::SetRule(arn, conditions, weights, kept) => {
+                cloud.set_rule(arn, conditions.as_ref(), weights, kept).await
+            }
             Self::CreateGroup(spec) => cloud.create_group(spec).await,
             Self::SetCapacity(group, min, max, desired) => cloud.set_capacity(group, *min, *max, *desired).await,
             Self::SetPolicies(group, policies) => cloud.set_policies(group, policies).await,
@@ -96,7 +100,7 @@ impl Call {
             Self::CreateRule(spec) => named(&spec.tags),
             Self::CreateGroup(spec) => named(&spec.tags),
             Self::SetTargetGroup(arn, _) | Self::DeleteTargetGroup(arn) => target_group(arn),
-            Self::SetRule(arn, _, weights) => {
+            Self::SetRule(arn, _, weights, _) => {
                 rule(arn).or_else(|| weights.iter().find_map(|(target, _)| target_group(target)))
             }
             Self::SetCapacity(name, ..) | Self::SetPolicies(name, _) | Self::DeleteGroup(name) => group(name),
@@ -119,7 +123,7 @@ impl fmt::Display for Call {
                 let weights: Vec<_> = spec.weights.iter().map(|(arn, weight)| (short(arn), *weight)).collect();
                 write!(f, "{} {:?} {weights:?}", spec.priority, spec.conditions.hosts)
             }
-            Self::SetRule(_, conditions, weights) => {
+            Self::SetRule(_, conditions, weights, _) => {
                 let weights: Vec<_> = weights.iter().map(|(arn, weight)| (short(arn), *weight)).collect();
                 let hosts = conditions.as_ref().map(|conditions| &conditions.hosts);
                 write!(f, "{weights:?} {hosts:?}")
@@ -138,8 +142,5 @@ impl fmt::Display for Call {
 
 /// The forwards of an action.
 pub fn weights(action: &RuleAction) -> &[(TargetGroupArn, u32)] {
-    match action {
-        RuleAction::Forward(weights) => weights,
-        RuleAction::Other(_) => &[],
-    }
+    action.weights().unwrap_or_default()
 }

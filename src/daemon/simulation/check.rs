@@ -405,7 +405,7 @@ impl Check {
                 let serves = spec.target_group.as_ref().is_some_and(|arn| has_weight(before, arn));
                 digest.filter(|_| !serves)
             }
-            Call::SetRule(arn, _, new) => {
+            Call::SetRule(arn, _, new, _) => {
                 let had: BTreeMap<TargetGroupArn, u32> = actions(before)
                     .find(|(rule, _)| rule == arn)
                     .map(|(_, w)| w)
@@ -541,7 +541,7 @@ impl Check {
             return;
         }
         let back = match call {
-            Call::SetRule(_, _, weights) => weights.iter().all(|(other, weight)| (*weight > 0) == (*other == arn)),
+            Call::SetRule(_, _, weights, _) => weights.iter().all(|(other, weight)| (*weight > 0) == (*other == arn)),
             _ => false,
         };
         if !back {

@@ -296,7 +296,7 @@ impl Run {
                 Kind::Worker => None,
                 _ => world.listeners.get_mut(&listener).map(|listener| &mut listener.default_action),
             };
-            if let Some(RuleAction::Forward(weights)) = action {
+            if let Some(weights) = action.and_then(RuleAction::weights_mut) {
                 let nth = nth % weights.len();
                 for (index, (_, weight)) in weights.iter_mut().enumerate() {
                     *weight = if index == nth { 100 } else { 0 };
@@ -386,7 +386,7 @@ fn world(script: &Script) -> World {
     let rule = SimRule {
         listener: shared.clone(),
         priority: 5,
-        conditions: Conditions { hosts: vec!["others.example.com".to_owned()], paths: Vec::new(), others: false },
+        conditions: Conditions { hosts: vec!["others.example.com".to_owned()], paths: Vec::new(), more: Vec::new() },
         action: RuleAction::Forward(vec![(others, 1)]),
         tags: Tags::from([(marks::SCOPE.to_owned(), "test".to_owned()), (marks::SERVICE.to_owned(), "web".to_owned())]),
         created: world.now,

@@ -18,7 +18,7 @@ use crate::cloud::sim::SimCloud;
 use crate::cloud::{Caller, Cloud, CloudError, CloudReader, CloudWriter, ErrorKind, Owner, RuleSpec, Tagged};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
+    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
     Targets, Template, TemplateSpec,
 };
 use crate::time::{Span, Timestamp};
@@ -354,8 +354,9 @@ impl CloudWriter for Stage {
         arn: &RuleArn,
         conditions: Option<&Conditions>,
         weights: &[(TargetGroupArn, u32)],
+        kept: &Kept,
     ) -> Result<(), CloudError> {
-        self.change(Call::SetRule(arn.clone(), conditions.cloned(), weights.to_vec())).await.map(drop)
+        self.change(Call::SetRule(arn.clone(), conditions.cloned(), weights.to_vec(), kept.clone())).await.map(drop)
     }
 
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError> {

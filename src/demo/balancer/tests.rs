@@ -6,6 +6,7 @@ use axum::response::Response;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::observed::resources::Condition;
 
 fn backend(weight: u32, ports: &[u16]) -> Backend {
     let targets = ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
@@ -56,7 +57,7 @@ fn nobody_is_asked_where_nobody_may_be() {
 fn rules_apply_by_host_and_path() {
     let conditions = |hosts: &[&str], paths: &[&str]| {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Conditions { hosts: texts(hosts), paths: texts(paths), others: false }
+        Conditions { hosts: texts(hosts), paths: texts(paths), more: Vec::new() }
     };
     let api = conditions(&["*.example.com"], &["/api/*", "/v?"]);
     assert!(applies(&api, "Shop.example.com:8080", "/api/"));
@@ -64,7 +65,11 @@ fn rules_apply_by_host_and_path() {
     assert!(!applies(&api, "shop.example.com", "/v10"));
     assert!(!applies(&api, "example.com", "/api/"));
     assert!(applies(&Conditions::default(), "anything", "/"));
-    assert!(!applies(&Conditions { others: true, ..Conditions::default() }, "anything", "/"));
+    assert!(!applies(
+        &Conditions { more: vec![Condition::Methods(vec!["GET".to_owned()])], ..Conditions::default() },
+        "anything",
+        "/"
+    ));
 }
 
 /// A server that answers with its name; `/slow` waits for a permit.

@@ -25,3 +25,4 @@ mod rollback;
 mod scope;
 mod slots;
 mod steps;
+mod untouched;

@@ -44,7 +44,9 @@ fn listener(spec: &ServiceSpec, action: RuleAction) -> Story {
     let state = &mut story.model.state;
     state.slot = Some(match &action {
         RuleAction::Other(_) => Slot::Free,
-        RuleAction::Forward(_) => Slot::Adoptable("the listener's default action (forwards to old)".to_owned()),
+        RuleAction::Forward(_) | RuleAction::ForwardAmong(..) => {
+            Slot::Adoptable("the listener's default action (forwards to old)".to_owned())
+        }
     });
     state.standing = Some(Rule {
         arn: lb.listener.default_rule(),

@@ -302,7 +302,7 @@ impl Wild {
             arn: RuleArn::parse(&format!("arn:aws:elasticloadbalancing:model:0:listener-rule/{number}")).unwrap(),
             listener: lb.listener.clone(),
             priority: Some(priority),
-            conditions: Conditions { hosts: vec![host.to_owned()], paths: Vec::new(), others: false },
+            conditions: Conditions { hosts: vec![host.to_owned()], paths: Vec::new(), more: Vec::new() },
             action: RuleAction::Forward(raw.clone()),
         };
         let real = "web.example.com";

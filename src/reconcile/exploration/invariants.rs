@@ -4,7 +4,7 @@ use super::{Traffic, number};
 use crate::cloud::sim::Share;
 use crate::cloud::sim::world::World;
 use crate::observed::marks::Mark;
-use crate::observed::resources::{RuleAction, Tags};
+use crate::observed::resources::Tags;
 
 /// Whether one version has everything, as its file says.
 pub(super) fn wanted_alone(world: &World, wanted: &str) -> bool {
@@ -12,7 +12,7 @@ pub(super) fn wanted_alone(world: &World, wanted: &str) -> bool {
     let (Some(group), None) = (groups.next(), groups.next()) else { return false };
     let ours: Vec<_> = world.rules.values().filter(|rule| rule.priority == 10).collect();
     let [rule] = ours[..] else { return false };
-    let RuleAction::Forward(weights) = &rule.action else { return false };
+    let Some(weights) = rule.action.weights() else { return false };
     let in_rule: Vec<_> = weights.iter().map(|(arn, _)| arn.clone()).collect();
     group.tags.get("ionroller:version").is_some_and(|version| version == wanted)
         && (group.min, group.max, group.desired) == (1, 1, 1)

@@ -357,7 +357,7 @@ impl Small {
     fn act(&self, new: &mut State, who: usize, intent: &Intent, lost: bool) -> Result<(), String> {
         let cloud = SimCloud::new(World::clone(&new.world));
         let before = cloud.traffic();
-        let done = run(execute::act(&cloud, &NoLease, &intent.action.mutation));
+        let done = run(execute::act(&cloud, &NoLease, &intent.action));
         let world = cloud.world();
         let said = |why: &str| format!("{why}: {:?}", intent.action);
         if let Some(first) = world.violations.first() {

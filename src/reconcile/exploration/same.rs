@@ -14,7 +14,7 @@ use std::hash::{Hash as _, Hasher as _};
 use super::{BAKE, DEADLINE, Daemon, Intent, State, TICK, WARM};
 use crate::cloud::sim::world::{SimGroup, SimInstance, SimRule, SimTargetGroup, SimTemplate, World};
 use crate::observed::marks::{Mark, Step};
-use crate::observed::resources::{Lifecycle, Outcome, RuleAction, Tags};
+use crate::observed::resources::{Lifecycle, Outcome, Tags};
 use crate::plan::action::{Carrier, Mutation};
 use crate::plan::memory::Memory;
 use crate::time::{Span, Timestamp};
@@ -208,14 +208,15 @@ impl Writer {
     fn rule(&mut self, arn: &str, rule: &SimRule) {
         let id = self.id(arn);
         self.say(format_args!("\nR {id} {} {:?} {:?} ", rule.priority, rule.conditions, rule.tags));
-        match &rule.action {
-            RuleAction::Forward(weights) => {
+        match rule.action.weights() {
+            Some(weights) => {
                 for (arn, weight) in weights {
                     let id = self.id(arn.as_str());
                     self.say(format_args!("{id} {weight},"));
                 }
+                self.say(format_args!("{:?}", rule.action.kept()));
             }
-            other => self.say(format_args!("{other:?}")),
+            None => self.say(format_args!("{:?}", rule.action)),
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) fn empty_account(bounds: &Bounds) -> World {
     let rule = SimRule {
         listener,
         priority: 99,
-        conditions: Conditions { hosts: vec!["theirs.example.com".to_owned()], paths: Vec::new(), others: false },
+        conditions: Conditions { hosts: vec!["theirs.example.com".to_owned()], paths: Vec::new(), more: Vec::new() },
         action: RuleAction::Forward(vec![(arn, 1)]),
         tags: Tags::new(),
         created: world.now,

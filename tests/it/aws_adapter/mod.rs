@@ -12,7 +12,7 @@ use ionroller::cloud::{CloudReader as _, CloudWriter as _, Owner, RuleSpec};
 use ionroller::names::{Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use ionroller::observed::marks::{Identity, Mark, SCOPE, SERVICE};
 use ionroller::observed::resources::{
-    AmiSpec, Conditions, Group, GroupSpec, HealthCheck, Rule, Tags, TargetGroup, TargetGroupSpec, TemplateSpec,
+    AmiSpec, Conditions, Group, GroupSpec, HealthCheck, Kept, Rule, Tags, TargetGroup, TargetGroupSpec, TemplateSpec,
 };
 use ionroller::time::Span;
 
@@ -107,8 +107,15 @@ impl Stage {
 
     fn rule(&self, priority: u32, weights: Vec<(TargetGroupArn, u32)>) -> RuleSpec {
         let conditions =
-            Conditions { hosts: vec!["checkout.example.com".into()], paths: vec!["/*".into()], others: false };
-        RuleSpec { listener: self.listener.clone(), priority, conditions, weights, tags: rule_tags(&release("")) }
+            Conditions { hosts: vec!["checkout.example.com".into()], paths: vec!["/*".into()], more: Vec::new() };
+        RuleSpec {
+            listener: self.listener.clone(),
+            priority,
+            conditions,
+            weights,
+            kept: Kept::default(),
+            tags: rule_tags(&release("")),
+        }
     }
 
     async fn rule_at(&self, priority: Option<u32>) -> Option<Rule> {

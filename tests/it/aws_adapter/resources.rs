@@ -4,7 +4,7 @@ use ionroller::cloud::{CloudReader as _, CloudWriter as _, ErrorKind, Owner, Tag
 use ionroller::names::{Scope, ServiceName, TargetGroupArn};
 use ionroller::observed::marks::Mark;
 use ionroller::observed::resources::{
-    AmiSpec, Conditions, Group, HealthCheck, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetGroupSpec,
+    AmiSpec, Conditions, Group, HealthCheck, Kept, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetGroupSpec,
     TargetHealth, TemplateSpec,
 };
 use ionroller::time::Span;
@@ -124,13 +124,13 @@ async fn rules_carry_all_weights_in_one_call() {
 
     let weights = vec![(blue.clone(), 95), (green.clone(), 5)];
     for _ in 0..2 {
-        cloud.set_rule(&arn, None, &weights).await.unwrap();
+        cloud.set_rule(&arn, None, &weights, &Kept::default()).await.unwrap();
         let found = stage.rule_at(Some(120)).await.unwrap();
         assert_eq!(found.action, RuleAction::Forward(weights.clone()));
         assert_eq!(found.conditions, spec.conditions, "conditions stay when none are given");
     }
     let others = Conditions { hosts: vec!["b.example".into()], ..Conditions::default() };
-    cloud.set_rule(&arn, Some(&others), &weights).await.unwrap();
+    cloud.set_rule(&arn, Some(&others), &weights, &Kept::default()).await.unwrap();
     assert_eq!(stage.rule_at(Some(120)).await.unwrap().conditions, others);
 
     let error = cloud.delete_target_group(&green).await.unwrap_err();
@@ -139,7 +139,7 @@ async fn rules_carry_all_weights_in_one_call() {
         cloud.delete_rule(&arn).await.unwrap();
     }
     assert_eq!(stage.rule_at(Some(120)).await, None);
-    assert_eq!(cloud.set_rule(&arn, None, &weights).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(cloud.set_rule(&arn, None, &weights, &Kept::default()).await.unwrap_err().kind, ErrorKind::NotFound);
     cloud.delete_target_group(&green).await.unwrap();
 }
 
@@ -152,7 +152,7 @@ async fn default_actions_are_set_through_their_listener() {
     let rule = stage.rule_at(None).await.unwrap();
     assert_eq!(rule.arn, stage.listener.default_rule());
     let weights = vec![(blue, 100)];
-    stage.cloud.set_rule(&rule.arn, None, &weights).await.unwrap();
+    stage.cloud.set_rule(&rule.arn, None, &weights, &Kept::default()).await.unwrap();
     let found = listeners().await.unwrap();
     assert_eq!((found[0].arn.clone(), found[0].protocol.as_str()), (stage.listener.clone(), "HTTP"));
     assert!(matches!(&found[0].default_action, RuleAction::Forward(found) if found[0].0 == weights[0].0));
@@ -160,7 +160,7 @@ async fn default_actions_are_set_through_their_listener() {
     let error = stage.cloud.delete_rule(&rule.arn).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
     let hosts = Conditions { hosts: vec!["a.example".into()], ..Conditions::default() };
-    let error = stage.cloud.set_rule(&rule.arn, Some(&hosts), &weights).await.unwrap_err();
+    let error = stage.cloud.set_rule(&rule.arn, Some(&hosts), &weights, &Kept::default()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
 }
 
@@ -319,7 +319,7 @@ async fn network_load_balancers_have_default_actions_alone() {
     let ours = stage.cloud.create_target_group(&spec).await.unwrap();
     assert_eq!(stage.found(&ours).await.unwrap().health_check.path, None);
     let weights: Vec<(TargetGroupArn, u32)> = vec![(foreign[0].0.clone(), 95), (ours, 5)];
-    stage.cloud.set_rule(&stage.network_listener.default_rule(), None, &weights).await.unwrap();
+    stage.cloud.set_rule(&stage.network_listener.default_rule(), None, &weights, &Kept::default()).await.unwrap();
     assert_eq!(listeners().await.unwrap()[0].default_action, RuleAction::Forward(weights));
 }
 
