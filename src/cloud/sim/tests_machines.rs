@@ -2,7 +2,7 @@
 
 use crate::cloud::{CloudReader, CloudWriter, ErrorKind};
 use crate::names::TargetGroupArn;
-use crate::observed::resources::{Activity, Lifecycle, Outcome, Target, TargetHealth};
+use crate::observed::resources::{Activity, Kept, Lifecycle, Outcome, Target, TargetHealth};
 use crate::time::Span;
 
 use super::SimCloud;
@@ -66,7 +66,7 @@ fn what_answered_before_it_was_checked_is_healthy_at_the_first_check() {
     let other = run(new.provision(&cloud, 1));
     cloud.advance(MINUTE * 5);
     let rule = cloud.look(|world| world.rules.keys().next().unwrap().clone());
-    run(cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other.clone(), 0)])).unwrap();
+    run(cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other.clone(), 0)], &Kept::default())).unwrap();
     assert_eq!(healths(&cloud, &other), [TargetHealth::Initial]);
     cloud.advance_to(cloud.next_event().unwrap());
     assert_eq!(healths(&cloud, &other), [TargetHealth::Healthy]);
@@ -266,10 +266,11 @@ fn stickiness_that_another_hand_switched_on_keeps_a_second_target_group_out() {
         let other = Release::at_120("checkout", "1.1.0").provision(&cloud, 1).await;
         cloud.change(|world| world.target_groups.get_mut(&arn).unwrap().sticky = true);
         let rule = cloud.look(|world| world.rules.keys().next().unwrap().clone());
-        let refused = cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other, 0)]).await.unwrap_err();
+        let refused =
+            cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other, 0)], &Kept::default()).await.unwrap_err();
         assert_eq!((refused.kind, refused.code.as_str()), (ErrorKind::Invalid, "InvalidLoadBalancerAction"));
         assert!(refused.message.starts_with("You must enable group stickiness on a rule"), "{refused}");
-        cloud.set_rule(&rule, None, &[(arn, 100)]).await.unwrap();
+        cloud.set_rule(&rule, None, &[(arn, 100)], &Kept::default()).await.unwrap();
     });
 }
 
