@@ -129,6 +129,18 @@ mutants! {
     ForgetHold,
     /// Weights go back to a live release that can't take them.
     WeightToTheDead,
+    /// A machine that boots and was never healthy counts as failing.
+    BlameBooting,
+    /// A side that can't bear its share keeps it.
+    IgnoreBearing,
+    /// A candidate is judged although live has no healthy machine either.
+    JudgeBesideDead,
+    /// A candidate that is not ready stays so for ever.
+    EndlessPatience,
+    /// Spot interruptions and machines stopped by hand are evidence.
+    BlameStopped,
+    /// A release that stood in is not marked when its successor settles.
+    ForgetStandIn,
     // A rollback.
     /// A rollback takes the steps of a release.
     NoInstant,
@@ -151,6 +163,8 @@ mutants! {
     DeleteBeforeLeaving,
     /// Nothing is kept warm.
     ForgetWarm,
+    /// A group leaves its action as soon as its weight is 0.
+    LeaveAtOnce,
     /// The warm release goes although live is not well.
     ExpireBesideSick,
     /// The only release with healthy machines goes.

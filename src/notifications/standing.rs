@@ -104,7 +104,9 @@ fn stands_still(reason: Reason) -> bool {
         | Reason::Retry
         | Reason::Fence
         | Reason::Rejected
-        | Reason::Invalid => true,
+        | Reason::Invalid
+        | Reason::Error
+        | Reason::Down => true,
         Reason::Capacity | Reason::Health | Reason::Bake | Reason::Warm | Reason::Drain | Reason::Unknown => false,
     }
 }

@@ -75,6 +75,8 @@ pub struct Marks {
     pub stable: Option<Timestamp>,
     /// Traffic left then. Unreadable: none, so nothing is retired by it.
     pub retired: Option<Timestamp>,
+    /// It was a rollback that took the traffic, so the release comes back with steps only.
+    pub left: bool,
     /// Not to be tried again. Unreadable: rejected, for an unreadable reason.
     pub rejected: Option<Rejected>,
     /// Tried in vain. Unreadable: none.
@@ -110,12 +112,59 @@ pub struct Rejected {
 }
 
 /// `ionroller:retry`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// How many tries failed.
+    /// How many tries failed, of any kind.
     pub tries: u32,
     /// When the last one did.
     pub at: Timestamp,
+    /// How the last one did.
+    pub kind: RetryKind,
+    /// After how many of them traffic had to be taken back.
+    pub returns: u32,
+    /// For people: what AWS said.
+    pub text: String,
+}
+
+/// How a try failed through no fault of the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryKind {
+    /// Its machines could not be launched.
+    Launch,
+    /// It was not ready in time.
+    Late,
+    /// It had traffic and could not bear it.
+    Returned,
+}
+
+impl RetryKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Late => "late",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+impl Retry {
+    /// Reads `N@TIME`, then a word, `returned R`, and a colon before the text, all of which may be
+    /// missing.
+    fn read(value: &str, time: impl Fn(&str) -> Option<Timestamp>) -> Option<Self> {
+        let (head, rest) = value.split_once(' ').unwrap_or((value, ""));
+        let (tries, at) = head.split_once('@')?;
+        let (tries, at) = (tries.parse().ok()?, time(at)?);
+        let (words, text) = rest.split_once(':').unwrap_or((rest, ""));
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let kind = match words.first() {
+            Some(&"returned") => RetryKind::Returned,
+            Some(&"late") => RetryKind::Late,
+            _ => RetryKind::Launch,
+        };
+        let count = words.iter().position(|word| *word == "returned").and_then(|at| words.get(at + 1));
+        let returns = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+        Some(Self { tries, at, kind, returns, text: text.trim().to_owned() })
+    }
 }
 
 /// `ionroller:hold`.
@@ -134,6 +183,7 @@ impl Marks {
     pub fn read(tags: &Tags, now: Timestamp) -> Self {
         let text = |mark: Mark| tags.get(mark.key()).map(|value| plain(value));
         let time = |text: &str| Timestamp::parse(text).map(|at| at.min(now));
+        let retired = text(Mark::Retired);
         let counted = |text: &str| {
             let (count, at) = text.split_once('@')?;
             Some((count.parse().ok()?, time(at)?))
@@ -152,9 +202,10 @@ impl Marks {
         Self {
             step: count(Mark::Step).filter(|(percent, _)| *percent <= 100).map(|(percent, at)| Step { percent, at }),
             stable: moment(Mark::Stable),
-            retired: moment(Mark::Retired),
+            retired: retired.as_ref().and_then(|text| time(text.split(' ').next()?)),
+            left: retired.is_some_and(|text| text.ends_with(" left")),
             rejected: words(Mark::Rejected).map(|(at, code, text)| Rejected { at, code, text }),
-            retry: count(Mark::Retry).map(|(tries, at)| Retry { tries, at }),
+            retry: text(Mark::Retry).and_then(|text| Retry::read(&text, time)),
             hold: words(Mark::Hold).map(|(at, who, text)| Hold { at, who, text }),
             fence: text(Mark::Fence),
             settings: text(Mark::Settings),
@@ -217,7 +268,17 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.tries, self.at.ceil_secs())
+        let mut value = format!("{}@{}", self.tries, self.at.ceil_secs());
+        match (self.kind, self.returns) {
+            (RetryKind::Launch, 0) if self.text.is_empty() => {}
+            (RetryKind::Returned, returns) => value += &format!(" returned {returns}"),
+            (kind, 0) => value += &format!(" {}", kind.word()),
+            (kind, returns) => value += &format!(" {} returned {returns}", kind.word()),
+        }
+        if !self.text.is_empty() {
+            value += &format!(": {}", self.text);
+        }
+        f.write_str(&portable(&value))
     }
 }
 

@@ -127,20 +127,28 @@ pub struct GroupState {
     pub template: Option<(String, String)>,
 }
 
-/// How many machines are well. Booting ones are in neither number.
+/// The machines of a group, each in one of four numbers. They sum to what the group aims at,
+/// or to more while it shrinks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Health {
     /// In service, healthy for the group, and healthy for the load balancer if there is one.
     pub healthy: u32,
-    /// In service and failing.
-    pub unhealthy: u32,
+    /// On its way up: not yet in service, not yet judged, or unhealthy while it has never been
+    /// healthy and its grace lasts.
+    pub booting: u32,
+    /// Unhealthy otherwise.
+    pub failing: u32,
+    /// What the group aims at and no machine is: terminated, not launched, detached,
+    /// deregistered or not in use.
+    pub missing: u32,
 }
 
 impl Health {
     /// Of targets of which nothing else is known.
     pub fn of_targets(targets: &Targets) -> Self {
         let those = |wanted| count(targets.values().filter(|target| target.health == wanted));
-        Self { healthy: those(TargetHealth::Healthy), unhealthy: those(TargetHealth::Unhealthy) }
+        let (healthy, failing) = (those(TargetHealth::Healthy), those(TargetHealth::Unhealthy));
+        Self { healthy, booting: those(TargetHealth::Initial), failing, missing: 0 }
     }
 }
 
@@ -152,28 +160,6 @@ impl GroupState {
 }
 
 impl ServerGroup {
-    /// How many machines are well, or none when that was not read.
-    pub fn health(&self, behind_load_balancer: bool) -> Option<Health> {
-        let Some(group) = &self.group else {
-            return Some(Health::default());
-        };
-        if !behind_load_balancer {
-            let serving = group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService);
-            let healthy = group.inline_healthy();
-            return Some(Health { healthy, unhealthy: count(serving) - healthy });
-        }
-        let targets = self.targets.as_ref()?;
-        let mut health = Health::default();
-        for instance in group.instances.iter().filter(|i| i.lifecycle == Lifecycle::InService) {
-            match (instance.healthy, targets.get(&instance.id).map(|target| target.health)) {
-                (true, Some(TargetHealth::Healthy)) => health.healthy += 1,
-                (_, Some(TargetHealth::Unhealthy)) | (false, _) => health.unhealthy += 1,
-                _ => {}
-            }
-        }
-        Some(health)
-    }
-
     /// The group's `step` mark.
     pub fn step(&self) -> Option<super::marks::Step> {
         self.group.as_ref()?.marks.step

@@ -5,42 +5,34 @@
 
 use crate::desired::spec::OnFailure;
 use crate::mutant::Mutant;
-use crate::observed::marks::{Hold, Mark, Rejected, Retry};
-use crate::observed::resources::Outcome;
-use crate::observed::state::{GroupState, ServerGroup};
-use crate::time::Timestamp;
+use crate::observed::marks::{Hold, Mark, Rejected, Retry, RetryKind, Step};
+use crate::observed::state::{GroupState, Health, ServerGroup};
+use crate::time::Span;
 
 use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::retire::template_carrier;
 use super::types::Reason;
-use super::view::{View, is_temporary};
-use super::{retire, settings, traffic};
+use super::view::{PendingRetry, View, is_temporary};
+use super::{launches, machines, retire, settings, traffic};
 
 /// Who holds a service when `on_failure` says so.
 pub const OURSELVES: &str = "ionroller";
 
-/// So many launches must have failed, and none succeeded, before it counts: a group tries
-/// its other zones by itself.
-const FAILED_LAUNCHES: usize = 3;
-
-/// Question 13: the candidate is failing. The verdict comes first; question 8 does the rest.
+/// Question 13: the candidate is failing, or was not ready for too long. The mark that says so
+/// comes first; question 8 does the rest.
 pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
-    if candidate.stable().is_some() || view.rejected(candidate).is_some() {
+    if view.is_way_back(candidate) || view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some() {
         return None;
     }
     let group = candidate.group.as_ref()?;
+    let Some((code, text)) = evidence(view, candidate).filter(|_| is_judged(view)) else {
+        return too_long(view, candidate, group);
+    };
     if candidate.template.is_none() {
         // Nothing can carry the verdict: the weights go all the same.
-        return failing(view, candidate, group).and_then(|_| give_back(view, candidate));
+        return give_back(view, candidate);
     }
-    if let Some(message) = blameless_trouble(candidate, group) {
-        let tries = candidate.template.as_ref().and_then(|t| t.marks.retry).map_or(1, |retry| retry.tries + 1);
-        let value = Retry { tries, at: view.input.now }.to_string();
-        let mutation = Mutation::SetMark { on: template_carrier(candidate), mark: Mark::Retry, value };
-        return Some(act(mutation, format!("no machine could be launched: {message}")).into());
-    }
-    let (code, text) = failing(view, candidate, group)?;
     if Mutant::WeightsBeforeVerdict.on() && view.weight(candidate) > 0 {
         return give_back(view, candidate);
     }
@@ -51,6 +43,76 @@ pub fn verdict(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
     }
     let mutation = Mutation::SetMark { on, mark: Mark::Rejected, value: verdict.to_string() };
     Some(act(mutation, text).into())
+}
+
+/// While live has no healthy machine either, what fails may lie outside of both: nobody is
+/// judged.
+pub fn is_judged(view: &View<'_>) -> bool {
+    if Mutant::JudgeBesideDead.on() {
+        return true;
+    }
+    match (view.live, &view.foreign) {
+        (Some(live), _) => live.group.is_some() && view.health(live).is_none_or(|health| health.healthy > 0),
+        (None, Some(foreign)) => foreign.health.is_none_or(|health| health.healthy > 0),
+        (None, None) => true,
+    }
+}
+
+/// A candidate that is not ready for too long goes back and is tried again later, whatever the
+/// reason: nothing hides for ever as booting or missing. Nobody is blamed for that.
+fn too_long(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
+    let (deadline, now) = (view.rollout().healthy_deadline, view.input.now);
+    let (step, health) = (group.marks.step?, view.health(candidate)?);
+    // Machines that were taken away are not late.
+    if view.is_ready(candidate, &health) || group.desired == 0 || Mutant::EndlessPatience.on() {
+        return None;
+    }
+    let launch = launches::trouble(view, candidate);
+    let has_work = view.serves(candidate);
+    if has_work && !live_bears(view, candidate) {
+        return None;
+    }
+    let since = if has_work { view.input.memory.unready_since(&candidate.name)? } else { step.at };
+    let patience = if has_work || launch.is_some() { deadline } else { deadline * 2 };
+    if now.since(since) < patience {
+        return None;
+    }
+    let kind = match (&launch, has_work) {
+        (Some(_), _) => RetryKind::Launch,
+        (None, true) => RetryKind::Returned,
+        (None, false) => RetryKind::Late,
+    };
+    let text = launch.unwrap_or_else(|| short_text(view, candidate, &health));
+    Some(try_later(view, candidate, kind, &text))
+}
+
+/// Whether live, or what served before, could take back all that a candidate has.
+fn live_bears(view: &View<'_>, candidate: &ServerGroup) -> bool {
+    if view.is_worker() {
+        return view.live.and_then(|live| view.health(live)).is_some_and(|health| health.healthy >= view.need());
+    }
+    traffic::can_go_back(view, candidate) == Some(true)
+}
+
+fn short_text(view: &View<'_>, candidate: &ServerGroup, health: &Health) -> String {
+    let words = machines::words(candidate).map(|words| format!("; {words}")).unwrap_or_default();
+    format!("{} of {} machines healthy{words}", health.healthy, view.need_of(candidate))
+}
+
+/// Writes that a try has failed through no fault of the release.
+pub fn try_later(view: &View<'_>, candidate: &ServerGroup, kind: RetryKind, text: &str) -> Answer {
+    let before = candidate.template.as_ref().and_then(|template| template.marks.retry.clone());
+    let (tries, returns) = before.map_or((0, 0), |retry| (retry.tries, retry.returns));
+    let returned = u32::from(kind == RetryKind::Returned);
+    let retry =
+        Retry { tries: tries + 1, at: view.input.now, kind, returns: returns + returned, text: text.to_owned() };
+    let because = match kind {
+        RetryKind::Launch => format!("machines could not be launched: {text}"),
+        RetryKind::Late => format!("it was not ready in time: {text}"),
+        RetryKind::Returned => format!("it cannot bear its traffic: {text}"),
+    };
+    let mutation = Mutation::SetMark { on: template_carrier(candidate), mark: Mark::Retry, value: retry.to_string() };
+    act(mutation, because).into()
 }
 
 /// With `on_failure = "hold"` the service is held before the verdict: a crash between the
@@ -65,117 +127,66 @@ fn hold_first(view: &View<'_>, candidate: &ServerGroup, text: &str) -> Option<An
     Some(act(mutation, format!("it failed, and on_failure says hold: {text}")).into())
 }
 
-/// Why the candidate has failed, as one word and a sentence.
-fn failing(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<(&'static str, String)> {
+/// The evidence against a candidate, as one word and a sentence.
+pub fn evidence(view: &View<'_>, candidate: &ServerGroup) -> Option<(&'static str, String)> {
+    let group = candidate.group.as_ref()?;
     let rollout = view.rollout();
     let step = group.marks.step?;
     let health = view.health(candidate)?;
-    let (now, need, memory) = (view.input.now, view.need(), view.input.memory);
-    let short = health.healthy < need;
+    let (now, need) = (view.input.now, view.need_of(candidate));
+    let words = machines::words(candidate).map(|words| format!("; {words}")).unwrap_or_default();
+    let since = launches::counted_since(view, candidate, group, rollout.healthy_deadline);
+    let replaced = launches::replaced_as_unhealthy(candidate, since);
+    if replaced >= 2 && replaced > view.tolerated() {
+        let text = format!(
+            "{replaced} machines replaced within {} because the load balancer's checks failed{words}",
+            rollout.healthy_deadline
+        );
+        return Some(("unhealthy", text));
+    }
     // Weights that were given before a crash count, although their mark was never written.
     if step.percent == 0 && !view.serves(candidate) {
-        if let Some(message) = terminal_trouble(candidate, group) {
+        if let Some(message) = launches::refused(candidate, group) {
             return Some(("launch", format!("its machines cannot be launched: {message}")));
         }
         let late = now >= step.at + rollout.healthy_deadline && !Mutant::NoDeadline.on();
-        // Machines that were taken away are not late.
+        // Machines that were taken away, or that still may boot, are not late.
         let asked_for = group.desired > 0;
-        let text = format!("{} of {need} machines healthy after {}", health.healthy, rollout.healthy_deadline);
-        return (late && short && asked_for).then_some(("deadline", text));
+        let failed = health.failing > 0 || replaced > 0;
+        let text = format!("{} of {need} machines healthy after {}{words}", health.healthy, rollout.healthy_deadline);
+        return (late && health.healthy < need && asked_for && failed).then_some(("late", text));
     }
-    if health.unhealthy * 2 > health.healthy + health.unhealthy && !Mutant::TolerateUnhealthy.on() {
-        let text = format!("{} of {} machines unhealthy", health.unhealthy, health.healthy + health.unhealthy);
-        return Some(("unhealthy", text));
+    let judged = health.healthy + health.failing;
+    if health.failing * 2 > judged && !Mutant::TolerateUnhealthy.on() {
+        return Some(("unhealthy", format!("{} of {judged} machines unhealthy{words}", health.failing)));
     }
-    if let Some(since) = memory.unhealthy_since(&candidate.name).filter(|_| health.unhealthy > 0)
-        && now.since(since) >= rollout.unhealthy_for
-    {
-        return Some(("unhealthy", format!("{} unhealthy for {}", machines(health.unhealthy), rollout.unhealthy_for)));
-    }
-    let since = memory.short_since(&candidate.name).filter(|_| short)?;
-    let text = format!("{} of {need} machines healthy for {}", health.healthy, rollout.healthy_deadline);
-    (now.since(since) >= rollout.healthy_deadline).then_some(("short", text))
+    let since = view.input.memory.failing_since(&candidate.name).filter(|_| health.failing > view.tolerated())?;
+    let text = format!("{} unhealthy for {}{words}", counted(health.failing), rollout.unhealthy_for);
+    (now.since(since) >= rollout.unhealthy_for).then_some(("unhealthy", text))
 }
 
-fn machines(count: u32) -> String {
+fn counted(count: u32) -> String {
     if count == 1 { "1 machine".to_owned() } else { format!("{count} machines") }
-}
-
-/// The messages of launches that failed since a group was made, newest first; none when one
-/// succeeded or too few failed.
-fn failed_launches(candidate: &ServerGroup, group: &GroupState) -> Option<Vec<String>> {
-    let since_made = candidate.activities.as_ref()?.iter().filter(|a| a.launch && a.started >= group.created);
-    let mut failed = Vec::new();
-    for activity in since_made {
-        match activity.outcome {
-            Outcome::Successful => return None,
-            Outcome::Failed => failed.push(activity.message.clone()),
-            Outcome::Running => {}
-        }
-    }
-    (failed.len() >= FAILED_LAUNCHES).then_some(failed)
-}
-
-/// Parts of messages that blame neither the release nor its file.
-/// Source: the Auto Scaling guide's troubleshooting of instance launch failures.
-const BLAMELESS: [&str; 9] = [
-    "sufficient",
-    "spot capacity",
-    "quota",
-    "limitexceeded",
-    "invalid iam instance profile",
-    "not authorized",
-    "unauthorizedoperation",
-    "free addresses",
-    "client.internalerror",
-];
-
-/// Parts of messages that no waiting mends.
-/// Source: as above.
-const TERMINAL: [&str; 6] =
-    ["image id", "invalidamiid", "launch template", "invalid launch template", "not supported", "does not exist"];
-
-fn blameless_trouble(candidate: &ServerGroup, group: &GroupState) -> Option<String> {
-    if group.marks.step.is_none_or(|step| step.percent > 0) || Mutant::BlameRelease.on() {
-        return None;
-    }
-    let newest = failed_launches(candidate, group)?.into_iter().next()?;
-    contains_any(&newest, &BLAMELESS).then_some(newest)
-}
-
-fn terminal_trouble(candidate: &ServerGroup, group: &GroupState) -> Option<String> {
-    let newest = failed_launches(candidate, group)?.into_iter().next()?;
-    (!contains_any(&newest, &BLAMELESS) && contains_any(&newest, &TERMINAL)).then_some(newest)
-}
-
-fn contains_any(message: &str, parts: &[&str]) -> bool {
-    let message = message.to_lowercase();
-    parts.iter().any(|part| message.contains(part))
-}
-
-/// What the newest failed launch said, while machines are missing.
-pub fn launch_trouble(view: &View<'_>, candidate: &ServerGroup) -> Option<String> {
-    let group = candidate.group.as_ref()?;
-    let missing = u32::try_from(group.instances.len()).unwrap_or(u32::MAX) < view.need();
-    let newest = candidate.activities.as_ref()?.iter().find(|a| a.launch && a.outcome != Outcome::Running)?;
-    (missing && newest.outcome == Outcome::Failed).then(|| format!("the last launch failed: {}", newest.message))
 }
 
 /// Question 8: the candidate is rejected, or its next try hasn't come. Weights to live,
 /// live un-pinned, the candidate withdrawn.
 pub fn withdraw(view: &View<'_>) -> Option<Answer> {
-    let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
+    let candidate = view.candidate.filter(|candidate| !view.is_way_back(candidate))?;
     let rejected = view.rejected(candidate);
     let retry = view.retry_pending(candidate);
     if rejected.is_none() && retry.is_none() {
         return None;
     }
     let stays = rejected.is_none() && view.serves(candidate) && !view.has_side();
-    if let Some((retry, due)) = retry.filter(|_| stays) {
-        return Some(next_try(retry, due).into());
+    if let Some(retry) = retry.as_ref().filter(|_| stays) {
+        return Some(next_try(view, retry).into());
     }
     if let Some(answer) = give_back(view, candidate).filter(|_| !Mutant::ForgetGiveBack.on()) {
         return Some(answer);
+    }
+    if let Some(retry) = retry.as_ref().filter(|retry| rejected.is_none() && !retry.withdraws) {
+        return Some(begin_again(view, candidate).unwrap_or_else(|| next_try(view, retry).into()));
     }
     if let Some(answer) = settings::unpin(view) {
         return Some(answer);
@@ -195,7 +206,7 @@ pub fn withdraw(view: &View<'_>) -> Option<Answer> {
             );
             wait(Reason::Rejected, detail).since(rejected.at).into()
         }
-        (None, Some((retry, due))) => next_try(retry, due).into(),
+        (None, Some(retry)) => next_try(view, &retry).into(),
         (None, None) => return None,
     })
 }
@@ -208,9 +219,35 @@ fn write_down(candidate: &ServerGroup, verdict: &Rejected) -> Option<Answer> {
     Some(act(mutation, "its verdict could not be written before").into())
 }
 
-fn next_try(retry: Retry, due: Timestamp) -> Wait {
-    let detail = format!("try {} failed through no fault of the release", retry.tries);
-    wait(Reason::Retry, detail).since(retry.at).until(due)
+/// A candidate whose traffic was taken back begins again on the machines that it has.
+fn begin_again(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    let group = candidate.group.as_ref().filter(|group| group.marks.step.is_none_or(|step| step.percent > 0))?;
+    let value = Step { percent: 0, at: view.input.now }.to_string();
+    let mutation = Mutation::SetMark { on: retire::group_carrier(candidate, group), mark: Mark::Step, value };
+    Some(act(mutation, "its traffic was taken back, so it begins again").into())
+}
+
+fn next_try(view: &View<'_>, pending: &PendingRetry) -> Wait {
+    let PendingRetry { retry, due, .. } = pending;
+    let what = match retry.kind {
+        RetryKind::Launch => "no machine could be launched",
+        RetryKind::Late => "it was not ready in time",
+        RetryKind::Returned => "it could not bear its traffic",
+    };
+    let text = if retry.text.is_empty() { String::new() } else { format!(" ({})", retry.text) };
+    let service = view.input.service;
+    match due {
+        Some(due) => {
+            let left = Span::from_secs(due.since(view.input.now).as_secs_ceil());
+            wait(Reason::Retry, format!("{what}{text}; next try in {left}")).since(retry.at).until(*due)
+        }
+        None => {
+            let way_out = format!("release something else, or `ionroller retry {service}`");
+            let detail =
+                format!("{what}{text}; it is not tried again by itself after {} tries: {way_out}", retry.tries);
+            wait(Reason::Retry, detail).since(retry.at)
+        }
+    }
 }
 
 /// A rejected candidate's traffic goes to live. With no live side a rule that nobody can
@@ -232,7 +269,7 @@ fn give_back(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
 /// What goes on whatever keeps a candidate from its next step: one that fails goes back.
 /// Its machines stay.
 pub fn protect(view: &View<'_>) -> Option<Answer> {
-    let candidate = view.candidate.filter(|candidate| candidate.stable().is_none())?;
+    let candidate = view.candidate.filter(|candidate| !view.is_way_back(candidate))?;
     let has_users = view.serves(candidate) && view.has_side();
     if view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some() {
         return if has_users { give_back(view, candidate) } else { None };

@@ -59,7 +59,8 @@ pub fn look(input: &Input<'_>, reach: Reach) -> Ahead {
 /// Whether a wait is over without a person, a commit or a change that nobody can foresee.
 fn ends_by_itself(wait: &Wait) -> bool {
     match wait.on.reason {
-        Reason::Capacity | Reason::Health | Reason::Bake | Reason::Warm | Reason::Drain | Reason::Retry => !wait.halted,
+        Reason::Capacity | Reason::Health | Reason::Bake | Reason::Warm | Reason::Drain => !wait.halted,
+        Reason::Retry => wait.on.until.is_some() && !wait.halted,
         Reason::Freeze => wait.on.until.is_some(),
         Reason::Hold
         | Reason::Paused
@@ -72,7 +73,9 @@ fn ends_by_itself(wait: &Wait) -> bool {
         | Reason::Unknown
         | Reason::Fence
         | Reason::Rejected
-        | Reason::Invalid => false,
+        | Reason::Invalid
+        | Reason::Error
+        | Reason::Down => false,
     }
 }
 
@@ -178,7 +181,8 @@ impl<'a> Run<'a> {
         let until = until.filter(|_| wait.is_some_and(|wait| wait.on.reason != Reason::Health || self.is_ready()));
         let warm = self.warm_until().filter(|due| *due > self.now);
         let event = self.model.next_event();
-        [confirm, healthy, until, warm, event].into_iter().flatten().min()
+        let linger = self.linger_until().filter(|due| *due > self.now);
+        [confirm, healthy, until, warm, event, linger].into_iter().flatten().min()
     }
 
     fn is_ready(&self) -> bool {
@@ -192,7 +196,16 @@ impl<'a> Run<'a> {
         super::retire::warm_until(&View::new(&here))
     }
 
+    /// When connections under way keep the next group no longer.
+    fn linger_until(&self) -> Option<Timestamp> {
+        let here = self.at(&self.model.state, &self.memory);
+        let view = View::new(&here);
+        let leaving = view.leftovers.iter().filter_map(|group| super::retire::still_in_use(&view, group));
+        leaving.filter_map(|wait| wait.on.until).min()
+    }
+
     fn note(&mut self, wait: Option<&Wait>) {
+        self.memory.watched_until(self.now);
         let here = self.at(&self.model.state, &self.memory);
         let mut memory = self.memory.note(&here);
         let removals: Vec<String> = wait.and_then(|wait| wait.removal.clone()).into_iter().collect();

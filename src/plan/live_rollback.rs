@@ -19,7 +19,7 @@ use super::questions::fence_first;
 use super::retire::template_carrier;
 use super::types::{Reason, ServicePlan};
 use super::view::{View, is_temporary, percent_of};
-use super::{rollback, traffic};
+use super::{retire, rollback, traffic};
 
 /// What the text of such a hold begins with; the name of the release that was put back
 /// follows.
@@ -68,7 +68,7 @@ fn target<'a>(view: &View<'a>) -> Result<(&'a ServerGroup, &'a ServerGroup), Box
             live.identity.version
         ));
     };
-    if warm.stable().is_none() {
+    if !retire::is_way_back(warm) {
         return refuse(format!(
             "{}, whose machines still stand, was itself rolled back from or never settled",
             warm.identity.version

@@ -9,6 +9,9 @@ use crate::observed::state::{ServerGroup, ServiceState};
 use crate::time::{Span, Timestamp};
 
 use super::action::{Action, Mutation};
+#[cfg(test)]
+use super::machines::MachineSeen;
+use super::machines::{self, MachinesSeen};
 use super::questions::Next;
 use super::view::{Input, View};
 use super::writes::{Lag, Writes};
@@ -20,10 +23,15 @@ pub const ATTEMPTS_MAX: u32 = 5;
 /// Two readings closer together than this count as one.
 const READING_GAP: Span = Span::from_millis(400);
 
+/// Readings further apart than this say nothing about the time between them: twice the
+/// slowest poll of AWS.
+const READINGS_APART: Span = Span::from_secs(60);
+
 /// One service's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     groups: BTreeMap<GroupName, Seen>,
+    machines: BTreeMap<GroupName, MachinesSeen>,
     removals: BTreeMap<String, Sightings>,
     verdicts: BTreeMap<GroupName, Rejected>,
     attempts: BTreeMap<String, u32>,
@@ -36,8 +44,12 @@ pub struct Memory {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Seen {
     ready: Option<Sightings>,
-    unhealthy_since: Option<Timestamp>,
-    short_since: Option<Timestamp>,
+    failing_since: Option<Timestamp>,
+    unready_since: Option<Timestamp>,
+    /// The most healthy machines that it had at its present size.
+    most_healthy: u32,
+    /// Since when readings have shown it without traffic.
+    idle_since: Option<Timestamp>,
 }
 
 /// A run of readings that all showed the same.
@@ -56,6 +68,8 @@ impl Sightings {
         match run {
             None => Self { since: now, last: now, readings: 1 },
             Some(run) if now.since(run.last) < READING_GAP => run,
+            // Nobody looked meanwhile.
+            Some(run) if now.since(run.last) > READINGS_APART => Self { since: now, last: now, readings: 1 },
             Some(run) => Self { last: now, readings: run.readings + 1, ..run },
         }
     }
@@ -66,6 +80,7 @@ impl Memory {
     pub const fn empty() -> Self {
         Self {
             groups: BTreeMap::new(),
+            machines: BTreeMap::new(),
             removals: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -113,13 +128,19 @@ impl Memory {
         let view = View::new(input);
         let groups: Vec<&ServerGroup> = input.state.groups.values().filter(|g| g.group.is_some()).collect();
         memory.groups.retain(|name, _| groups.iter().any(|group| &group.name == name));
+        memory.machines.retain(|name, _| groups.iter().any(|group| &group.name == name));
         for group in groups {
-            let Some(health) = view.health(group) else { continue };
+            machines::note(group, &mut memory.machines, input.now);
             let seen = memory.groups.entry(group.name.clone()).or_default();
             let keep = |since: Option<Timestamp>, holds: bool| holds.then(|| since.unwrap_or(input.now));
-            seen.ready = (health.healthy >= view.need()).then(|| Sightings::next(seen.ready, input.now));
-            seen.unhealthy_since = keep(seen.unhealthy_since, health.unhealthy > 0);
-            seen.short_since = keep(seen.short_since, health.healthy < view.need());
+            seen.idle_since = keep(seen.idle_since, view.weight(group) == 0);
+            let Some(health) = view.health(group) else { continue };
+            let ready = view.is_ready(group, &health);
+            seen.ready = ready.then(|| Sightings::next(seen.ready, input.now));
+            seen.failing_since = keep(seen.failing_since, health.failing > view.tolerated());
+            seen.unready_since = keep(seen.unready_since, !ready);
+            let desired = group.group.as_ref().map_or(0, |group| group.desired);
+            seen.most_healthy = seen.most_healthy.max(health.healthy).min(desired.max(health.healthy));
         }
         memory
     }
@@ -144,14 +165,29 @@ impl Memory {
         self.groups.get(group)?.ready
     }
 
-    /// Since when some machine of a group has been unhealthy.
-    pub fn unhealthy_since(&self, group: &GroupName) -> Option<Timestamp> {
-        self.groups.get(group)?.unhealthy_since
+    /// Since when more machines of a group have been failing than are tolerated.
+    pub fn failing_since(&self, group: &GroupName) -> Option<Timestamp> {
+        self.groups.get(group)?.failing_since
     }
 
-    /// Since when a group has had fewer healthy machines than needed.
-    pub fn short_since(&self, group: &GroupName) -> Option<Timestamp> {
-        self.groups.get(group)?.short_since
+    /// Since when a group has not been ready, at a stretch.
+    pub fn unready_since(&self, group: &GroupName) -> Option<Timestamp> {
+        self.groups.get(group)?.unready_since
+    }
+
+    /// The most healthy machines that a group had at its present size.
+    pub fn most_healthy(&self, group: &GroupName) -> u32 {
+        self.groups.get(group).map_or(0, |seen| seen.most_healthy)
+    }
+
+    /// Since when readings have shown a group without traffic.
+    pub fn idle_since(&self, group: &GroupName) -> Option<Timestamp> {
+        self.groups.get(group)?.idle_since
+    }
+
+    /// What was seen of a group's machines.
+    pub fn machines(&self, group: &GroupName) -> Option<&MachinesSeen> {
+        self.machines.get(group)
     }
 
     /// A verdict that could not be written down.
@@ -168,6 +204,15 @@ impl Memory {
     pub fn note_done(&mut self, action: &Action, state: &ServiceState, now: Timestamp) {
         self.note_attempt(action);
         self.writes.note(&action.mutation, state, now);
+    }
+
+    /// A look ahead sees only the moments in which something happens, and between them the model
+    /// stays as it is: as if it had been read all the time.
+    pub fn watched_until(&mut self, now: Timestamp) {
+        let runs = self.groups.values_mut().filter_map(|seen| seen.ready.as_mut());
+        for run in runs.filter(|run| now.since(run.last) > READING_GAP) {
+            run.last = now - READING_GAP;
+        }
     }
 
     /// Forgets what was changed: from now on all of it can be seen.
@@ -221,6 +266,10 @@ impl Memory {
     }
 }
 
+/// No decision asks for how long a group has had no traffic beyond this.
+#[cfg(test)]
+const IDLE_MAX: Span = Span::from_mins(1);
+
 #[cfg(test)]
 impl Memory {
     /// As little of it as makes a difference to what follows, without what was changed a short
@@ -238,9 +287,20 @@ impl Memory {
         };
         let mut text = String::new();
         for (group, seen) in self.groups.iter().filter(|(_, seen)| **seen != Seen::default()) {
-            let ready = seen.ready.as_ref().map_or("-", run);
-            let (unhealthy, short) = (age(seen.unhealthy_since, unhealthy_for), age(seen.short_since, deadline));
-            text += &format!("{group} {ready} {unhealthy} {short},");
+            let ready = seen.ready.as_ref().filter(|run| now.since(run.last) <= READINGS_APART).map_or("-", run);
+            let (failing, unready) = (age(seen.failing_since, unhealthy_for), age(seen.unready_since, deadline));
+            let idle = age(seen.idle_since, IDLE_MAX);
+            text += &format!("{group} {ready} {failing} {unready} {idle} {},", seen.most_healthy);
+        }
+        // How old a machine is counts only until it has been healthy, and its id never does.
+        for (group, machines) in &self.machines {
+            let told = |machine: &MachineSeen| match machine.was_healthy {
+                true => "was healthy".to_owned(),
+                false => age(Some(machine.in_service), deadline),
+            };
+            let mut told: Vec<String> = machines.values().map(told).collect();
+            told.sort();
+            text += &format!("{group} {},", told.join(" "));
         }
         self.removals.iter().for_each(|(key, removal)| text += &format!("{key} {},", run(removal)));
         self.verdicts.keys().for_each(|group| text += &format!("{group} rejected,"));

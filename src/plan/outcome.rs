@@ -1,6 +1,6 @@
 //! Whether a service is where its file wants it, can't get there, or is on its way.
 
-use super::types::{Phase, Reason, Role, ServicePlan};
+use super::types::{Phase, Reason, Role, ServicePlan, WaitingOn};
 
 /// How a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,21 @@ pub fn of(plan: &ServicePlan) -> Outcome {
     }
     // A taking back is seen to its end, whatever stopped the service.
     let clearing = matches!(plan.phase, Phase::RollingBack | Phase::Draining | Phase::Retiring);
-    let stops = plan.waiting_on.as_ref().is_some_and(|wait| stops(wait.reason));
+    let stops = plan.waiting_on.as_ref().is_some_and(|wait| stops(wait.reason) || !comes_by_itself(plan, wait));
     if stops && plan.actions.is_empty() && (!clearing || plan.phase == Phase::Halted || !is_clearing_up(plan)) {
         Outcome::Stuck
     } else {
         Outcome::OnItsWay
+    }
+}
+
+/// A try that only a person begins does not come by itself, nor does health that a live release
+/// has lost.
+fn comes_by_itself(plan: &ServicePlan, wait: &WaitingOn) -> bool {
+    match wait.reason {
+        Reason::Retry => wait.until.is_some(),
+        Reason::Health => plan.phase != Phase::Halted,
+        _ => true,
     }
 }
 
@@ -44,7 +54,9 @@ fn stops(reason: Reason) -> bool {
         | Reason::Preflight
         | Reason::Fence
         | Reason::Rejected
-        | Reason::Invalid => true,
+        | Reason::Invalid
+        | Reason::Error
+        | Reason::Down => true,
         Reason::Capacity
         | Reason::Health
         | Reason::Bake

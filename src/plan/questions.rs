@@ -14,7 +14,7 @@ use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{File, View};
-use super::{failure, live_rollback, removal, retire, rollback, rollout, settings, traffic};
+use super::{failure, live_rollback, removal, retire, rollback, rollout, settings, sides, traffic};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,22 @@ pub fn next(view: &View<'_>) -> Next {
 }
 
 fn first_answer(view: &View<'_>) -> Option<Answer> {
+    match repair_or_git(view) {
+        Some(Answer::Act(action)) => Some(Answer::Act(action)),
+        // What is not well is said before what only waits.
+        answer => match &answer {
+            Some(Answer::Wait(wait)) if wait.halted || wait.on.reason == Reason::Unknown => answer,
+            _ => sides::down(view).map(Answer::from).or(answer),
+        },
+    }
+}
+
+fn repair_or_git(view: &View<'_>) -> Option<Answer> {
     // 1 to 5: what must be right before anything that Git asks.
     let repair = reading_is_incomplete(view)
         .or_else(|| reading_is_late(view))
         .or_else(|| removal_under_way(view))
+        .or_else(|| sides::relieve(view))
         .or_else(|| live_without_group(view))
         .or_else(|| live_at_zero(view))
         .or_else(|| rollout::live_entry(view))
@@ -95,6 +107,11 @@ fn asked_by_git(view: &View<'_>) -> Option<Answer> {
         // What drains is waited for beside everything else.
         waits => settings::update(view).filter(|answer| waits.is_none() || matches!(answer, Answer::Act(_))).or(waits),
     };
+    // What went back from a release is this commit's doing, though nothing more of it is due yet.
+    let rest = match rest {
+        Some(Answer::Wait(wait)) if retire::lingers(view) => Some(fence_first(view, || Answer::Wait(wait))),
+        rest => rest,
+    };
     match (candidate, rest) {
         (Some(Answer::Wait(_)), Some(Answer::Act(action))) => Some(Answer::Act(action)),
         (Some(candidate), _) => Some(candidate),
@@ -120,7 +137,7 @@ fn goes_before_the_fence(view: &View<'_>, mutation: &Mutation) -> bool {
         _ if Mutant::FenceBeforeRollback.on() => false,
         Mutation::SetWeights { weights, .. } | Mutation::SetRule { weights, .. } => {
             weights.iter().any(|weight| match view.input.state.owner_of(&weight.target_group) {
-                Some(owner) => weight.percent > view.weight(owner) && (view.is_live(owner) || owner.stable().is_some()),
+                Some(owner) => weight.percent > view.weight(owner) && (view.is_live(owner) || view.is_way_back(owner)),
                 None => view.weights().iter().any(|(arn, had)| *arn == weight.target_group && weight.percent > *had),
             })
         }
@@ -310,7 +327,7 @@ pub(super) fn guarded(view: &View<'_>, action: Box<super::action::Action>) -> Ne
 /// run needs no leave. Where one call brings the traffic back, that call comes first.
 fn rewind(view: &View<'_>) -> Option<Answer> {
     let commit = view.input.commit.filter(|_| !view.input.rewound.is_empty())?;
-    if view.candidate.is_some_and(|c| c.stable().is_some() && view.live.is_some() && rollback::instant(view, c)) {
+    if view.candidate.is_some_and(|c| view.is_way_back(c) && view.live.is_some() && rollback::instant(view, c)) {
         return None;
     }
     let overruled = |marks: &Marks, made_by: &String| {

@@ -6,10 +6,10 @@ use crate::mutant::Mutant;
 use crate::names::GroupName;
 use crate::observed::marks::Mark;
 use crate::observed::state::{GroupState, ServerGroup};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::action::{Action, Carrier, Mutation};
-use super::answer::{Answer, act, wait};
+use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{View, is_temporary};
 use super::{rollout, traffic};
@@ -28,13 +28,36 @@ pub fn template_carrier(owner: &ServerGroup) -> Carrier {
     Carrier::Template { release: owner.name.clone(), id }
 }
 
-/// Traffic has left it.
+/// Whether one call could bring all traffic back to a warm release: it settled, or it had all the
+/// traffic until its successor settled.
+pub fn is_way_back(group: &ServerGroup) -> bool {
+    group.stable().is_some() || stood_in(group)
+}
+
+/// Whether a release that never settled had all the traffic until its successor settled: no
+/// rollback left it.
+pub fn stood_in(group: &ServerGroup) -> bool {
+    let marks = group.group_marks();
+    let had_all = marks.step.is_some_and(|step| step.percent == 100);
+    had_all && marks.retired.is_some() && !marks.left && group.template_marks().rejected.is_none()
+}
+
+/// A newer release has taken its traffic.
 pub fn mark_retired(view: &View<'_>, owner: &ServerGroup, because: &str) -> Action {
+    retired(owner, view.input.now.ceil_secs().to_string(), because)
+}
+
+/// A rollback has taken its traffic.
+pub fn mark_left(view: &View<'_>, owner: &ServerGroup, because: &str) -> Action {
+    retired(owner, format!("{} left", view.input.now.ceil_secs()), because)
+}
+
+fn retired(owner: &ServerGroup, value: String, because: &str) -> Action {
     let on = match &owner.group {
         Some(group) => group_carrier(owner, group),
         None => Carrier::Group { release: owner.name.clone(), name: owner.name.to_string() },
     };
-    act(Mutation::SetMark { on, mark: Mark::Retired, value: view.input.now.ceil_secs().to_string() }, because)
+    act(Mutation::SetMark { on, mark: Mark::Retired, value }, because)
 }
 
 /// When the warm group has been kept long enough.
@@ -119,6 +142,9 @@ pub fn retire(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Ans
     if let Some(answer) = only_healthy(view, group) {
         return Some(answer);
     }
+    if let Some(wait) = still_in_use(view, group) {
+        return Some(wait.into());
+    }
     leave_rule(view, group, because)
         .filter(|_| !Mutant::DeleteBeforeLeaving.on())
         .or_else(|| empty(view, group, because).filter(|_| !Mutant::DeleteBeforeDrain.on()))
@@ -146,6 +172,51 @@ fn only_healthy(view: &View<'_>, group: &ServerGroup) -> Option<Answer> {
         let detail = format!("{} stays: it is the only one with healthy machines", group.identity.version);
         wait(Reason::Gate, detail).halted().into()
     })
+}
+
+/// How long connections may still reach a group after its weight was read as 0, before it leaves
+/// the action or shrinks.
+/// Source: AWS publishes no bound for Application Load Balancers; controllers take a minute. For
+/// Network Load Balancers AWS's own blue/green deployments of ECS wait 10 minutes at each shift.
+const APPLICATION_LINGER: Span = Span::from_secs(60);
+const NETWORK_LINGER: Span = Span::from_mins(10);
+
+/// Whether some release that is no longer needed stays only for connections under way.
+pub fn lingers(view: &View<'_>) -> bool {
+    view.leftovers.iter().any(|group| still_in_use(view, group).is_some())
+}
+
+/// A group whose traffic has just left keeps its place and its machines for the connections that
+/// are under way. One without a healthy machine can serve none.
+pub fn still_in_use(view: &View<'_>, group: &ServerGroup) -> Option<Wait> {
+    let members = group.group.as_ref().filter(|_| group.target_group.is_some())?;
+    let leaves = group.weight.is_some() || members.desired > 0;
+    if !leaves || Mutant::LeaveAtOnce.on() || view.health(group).is_some_and(|health| health.healthy == 0) {
+        return None;
+    }
+    let marks = &members.marks;
+    let returned = group.template_marks().retry.is_some_and(|retry| retry.returns > 0);
+    let had_traffic = group.stable().is_some()
+        || marks.retired.is_some()
+        || returned
+        || marks.step.is_some_and(|step| step.percent > 0);
+    if !had_traffic {
+        return None;
+    }
+    // At the time of its last step it had traffic, whatever was read before.
+    let step = marks.step.filter(|step| step.percent > 0).map(|step| step.at);
+    let seen = view.input.memory.idle_since(&group.name).into_iter().chain(marks.retired).min();
+    // Where nothing was seen before a restart, its time begins now.
+    let since = seen.map_or(view.input.now, |seen| step.map_or(seen, |step| step.max(seen)));
+    let network = view.rule().is_some_and(|rule| rule.listener.is_network());
+    let linger = if network { NETWORK_LINGER } else { APPLICATION_LINGER };
+    let until = since + linger;
+    let detail = format!(
+        "{} lost its traffic; the load balancer may send it connections for {linger} more at most",
+        group.identity.version
+    );
+    let wait = wait(Reason::Drain, detail).since(since).until(until);
+    (view.input.now < until).then(|| wait.look_again(until.min(view.input.now + DRAIN_LOOK * 2)))
 }
 
 fn leave_rule(view: &View<'_>, group: &ServerGroup, because: &str) -> Option<Answer> {
@@ -187,7 +258,7 @@ fn empty(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> 
 }
 
 /// Draining ends with the machines' termination, which nothing announces.
-const DRAIN_LOOK: crate::time::Span = crate::time::Span::from_secs(5);
+const DRAIN_LOOK: Span = Span::from_secs(5);
 
 fn delete(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> {
     if let Some(group) = &owner.group {

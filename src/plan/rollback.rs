@@ -10,7 +10,7 @@ use crate::observed::state::{GroupState, ServerGroup};
 use super::action::Mutation;
 use super::answer::{Answer, act, wait};
 use super::questions::{fence_first, fence_on};
-use super::retire::{group_carrier, mark_retired, template_carrier};
+use super::retire::{self, group_carrier, template_carrier};
 use super::types::{Reason, RollbackClass};
 use super::view::View;
 use super::{resources, rollout, settings, traffic};
@@ -19,14 +19,17 @@ use super::{resources, rollout, settings, traffic};
 /// or has just moved it: fence, mark the group that was left, take its `stable`, restore
 /// sizes and settings, take `retired` off.
 pub fn finish(view: &View<'_>) -> Option<Answer> {
-    let live = view.live.filter(|_| !Mutant::ForgetFinish.on())?;
+    if Mutant::ForgetFinish.on() {
+        return None;
+    }
     if let Some(left) = left_by_worker(view) {
         let mutation = Mutation::ClearMark { on: template_carrier(left), mark: Mark::Stable };
         return Some(act(mutation, "it was rolled back from, so it is no target for a rollback").into());
     }
-    let group = live.group.as_ref()?;
-    let retired = group.marks.retired.filter(|_| view.weight(live) > 0)?;
-    if view.live_is_wanted()
+    let (live, group) = came_back(view)?;
+    let retired = group.marks.retired?;
+    let is_wanted = Some(&live.name) == view.wanted_name.as_ref();
+    if is_wanted
         && view.input.fence.is_none()
         && let Some(fence) = fence_on(view, live)
     {
@@ -35,9 +38,9 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     if Mutant::UnretireFirst.on() {
         return Some(act(Mutation::ClearMark { on: group_carrier(live, group), mark: Mark::Retired }, "").into());
     }
-    let others = || view.input.state.groups.values().filter(|other| !view.is_live(other) && other.group.is_some());
+    let others = || view.input.state.groups.values().filter(|other| other.name != live.name && other.group.is_some());
     if let Some(other) = others().find(|other| other.stable().is_some() && other.retired().is_none()) {
-        return Some(mark_retired(view, other, "traffic went back from it").into());
+        return Some(retire::mark_left(view, other, "traffic went back from it").into());
     }
     // Releases between the two were left before, and nobody rolled back from them.
     let left = others()
@@ -50,13 +53,24 @@ pub fn finish(view: &View<'_>) -> Option<Answer> {
     if let Some(answer) = left.and_then(keep_size) {
         return Some(answer);
     }
-    if view.live_is_wanted()
-        && let Some(answer) = settings::update(view)
-    {
+    if is_wanted && let Some(answer) = settings::update(view) {
         return Some(answer);
     }
     let mutation = Mutation::ClearMark { on: group_carrier(live, group), mark: Mark::Retired };
     Some(act(mutation, "it is live again").into())
+}
+
+/// The release that a rollback has brought back: live, or the wanted one that stood in before and
+/// has all the traffic again.
+fn came_back<'a>(view: &View<'a>) -> Option<(&'a ServerGroup, &'a GroupState)> {
+    let marked = |group: &&ServerGroup| group.retired().is_some();
+    let live = view.live.filter(|live| view.weight(live) > 0).filter(marked);
+    let stood_in = || {
+        let candidate = view.candidate.filter(|candidate| retire::stood_in(candidate))?;
+        (view.weight(candidate) == 100).then_some(candidate)
+    };
+    let back = live.or_else(stood_in)?;
+    Some((back, back.group.as_ref()?))
 }
 
 /// The release that a worker's rollback has left: it settled after the one that is live.
@@ -80,14 +94,14 @@ fn keep_size(left: &ServerGroup) -> Option<Answer> {
 
 /// Whether the way back is due and takes one weight call.
 pub fn at_once(view: &View<'_>) -> bool {
-    let candidate = view.candidate.filter(|candidate| view.wanted.is_some() && candidate.stable().is_some());
+    let candidate = view.candidate.filter(|candidate| view.wanted.is_some() && view.is_way_back(candidate));
     candidate.is_some_and(|candidate| instant(view, candidate))
 }
 
 /// Question 7: the candidate is stable, and another group is live.
 pub fn go(view: &View<'_>) -> Option<Answer> {
     view.wanted.filter(|_| !Mutant::NoInstant.on())?;
-    let candidate = view.candidate.filter(|candidate| candidate.stable().is_some())?;
+    let candidate = view.candidate.filter(|candidate| view.is_way_back(candidate))?;
     let live = view.live?;
     if instant(view, candidate) {
         return Some(shift(view, candidate));
@@ -119,7 +133,7 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
     };
     let wanted = if Mutant::SmallRollback.on() { 1 } else { view.live_desired() };
     // Machines that still boot are no failure: live may just be growing.
-    let live_fails = of_live.healthy == 0 || of_live.unhealthy > 0;
+    let live_fails = of_live.healthy == 0 || of_live.failing > 0;
     health.healthy >= 1 && (health.healthy >= wanted || (live_fails && health.healthy >= of_live.healthy))
 }
 
@@ -161,13 +175,13 @@ fn raise(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option
 /// A worker has no weights: the marks say who is live. Both are stable and neither retired
 /// for a moment, and then the one that settled later is still live.
 fn swap(view: &View<'_>, live: &ServerGroup, candidate: &ServerGroup) -> Answer {
-    let because = format!("{} was stable, and the commit wants it again", candidate.identity.version);
+    let because = format!("{} served before, and the commit wants it again", candidate.identity.version);
     match candidate.group.as_ref().filter(|group| group.marks.retired.is_some()) {
         Some(group) => {
             let mutation = Mutation::ClearMark { on: group_carrier(candidate, group), mark: Mark::Retired };
             act(mutation, because).into()
         }
-        None => mark_retired(view, live, &because).into(),
+        None => retire::mark_left(view, live, &because).into(),
     }
 }
 
@@ -183,7 +197,7 @@ fn shift(view: &View<'_>, candidate: &ServerGroup) -> Answer {
         Some(conditions) => Mutation::SetRule { rule: rule.arn.clone(), conditions, weights },
         None => Mutation::SetWeights { rule: rule.arn.clone(), weights },
     };
-    act(mutation, format!("{} was stable, and the commit wants it again", candidate.identity.version))
+    act(mutation, format!("{} served before, and the commit wants it again", candidate.identity.version))
         .expect(format!("{} has {healthy} healthy machines", candidate.identity.version))
         .into()
 }

@@ -5,7 +5,7 @@ use crate::mutant::Mutant;
 use crate::names::GroupName;
 use crate::observed::marks::{self, Mark, Step};
 use crate::observed::resources::{GroupSpec, Tags};
-use crate::observed::state::{GroupState, ServerGroup, Slot};
+use crate::observed::state::{GroupState, Health, ServerGroup, Slot};
 use crate::time::{Span, Timestamp};
 
 use super::action::{Action, Carrier, Mutation, Weight};
@@ -14,7 +14,7 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{group_carrier, template_carrier};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{failure, resources, retire, settings, traffic};
+use super::{failure, launches, machines, resources, retire, settings, traffic};
 
 /// Questions 9 and 10: template, target group, rule entry or group are missing.
 pub fn create(view: &View<'_>) -> Option<Answer> {
@@ -184,6 +184,9 @@ fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option
         let mut spare = entries().filter(|group| !view.is_live(group) && !view.is_candidate(group));
         spare.next()
     });
+    if let Some(wait) = leaving.and_then(|group| retire::still_in_use(view, group)) {
+        return Some(wait.into());
+    }
     let weights = leaving.and_then(|group| traffic::without(view, rule, group));
     let Some(weights) = weights else {
         return Some(wait(Reason::Preflight, "the action is full: five target groups, and none can leave").into());
@@ -355,6 +358,7 @@ pub fn advance(view: &View<'_>) -> Option<Answer> {
         .or_else(|| grow(view, candidate, group))
         .or_else(|| baking(view, group))
         .or_else(|| not_ready(view, candidate, group))
+        .or_else(|| not_judged(view, candidate))
         .unwrap_or_else(|| next_step(view, candidate, group));
     Some(answer)
 }
@@ -401,7 +405,9 @@ fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Op
     }
     // Nor is there a way back from all of it where live can't take it.
     let only_forward = weight == 100 && traffic::can_go_back(view, candidate) == Some(false);
-    if view.step_after(step.percent) == Some(weight) || only_forward {
+    // All of it beside a live side that could not bear its share is a step cut off, too.
+    let took_over = weight == 100 && step.percent == 0 && view.live.is_some();
+    if view.step_after(step.percent) == Some(weight) || only_forward || took_over {
         let value = Step { percent: weight, at: view.input.now }.to_string();
         let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
         return Some(act(mutation, format!("{weight} % was read back, so its bake begins")).into());
@@ -422,7 +428,7 @@ fn grow(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<
     if let Some(pin) = pin_live(view) {
         return Some(fence_first(view, || pin));
     }
-    let (need, max) = (view.need(), view.candidate_max());
+    let (need, max) = (view.need_of(candidate), view.candidate_max());
     if group.min >= need && group.desired >= need && group.max == max.max(group.desired) {
         return None;
     }
@@ -456,21 +462,16 @@ const JUST_BEGUN: Span = Span::from_secs(60);
 /// Question 14: not enough machines are well, or not long enough.
 pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Option<Answer> {
     let health = view.health(candidate).filter(|_| !Mutant::SkipHealthGate.on())?;
-    let need = view.need();
+    let need = view.need_of(candidate);
     let healthy_for = view.spec.map_or(Span::ZERO, |spec| spec.rollout.healthy_for);
     let now = view.input.now;
     let ready = view.input.memory.ready(&candidate.name);
-    let Some(ready) = ready.filter(|_| health.healthy >= need) else {
-        let deadline = deadline(view, candidate, group);
-        let launches = failure::launch_trouble(view, candidate);
-        let detail = match &launches {
-            Some(trouble) => format!("{} of {need} machines healthy; {trouble}", health.healthy),
-            None => format!("{} of {need} machines healthy", health.healthy),
-        };
+    let Some(ready) = ready.filter(|_| view.is_ready(candidate, &health)) else {
+        let launches = launches::trouble(view, candidate);
         let reason = if launches.is_some() { Reason::Capacity } else { Reason::Health };
-        let mut wait = wait(reason, detail);
+        let mut wait = wait(reason, unready(candidate, &health, need, launches));
         wait.on.since = group.marks.step.map(|step| step.at);
-        wait.on.until = deadline;
+        wait.on.until = deadline(view, candidate, group);
         return Some(wait.look_again(now + half_within(healthy_for)).into());
     };
     let due = ready.since + healthy_for;
@@ -489,9 +490,32 @@ pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -
     )
 }
 
+/// Nothing goes on while evidence stands against the candidate, though nobody is judged.
+fn not_judged(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
+    let (_, text) = failure::evidence(view, candidate).filter(|_| candidate.stable().is_none())?;
+    let detail = format!("{text}; it is not judged while no machine of the live release is healthy");
+    Some(wait(Reason::Health, detail).look_again(view.input.now + Span::from_secs(10)).into())
+}
+
 /// Half of `healthy_for`, between half a second and ten seconds.
 fn half_within(healthy_for: Span) -> Span {
     Span::from_millis((healthy_for.as_millis() / 2).clamp(500, 10_000))
+}
+
+/// How many machines are well, what the others are, and what AWS says about that.
+fn unready(candidate: &ServerGroup, health: &Health, need: u32, launches: Option<String>) -> String {
+    let mut detail = format!("{} of {need} machines healthy", health.healthy);
+    let others = [(health.booting, "booting"), (health.failing, "failing"), (health.missing, "missing")];
+    let others: Vec<String> =
+        others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if !others.is_empty() {
+        detail += &format!(" ({})", others.join(", "));
+    }
+    let launches = launches.map(|message| format!("the last launch failed: {message}"));
+    for words in [machines::words(candidate), launches].into_iter().flatten() {
+        detail += &format!("; {words}");
+    }
+    detail
 }
 
 /// When the candidate's health is given up on.
@@ -502,8 +526,10 @@ fn deadline(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Opt
         return None;
     }
     match step.percent {
+        // Machines that came into service late have their own grace.
+        0 if view.input.now >= step.at + deadline => Some(step.at + deadline * 2),
         0 => Some(step.at + deadline),
-        _ => view.input.memory.short_since(&candidate.name).map(|since| since + deadline),
+        _ => view.input.memory.unready_since(&candidate.name).map(|since| since + deadline),
     }
 }
 
@@ -567,12 +593,21 @@ fn shift(view: &View<'_>, candidate: &ServerGroup, percent: u32) -> Answer {
 }
 
 /// Settle, first half: the fence, then the mark that makes it live. What follows from that
-/// (the old one's mark, sizes, policies, conditions) is asked for by other questions.
+/// (the old one's mark, sizes, policies, conditions) is asked for by other questions. A release
+/// that stood in and never settled gets its mark first: nothing else would tell afterwards that
+/// it had all the traffic.
 fn settle(view: &View<'_>, candidate: &ServerGroup) -> Answer {
     if let Some(fence) = fence_on(view, candidate).filter(|_| !Mutant::StableBeforeFence.on()) {
         return fence;
     }
+    let stood_in = view.live.filter(|live| live.stable().is_none() && live.retired().is_none() && live.group.is_some());
+    if let Some(old) = stood_in.filter(|_| !Mutant::ForgetStandIn.on()) {
+        return retire::mark_retired(view, old, "a newer release settles").into();
+    }
     let on: Carrier = template_carrier(candidate);
+    if candidate.template_marks().retry.is_some() {
+        return act(Mutation::ClearMark { on, mark: Mark::Retry }, "its last bake is over").into();
+    }
     let value = view.input.now.ceil_secs().to_string();
     act(Mutation::SetMark { on, mark: Mark::Stable, value }, "its last bake is over: it has settled").into()
 }

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use super::forecast::Reach;
 use super::memory::Memory;
 use super::removal::Orphan;
-use super::types::{Change, Plan, Reason, ServicePlan, WaitingOn};
+use super::types::{Change, Phase, Plan, Reason, ServicePlan, WaitingOn};
 use super::view::{File, Input, View};
 use super::{rollout, service};
 
@@ -217,7 +217,7 @@ fn start(view: &View<'_>) -> Start {
         .candidate
         .is_some_and(|candidate| view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some());
     // What was stable and is wanted again passes every gate, also when nothing runs any more.
-    let rollback = view.candidate.is_some_and(|candidate| candidate.stable().is_some());
+    let rollback = view.candidate.is_some_and(|candidate| view.is_way_back(candidate));
     if view.live_is_wanted() || failed || rollback || view.input.state.incomplete.is_some() {
         Start::Nothing
     } else if rollout::started(view) {
@@ -314,6 +314,9 @@ fn remarks(input: &ScopeInput<'_>, plan: &ServicePlan) -> Option<Diagnostic> {
         Reason::Rejected | Reason::Fence | Reason::Limit => Some(say(Severity::Warning, message)),
         Reason::Preflight => Some(say(Severity::Error, message)),
         Reason::Hold if super::live_rollback::disagrees(plan) => Some(say(Severity::Warning, message)),
+        Reason::Down => Some(say(Severity::Error, message)),
+        Reason::Health if plan.phase == Phase::Halted => Some(say(Severity::Warning, message)),
+        Reason::Retry if wait.until.is_none() => Some(say(Severity::Warning, message)),
         Reason::Gate => Some(
             say(Severity::Error, message)
                 .help("look at the machines; weights move again by themselves when live is well"),
@@ -369,7 +372,7 @@ fn marks_without_times(group: &crate::observed::state::ServerGroup) -> String {
             marks.stable.is_some(),
             marks.retired.is_some(),
             marks.rejected.as_ref().map(|rejected| &rejected.code),
-            marks.retry.map(|retry| retry.tries),
+            marks.retry.as_ref().map(|retry| retry.tries),
             marks.hold.is_some(),
             marks.settings,
             marks.listener,

@@ -72,7 +72,7 @@ fn classify(view: &View<'_>, wait: Option<&Wait>) -> Change {
         (Some(_), _) if view.live_is_wanted() && (stray || rollback_unfinished(view)) => Change::Rollback,
         (Some(_), _) if view.live_is_wanted() && settings::differ(view) => Change::Update,
         (Some(_), _) if view.live_is_wanted() => Change::None,
-        (Some(_), Some(candidate)) if candidate.stable().is_some() => Change::Rollback,
+        (Some(_), Some(candidate)) if view.is_way_back(candidate) => Change::Rollback,
         (Some(_), _) => Change::Release,
         (None, _) => Change::Create,
     }
@@ -98,7 +98,7 @@ fn phase(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait
         let draining = machines.into_iter().any(|group| group.desired > 0 || !group.instances.is_empty());
         return if draining { Phase::Draining } else { Phase::Retiring };
     }
-    let candidate = view.candidate.filter(|candidate| candidate.stable().is_none());
+    let candidate = view.candidate.filter(|candidate| !view.is_way_back(candidate));
     let failed =
         candidate.filter(|candidate| view.rejected(candidate).is_some() || view.retry_pending(candidate).is_some());
     if let Some(failed) = failed {
@@ -153,11 +153,11 @@ fn way_back(
     retired_at: Option<Timestamp>,
 ) -> (Option<RollbackClass>, Option<Timestamp>) {
     if change == Change::Rollback {
-        let target = view.candidate.filter(|candidate| candidate.stable().is_some());
+        let target = view.candidate.filter(|candidate| view.is_way_back(candidate));
         return (Some(target.map_or(RollbackClass::Instant, |target| rollback::class(view, target))), None);
     }
     if view.live.is_some() && !view.live_is_wanted() {
-        let live = view.live.filter(|live| live.stable().is_some());
+        let live = view.live;
         return match live {
             Some(live) if live.group.is_some() && live.target_group.is_none() => (Some(RollbackClass::ScaleUp), None),
             Some(live) if live.group.is_some() => (Some(RollbackClass::Instant), retired_at),
@@ -165,7 +165,7 @@ fn way_back(
             None => (None, None),
         };
     }
-    if let Some(warm) = view.warm.filter(|warm| warm.stable().is_some()) {
+    if let Some(warm) = view.warm.filter(|warm| retire::is_way_back(warm)) {
         let class = rollback::class(view, warm);
         let until = retire::warm_until(view).filter(|_| class == RollbackClass::Instant);
         return (Some(class), until);

@@ -107,7 +107,9 @@ pub fn unpin(view: &View<'_>) -> Option<Answer> {
     let live = view.live.filter(|_| !Mutant::ForgetUnpin.on())?;
     let group = live.group.as_ref()?;
     let coming = view.candidate.filter(|candidate| view.rejected(candidate).is_none());
-    let coming = coming.is_some_and(|candidate| candidate.group.is_some() && view.retry_pending(candidate).is_none());
+    let coming = coming.is_some_and(|candidate| {
+        candidate.group.is_some() && view.retry_pending(candidate).is_none_or(|retry| !retry.withdraws)
+    });
     // What a commit asks that may not act is not asked.
     let spec = view.wanted.or(view.input.fallback).filter(|_| !coming)?;
     if view.hold().is_some() || spec.paused.is_some() {

@@ -8,6 +8,7 @@ use crate::observed::state::{Health, ServerGroup, Slot};
 
 use super::action::{Mutation, Weight};
 use super::answer::{Answer, Wait, act, wait};
+use super::sides;
 use super::types::Reason;
 use super::view::View;
 
@@ -170,14 +171,14 @@ fn side_health(view: &View<'_>) -> Option<Health> {
     }
 }
 
-/// Whether the side beside a group can take its traffic: it has a healthy machine, and half
-/// of what is needed or as many as the group. None where that was not read.
+/// Whether the side beside a group can take its traffic: it bears everything, or has a healthy
+/// machine while the group has none. None where that was not read.
 pub fn can_go_back(view: &View<'_>, from: &ServerGroup) -> Option<bool> {
     let (side, own) = (side_health(view)?, view.health(from)?);
     if Mutant::WeightToTheDead.on() {
         return Some(true);
     }
-    Some(side.healthy > 0 && (side.healthy * 2 >= view.need() || side.healthy >= own.healthy))
+    Some(sides::suffices(side, view.need(), 100) || (side.healthy > 0 && own.healthy == 0))
 }
 
 /// All traffic to live, or to the foreign side before a first release has settled, if that

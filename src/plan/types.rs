@@ -189,6 +189,8 @@ pub enum Reason {
     Fence,
     Rejected,
     Invalid,
+    Error,
+    Down,
 }
 
 /// Why nothing moves, since when and until when.

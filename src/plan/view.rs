@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
-use crate::observed::marks::{Hold, Identity, Rejected, Retry};
+use crate::observed::marks::{Hold, Identity, Rejected, Retry, RetryKind};
 use crate::observed::resources::{Conditions, Rule};
 use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState, Slot};
 use crate::time::{Span, Timestamp};
@@ -15,6 +15,7 @@ use super::memory::Memory;
 use super::removal::Orphan;
 use super::traffic;
 use super::types::{Release, Role, WaitingOn};
+use super::{launches, machines, retire};
 
 /// What the commit says about a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +119,11 @@ impl<'a> View<'a> {
             candidate: None,
             warm: None,
             leftovers: Vec::new(),
-            healths: input.state.groups.values().map(|group| (&group.name, health(group))).collect(),
+            healths: BTreeMap::new(),
         };
+        let grace = view.rollout().healthy_deadline;
+        let counted = |group: &'a ServerGroup| (&group.name, health(input, grace, group));
+        view.healths = input.state.groups.values().map(counted).collect();
         view.foreign = view.find_foreign();
         view.live = view.find_live();
         if undecided && aim.is_none() {
@@ -156,31 +160,41 @@ impl<'a> View<'a> {
             group.target_group.is_some() || self.is_worker() || Some(&group.name) != self.wanted_name.as_ref()
         };
         if let Some(live) = stable().filter(|g| g.retired().is_none()).filter(reachable).max_by_key(latest) {
-            return Some(live);
+            let bears_nothing = self.weight(live) == 0 && self.standing_health(live).healthy == 0;
+            return self.most_traffic_beside(live).filter(|_| bears_nothing).or(Some(live));
         }
         if stable().next().is_some() || self.foreign.is_some() {
             return None;
         }
-        // Nothing ever settled: who has real work and isn't wanted stands in.
+        // Nothing ever settled: a release that has real work and isn't wanted stands in.
         let stand_in = standing()
             .filter(|group| self.serves(group) && Some(&group.name) != self.wanted_name.as_ref())
             // Of nothing but a target group no machines can be made.
             .filter(|group| group.group.is_some() || group.template.is_some())
             .max_by_key(|group| (self.weight(group), group.name.clone()));
-        stand_in.or_else(|| self.side_of_last_bake())
+        stand_in.or_else(|| self.had_all_traffic())
     }
 
-    /// Who stood in until all its traffic went to the wanted release, which still bakes: it
-    /// is the only way back.
-    fn side_of_last_bake(&self) -> Option<&'a ServerGroup> {
+    /// Beside a live release that bears nothing and has no traffic: the one that has most of it
+    /// and isn't wanted.
+    fn most_traffic_beside(&self, live: &ServerGroup) -> Option<&'a ServerGroup> {
+        let groups = self.input.state.groups.values().filter(|group| self.stands(group) && group.name != live.name);
+        groups
+            .filter(|group| self.weight(group) > 0 && Some(&group.name) != self.wanted_name.as_ref())
+            .filter(|group| group.group.is_some())
+            .max_by_key(|group| (self.weight(group), has_reached_all(group), group.name.clone()))
+    }
+
+    /// A release that had all traffic and has not settled is the way back until its successor
+    /// settles, at weight 0, too.
+    fn had_all_traffic(&self) -> Option<&'a ServerGroup> {
         let groups = &self.input.state.groups;
-        groups.get(self.wanted_name.as_ref()?).filter(|wanted| self.weight(wanted) > 0)?;
-        let had_work = |group: &&ServerGroup| group.step().is_some_and(|step| step.percent > 0);
-        let others = groups.values().filter(|group| Some(&group.name) != self.wanted_name.as_ref());
+        let wanted = self.wanted_name.as_ref();
+        let others = groups.values().filter(|group| Some(&group.name) != wanted);
         others
-            .filter(|group| group.weight.is_some() && group.retired().is_none())
-            .filter(had_work)
-            .max_by_key(|group| (group.step().map(|step| step.percent), group.name.clone()))
+            .filter(|group| group.weight.is_some() && group.group.is_some() && group.retired().is_none())
+            .filter(|group| has_reached_all(group) && self.rejected(group).is_none())
+            .max_by_key(|group| (group.step().map(|step| step.at), group.name.clone()))
     }
 
     /// Whether some release of ours has settled and stands, so that nothing else can be live.
@@ -326,9 +340,22 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Machines of a group that are well and failing; none when that was not read.
+    /// The machines of a group; where their targets were not read, the group's own word counts.
+    pub fn standing_health(&self, group: &ServerGroup) -> Health {
+        let inline = || {
+            let (healthy, desired) =
+                group.group.as_ref().map_or((0, 0), |group| (group.inline_healthy(), group.desired));
+            Health { healthy, missing: desired.saturating_sub(healthy), ..Health::default() }
+        };
+        self.health(group).unwrap_or_else(inline)
+    }
+
+    /// The machines of a group, by condition; none when that was not read.
     pub fn health(&self, group: &ServerGroup) -> Option<Health> {
-        self.healths.get(&group.name).copied().unwrap_or_else(|| health(group))
+        self.healths
+            .get(&group.name)
+            .copied()
+            .unwrap_or_else(|| health(self.input, self.rollout().healthy_deadline, group))
     }
 
     /// How many machines a candidate needs: the file's minimum, and as many as live has now.
@@ -338,6 +365,29 @@ impl<'a> View<'a> {
         let live = if Mutant::NeedFromFile.on() { 0 } else { self.live_desired() };
         let foreign = self.foreign.as_ref().and_then(|foreign| foreign.health).map_or(0, |health| health.healthy);
         file.max(live).max(foreign).max(1)
+    }
+
+    /// How many machines a group needs to do all the work. A candidate that has grown beyond
+    /// that needs what it has grown to.
+    pub fn need_of(&self, group: &ServerGroup) -> u32 {
+        let own = group.group.as_ref().filter(|_| self.is_candidate(group)).map_or(0, |group| group.desired);
+        self.need().max(own)
+    }
+
+    /// How many machines of a group may fail without blame: of many, some always do.
+    pub fn tolerated(&self) -> u32 {
+        self.need() / TOLERATED_PART
+    }
+
+    /// Whether a group could take the next step.
+    pub fn is_ready(&self, group: &ServerGroup, health: &Health) -> bool {
+        health.healthy >= self.need_of(group) && health.failing <= self.tolerated()
+    }
+
+    /// Whether traffic goes back to a release at once: it settled before, or had all the traffic
+    /// until its successor settled.
+    pub fn is_way_back(&self, group: &ServerGroup) -> bool {
+        group.stable().is_some() || (retire::stood_in(group) && self.live.is_some())
     }
 
     /// What live aims at now; 0 when there is none.
@@ -389,15 +439,27 @@ impl<'a> View<'a> {
         mark.or_else(|| self.input.memory.verdict(&group.name).cloned())
     }
 
-    /// A try that failed and when the next one comes, unless that is past.
-    pub fn retry_pending(&self, group: &ServerGroup) -> Option<(Retry, Timestamp)> {
-        let retry = group.template.as_ref()?.marks.retry.filter(|_| !Mutant::RetryAtOnce.on())?;
-        let due = retry.at + retry_delay(retry.tries);
-        let withdrawn_since = group.group.is_none() && group.target_group.is_none();
-        // A group that the last try left goes first, even if its time has come meanwhile.
-        let stays = self.serves(group) && !self.has_side();
-        let left_over = !withdrawn_since && !stays && group.group.as_ref().is_some_and(|g| g.created <= retry.at);
-        (due > self.input.now || left_over).then_some((retry, due))
+    /// A try that failed through no fault of the release, as long as the next one hasn't come.
+    pub fn retry_pending(&self, group: &ServerGroup) -> Option<PendingRetry> {
+        if Mutant::RetryAtOnce.on() {
+            return None;
+        }
+        let retry = group.template.as_ref()?.marks.retry.clone()?;
+        let due = (!needs_a_person(&retry)).then(|| retry.at + retry_delay(&retry));
+        let step = group.step().filter(|step| step.percent == 0);
+        let deadline = self.rollout().healthy_deadline;
+        let late = step.is_some_and(|step| self.input.now >= step.at + deadline);
+        let withdraws = match retry.kind {
+            RetryKind::Launch | RetryKind::Late => late,
+            RetryKind::Returned => due.is_none() && self.weight(group) == 0,
+        };
+        // Machines that the last try left go first, even if the next one is due meanwhile.
+        let left_over = withdraws && group.group.is_some() && step.is_some_and(|step| retry.at >= step.at + deadline);
+        // Machines that came all the same are used.
+        let came = retry.kind != RetryKind::Returned
+            && self.health(group).is_some_and(|health| group.group.is_some() && self.is_ready(group, &health));
+        let waits = !came && (due.is_none_or(|due| due > self.input.now) || left_over);
+        waits.then_some(PendingRetry { retry, due, withdraws })
     }
 
     /// Who a group is, with the version and digest of its release.
@@ -437,6 +499,14 @@ impl<'a> View<'a> {
     }
 }
 
+/// One in so many machines may fail without blame: none below 20, five of 100.
+const TOLERATED_PART: u32 = 20;
+
+/// Whether a release has had all the traffic in its present try.
+fn has_reached_all(group: &ServerGroup) -> bool {
+    group.step().is_some_and(|step| step.percent == 100)
+}
+
 /// Whether no client can meet some conditions: a first release before it takes traffic.
 pub fn is_temporary(conditions: &Conditions) -> bool {
     conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"))
@@ -447,14 +517,42 @@ pub fn percent_of(rule: &Rule, arn: &TargetGroupArn) -> Option<u32> {
     rule.action.percents().into_iter().find(|(other, _)| other == arn).map(|(_, percent)| percent)
 }
 
-/// The wait after a number of tries that failed through no fault of the release: five
-/// minutes, doubling to an hour.
-pub fn retry_delay(tries: u32) -> Span {
-    let doublings = tries.saturating_sub(1).min(4);
-    (Span::from_mins(5) * (1 << doublings)).min(Span::from_mins(60))
+/// A try that failed through no fault of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRetry {
+    /// Its mark.
+    pub retry: Retry,
+    /// When the next try comes; none where it is not tried again by itself.
+    pub due: Option<Timestamp>,
+    /// Its machines go meanwhile.
+    pub withdraws: bool,
 }
 
-/// Of a group without a target group, which is a worker's, its own word counts.
-fn health(group: &ServerGroup) -> Option<Health> {
-    group.health(group.target_group.is_some())
+/// So many tries of a kind that waiting does not mend are made without a person.
+const TRIES_MAX: u32 = 3;
+
+/// Whether a release is not tried again by itself. Capacity and quotas come back, so for them it
+/// always is.
+fn needs_a_person(retry: &Retry) -> bool {
+    let others = retry.tries.saturating_sub(retry.returns);
+    match retry.kind {
+        RetryKind::Returned => retry.returns >= TRIES_MAX,
+        RetryKind::Late => others >= TRIES_MAX,
+        RetryKind::Launch => others >= TRIES_MAX && launches::is_unobtainable(&retry.text),
+    }
+}
+
+/// The wait after a try that failed: a minute where traffic had to be taken back, else five,
+/// doubling with each such try to an hour.
+pub fn retry_delay(retry: &Retry) -> Span {
+    let (first, tries) = match retry.kind {
+        RetryKind::Returned => (Span::from_mins(1), retry.returns),
+        RetryKind::Launch | RetryKind::Late => (Span::from_mins(5), retry.tries.saturating_sub(retry.returns)),
+    };
+    (first * (1 << tries.saturating_sub(1).min(6))).min(Span::from_mins(60))
+}
+
+fn health(input: &Input<'_>, grace: Span, group: &ServerGroup) -> Option<Health> {
+    let seen = input.memory.machines(&group.name);
+    machines::count(group, &machines::Evidence { seen, grace, now: input.now })
 }

@@ -5,8 +5,8 @@
 
 use crate::observed::state::{ServerGroup, Wants};
 
-use super::settings;
 use super::view::{Input, View};
+use super::{machines, settings, sides};
 
 /// What the decision about a service needs. Services at rest need nothing: a service is in a
 /// rollout when more than one group stands, or when the wanted release isn't live. One that
@@ -20,7 +20,13 @@ pub fn wants(input: &Input<'_>) -> Wants {
         || (view.foreign.is_some() && standing().count() > 0)
         // Somebody took it out of its action; whether it may have all of that rests on its health.
         || view.live.is_some_and(|live| live.target_group.is_some() && live.weight.is_none());
+    let unwell = view.live.is_some_and(|live| {
+        live.target_group.is_some() && !sides::suffices(view.standing_health(live), view.need(), 100)
+    });
     let mut wants = Wants::default();
+    if let Some(live) = view.live.filter(|_| unwell && !rollout) {
+        wants.health.push(live.name.clone());
+    }
     if rollout {
         let checked = standing().filter(|group| group.target_group.is_some());
         wants.health = checked.map(|group| group.name.clone()).collect();
@@ -29,8 +35,12 @@ pub fn wants(input: &Input<'_>) -> Wants {
         wants.foreign.extend(view.foreign.as_ref().map(|foreign| foreign.target_group.clone()));
     }
     if let Some(candidate) = view.candidate.filter(|candidate| candidate.group.is_some() && view.wanted.is_some()) {
-        let missing = candidate.group.as_ref().is_some_and(|group| group.inline_healthy() < view.need());
-        wants.activities.extend(missing.then(|| candidate.name.clone()));
+        let seen = input.memory.machines(&candidate.name);
+        let asks = candidate.group.as_ref().is_some_and(|group| {
+            let missing = group.inline_healthy() < view.need_of(candidate);
+            missing || (candidate.target_group.is_some() && machines::has_unknown_age(group, seen))
+        });
+        wants.activities.extend(asks.then(|| candidate.name.clone()));
         wants.details.push(candidate.name.clone());
     }
     if let Some(live) = view.live.filter(|_| settings::differ(&view)) {

@@ -71,6 +71,8 @@ const REASONS: &[Reason] = &[
     Reason::Fence,
     Reason::Rejected,
     Reason::Invalid,
+    Reason::Error,
+    Reason::Down,
 ];
 
 const KINDS: &[Kind] = &[
@@ -490,7 +492,7 @@ mod tests {
             use Reason::*;
             match reason {
                 Capacity | Health | Bake | Warm | Drain | Freeze | Hold | Paused | Approval | Gate | Dependency
-                | Slot | Limit | Preflight | Retry | Unknown | Fence | Rejected | Invalid => {}
+                | Slot | Limit | Preflight | Retry | Unknown | Fence | Rejected | Invalid | Error | Down => {}
             }
         }
         for outcome in OUTCOMES {
@@ -499,6 +501,6 @@ mod tests {
                 Live | Candidate | Warm | Superseded | Rejected | RolledBack | Withdrawn => {}
             }
         }
-        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (7, 9, 19, 7, 16));
+        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (7, 9, 21, 7, 16));
     }
 }

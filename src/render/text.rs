@@ -592,5 +592,7 @@ fn reason_word(reason: Reason) -> &'static str {
         Reason::Fence => "fence",
         Reason::Rejected => "rejected",
         Reason::Invalid => "invalid",
+        Reason::Error => "error",
+        Reason::Down => "down",
     }
 }

@@ -4,7 +4,7 @@
 use super::questions::half_way;
 use super::story::{Story, file, hold};
 use crate::names::{RuleArn, TargetGroupArn};
-use crate::observed::marks::{Mark, Retry};
+use crate::observed::marks::Mark;
 use crate::observed::resources::{RuleAction, TargetHealth, Targets};
 use crate::plan::action::{Action, Mutation, Weight};
 use crate::plan::traffic;
@@ -338,10 +338,10 @@ fn a_retry_with_traffic_and_nobody_beside_it_waits_and_goes_on() {
     let mut story = Story::new(file("1.0"));
     story.until_weight("1.0", 100).pass();
     let on = story.template("1.0");
-    let value = Retry { tries: 1, at: story.now }.to_string();
+    let value = format!("1@{} returned 1", story.now.ceil_secs());
     story.meanwhile(&Mutation::SetMark { on, mark: Mark::Retry, value });
     let wait = story.plan().waiting_on.unwrap();
-    assert_eq!((wait.reason, wait.until), (Reason::Retry, Some(story.now + Span::from_mins(5))));
+    assert_eq!((wait.reason, wait.until), (Reason::Retry, Some(story.now + Span::from_mins(1))));
     settled_alone(&mut story, "1.0");
 }
 

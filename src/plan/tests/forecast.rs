@@ -76,7 +76,7 @@ fn of_a_third_version() {
     expect_test::expect![[r#"
         0     all traffic on 1.0 [4 running; 1.0 100, 1.1 0]
         0     2 instances of 1.2, as many as live has [6 running; 1.0 100, 1.1 0, 1.2 0]
-        1     1.1 retired [4 running; 1.0 100, 1.2 0]
+        61    1.1 retired [4 running; 1.0 100, 1.2 0]
         190   10 %, bake 5 min [4 running; 1.0 90, 1.2 10]
         490   100 %, bake 5 min [4 running; 1.2 100, 1.0 0]
         790   settled, 1.0 kept warm [4 running; 1.2 100, 1.0 0]
@@ -91,7 +91,7 @@ fn of_a_removal() {
     story.orphan = crate::plan::removal::Orphan::Removed;
     story.commit_removal();
     expect_test::expect![[r#"
-        2     1.0 retired [0 running; ]
+        62    1.0 retired [0 running; ]
     "#]]
     .assert_eq(&foreseen(&story));
 }

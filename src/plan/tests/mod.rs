@@ -23,6 +23,7 @@ mod removal;
 mod roles;
 mod rollback;
 mod scope;
+mod sides;
 mod slots;
 mod steps;
 mod untouched;

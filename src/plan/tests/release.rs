@@ -59,7 +59,7 @@ fn revert_while_warm() {
     story.log();
     story.commit(file("1.0")).run();
     expect![[r#"
-        00:21:20 set-weights rule 1.1 0 %, 1.0 100 % (1.0 was stable, and the commit wants it again)
+        00:21:20 set-weights rule 1.1 0 %, 1.0 100 % (1.0 served before, and the commit wants it again)
         00:21:20 set-mark group/web-b363gnwwvy fence (no older commit may act after 0000000)
         00:21:20 set-mark group/web-o3vbyd5p4y retired (traffic went back from it)
         00:21:20 clear-mark launch-template/web-o3vbyd5p4y stable (it was rolled back from, so it is no target for a rollback)
@@ -99,5 +99,5 @@ fn bad_release() {
         00:24:30 delete-target-group target-group/web-o3vbyd5p4y  (it failed)
     "#]]
     .assert_eq(&story.log());
-    expect!["rejected: 1.1 was rejected (deadline): 0 of 2 machines healthy after 15 min; release something else, or `ionroller retry web`"].assert_eq(&story.waits());
+    expect!["rejected: 1.1 was rejected (late): 0 of 2 machines healthy after 15 min; release something else, or `ionroller retry web`"].assert_eq(&story.waits());
 }

@@ -54,12 +54,12 @@ fn removal_in_its_order() {
         00:21:30 clear-mark launch-template/web-b363gnwwvy stable (its file is gone, and the scope prunes)
         00:21:30 clear-mark launch-template/web-o3vbyd5p4y stable (its file is gone, and the scope prunes)
         00:21:40 set-capacity group/web-b363gnwwvy min 0, desired 0, max 4 (its file is gone, and the scope prunes)
-        00:21:50 set-capacity group/web-o3vbyd5p4y min 0, desired 0, max 4 (its file is gone, and the scope prunes)
         00:22:15 delete-group group/web-b363gnwwvy  (its file is gone, and the scope prunes)
-        00:22:25 delete-group group/web-o3vbyd5p4y  (its file is gone, and the scope prunes)
         00:22:50 delete-target-group target-group/web-b363gnwwvy  (its file is gone, and the scope prunes)
-        00:23:00 delete-target-group target-group/web-o3vbyd5p4y  (its file is gone, and the scope prunes)
-        00:23:10 delete-launch-template launch-template/web-b363gnwwvy  (its file is gone, and the scope prunes)
+        00:23:00 set-capacity group/web-o3vbyd5p4y min 0, desired 0, max 4 (its file is gone, and the scope prunes)
+        00:23:35 delete-group group/web-o3vbyd5p4y  (its file is gone, and the scope prunes)
+        00:24:10 delete-target-group target-group/web-o3vbyd5p4y  (its file is gone, and the scope prunes)
+        00:24:20 delete-launch-template launch-template/web-b363gnwwvy  (its file is gone, and the scope prunes)
     "#]]
     .assert_eq(&story.log());
     only_the_record_is_left(&story);

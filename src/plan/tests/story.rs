@@ -54,6 +54,9 @@ pub struct Story {
     asked: Cell<u32>,
 }
 
+/// How often AWS is read when nothing is due.
+const POLL: Span = Span::from_secs(30);
+
 /// No story needs half as many answers.
 const ANSWERS_MAX: u32 = 200_000;
 
@@ -270,7 +273,22 @@ impl Story {
 
     /// A new reading, so much later.
     pub fn later(&mut self, span: Span) -> &mut Self {
-        self.now = self.now + span;
+        self.watch(span).looks()
+    }
+
+    /// Time passes, with the readings of an ordinary poll and none at its end.
+    fn watch(&mut self, span: Span) -> &mut Self {
+        let end = self.now + span;
+        while end.since(self.now) > POLL {
+            self.now = self.now + POLL;
+            self.looks();
+        }
+        self.now = end;
+        self
+    }
+
+    /// A reading now.
+    pub fn looks(&mut self) -> &mut Self {
         let now = self.now;
         self.model.advance(now);
         let answer = self.next();
@@ -306,8 +324,8 @@ impl Story {
             let mut moments: Vec<Timestamp> =
                 [warm_until(&view), self.model.next_event()].into_iter().flatten().collect();
             for group in input.state.groups.keys() {
-                moments.extend(self.memory.unhealthy_since(group).map(|since| since + view.rollout().unhealthy_for));
-                moments.extend(self.memory.short_since(group).map(|since| since + view.rollout().healthy_deadline));
+                moments.extend(self.memory.failing_since(group).map(|since| since + view.rollout().unhealthy_for));
+                moments.extend(self.memory.unready_since(group).map(|since| since + view.rollout().healthy_deadline));
             }
             let wait = wait.as_ref();
             moments.extend(wait.into_iter().flat_map(|wait| [wait.on.until, wait.brief_until]).flatten());
@@ -323,8 +341,9 @@ impl Story {
                 matches!(
                     wait.on.reason,
                     Reason::Rejected | Reason::Hold | Reason::Paused | Reason::Invalid | Reason::Fence | Reason::Gate
-                ) || wait.on.reason == Reason::Freeze
-                    || wait.on.reason == Reason::Preflight
+                ) || matches!(wait.on.reason, Reason::Freeze | Reason::Preflight)
+                    || (wait.on.reason == Reason::Retry && wait.on.until.is_none())
+                    || (wait.halted && story.model.next_event().is_none())
             }
             Next::Act(_) => false,
         })

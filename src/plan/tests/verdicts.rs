@@ -31,7 +31,7 @@ pub fn say(story: &mut Story, word: &Word) {
     }
 }
 
-fn launches(story: &mut Story, version: &str, message: &str) {
+pub fn launches(story: &mut Story, version: &str, message: &str) {
     let now = story.now;
     let failed = Activity {
         started: now,
@@ -80,14 +80,16 @@ fn on_failure_hold_with_traffic_gives_it_back() {
 #[test]
 fn no_capacity_is_not_the_releases_fault() {
     let mut story = Story::settled("1.0");
-    story.commit(file("1.1")).pass();
+    let mut spec = file("1.1");
+    spec.rollout.healthy_deadline = Span::from_mins(2);
+    story.commit(spec).pass();
     launches(&mut story, "1.1", "We currently do not have sufficient t3.small capacity in the Availability Zone");
     story.until(|story| matches!(story.next(), Next::Wait(wait) if wait.on.reason == Reason::Retry));
     let template = story.group("1.1").template_marks();
     assert_eq!((template.retry.unwrap().tries, template.rejected), (1, None));
     let wait = story.plan().waiting_on.unwrap();
     assert_eq!(wait.until.unwrap().since(wait.since.unwrap()), Span::from_mins(5));
-    story.run();
+    story.commit(file("1.1")).run();
     assert_eq!(story.weight("1.1"), 100, "the next try succeeds");
 }
 

@@ -8,7 +8,7 @@ use proptest::sample::select;
 use super::story::{START, Said, Story, file};
 use crate::desired::spec::{OnFailure, ServiceSpec};
 use crate::names::{GroupName, RuleArn, TargetGroupArn};
-use crate::observed::marks::{Identity, Mark, Marks, Rejected, Retry, Step};
+use crate::observed::marks::{Identity, Mark, Marks, Rejected, Step};
 use crate::observed::resources::{
     Conditions, Details, HealthCheck, Instance, Lifecycle, Policy, Rule, RuleAction, Tags, TargetGroup, TargetHealth,
 };
@@ -365,7 +365,7 @@ impl Wild {
         mark(Mark::Stable, template.stable.map(|age| ago(age).to_string()));
         let verdict = Rejected { at: ago(5), code: "deadline".to_owned(), text: "0 of 2 healthy".to_owned() };
         mark(Mark::Rejected, template.rejected.then(|| verdict.to_string()));
-        mark(Mark::Retry, template.retry.map(|(tries, age)| Retry { tries, at: ago(age) }.to_string()));
+        mark(Mark::Retry, template.retry.map(|(tries, age)| format!("{tries}@{}", ago(age))));
         mark(Mark::Hold, (self.held == Some(index)).then(|| format!("{} ann incident", ago(7))));
         TemplateState {
             id: format!("lt-{}", owner.name),

@@ -86,8 +86,8 @@ fn a_revert_of_a_worker_while_its_group_is_kept() {
     expect![[r#"
         00:16:30 set-mark group/web-o3vbyd5p4y fence (no older commit may act after 0000000)
         00:16:30 set-capacity group/web-b363gnwwvy min 2, desired 2, max 4 (the service needs 2 machines now)
-        00:19:40 clear-mark group/web-b363gnwwvy retired (1.0 was stable, and the commit wants it again)
-        00:19:40 set-mark group/web-o3vbyd5p4y retired (1.0 was stable, and the commit wants it again)
+        00:19:40 clear-mark group/web-b363gnwwvy retired (1.0 served before, and the commit wants it again)
+        00:19:40 set-mark group/web-o3vbyd5p4y retired (1.0 served before, and the commit wants it again)
         00:19:40 clear-mark launch-template/web-o3vbyd5p4y stable (it was rolled back from, so it is no target for a rollback)
         00:19:40 set-mark group/web-b363gnwwvy fence (no older commit may act after 0000000)
         00:19:50 set-capacity group/web-o3vbyd5p4y min 0, desired 0, max 4 (its work is done by another; it stays without machines while it is warm)
@@ -108,8 +108,8 @@ fn a_revert_of_a_worker_after_retirement_makes_new_machines() {
     expect![[r#"
         01:16:25 set-mark group/web-o3vbyd5p4y fence (no older commit may act after 0000000)
         01:16:25 create-group group/web-b363gnwwvy-2 min 2, max 4 (its machines)
-        01:19:35 clear-mark group/web-b363gnwwvy-2 retired (1.0 was stable, and the commit wants it again)
-        01:19:35 set-mark group/web-o3vbyd5p4y retired (1.0 was stable, and the commit wants it again)
+        01:19:35 clear-mark group/web-b363gnwwvy-2 retired (1.0 served before, and the commit wants it again)
+        01:19:35 set-mark group/web-o3vbyd5p4y retired (1.0 served before, and the commit wants it again)
         01:19:35 clear-mark launch-template/web-o3vbyd5p4y stable (it was rolled back from, so it is no target for a rollback)
         01:19:35 set-mark group/web-b363gnwwvy-2 fence (no older commit may act after 0000000)
         01:19:45 set-capacity group/web-o3vbyd5p4y min 0, desired 0, max 4 (its work is done by another; it stays without machines while it is warm)

@@ -317,8 +317,8 @@ impl Small {
         let view = View::new(&input);
         let mut dues: Vec<Timestamp> = warm_until(&view).into_iter().collect();
         for group in input.state.groups.keys() {
-            dues.extend(memory.unhealthy_since(group).map(|since| since + view.rollout().unhealthy_for));
-            dues.extend(memory.short_since(group).map(|since| since + view.rollout().healthy_deadline));
+            dues.extend(memory.failing_since(group).map(|since| since + view.rollout().unhealthy_for));
+            dues.extend(memory.unready_since(group).map(|since| since + view.rollout().healthy_deadline));
         }
         let intends = match next(&view) {
             Next::Act(action) => {
