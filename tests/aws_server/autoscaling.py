@@ -4,22 +4,23 @@ import copy
 from collections import deque
 from datetime import datetime
 
-from moto.autoscaling.exceptions import AutoscalingClientError
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, EmptyResult
-from moto.moto_api._internal import mock_random
+from moto.core.responses import EmptyResult
 
+import attachments
 import ec2
 import health
+import hooks
+import instances
+import policies
 import state
-from groups import KEPT_ACTIVITIES, active, begin_termination, stamp, suspended, target_groups, touch, use_changed
+from answers import error, find, named, paged
+from attachments import check_target_groups
+from groups import KEPT_ACTIVITIES, touch, use_changed
+from members import active, stamp
 from state import INFINITY
-
-
-def error(message, code="ValidationError"):
-    return AutoscalingClientError(code, message)
 
 
 # ---------------------------------------------------------------- the group object
@@ -34,26 +35,28 @@ def group_init(self, *args, **kwargs):
     self.delete_at = INFINITY
     self.activities = deque(maxlen=KEPT_ACTIVITIES)
     self._suspended_processes = []
+    self.removing = {}  # target groups whose machines drain: ARN → until when
+    self.said_protected = None  # the desired capacity that protected machines stood in the way of
+    self.deletion_protection = "none"
+    self.availability_zone_distribution = None
+    self.availability_zone_impairment_policy = None
     original_group_init(self, *args, **kwargs)
     self.created_time = stamp(state.now())
     self.termination_policies = self.termination_policies or ["Default"]
     touch(self)
 
 
+original_launch_template = FakeAutoScalingGroup.launch_template.fget
+
+
+def launch_template(self):
+    """A group of mixed instances shows its template in the policy alone."""
+    return None if self.mixed_instances_policy else original_launch_template(self)
+
+
 def set_desired_capacity(self, new_capacity):
     self.desired_capacity = self.min_size if new_capacity is None else int(new_capacity)
     touch(self)
-
-
-def find(backend, name, change=True):
-    group = backend.autoscaling_groups.get(name)
-    if group is None:
-        raise error(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-    if change and group.status:
-        raise error(f"AutoScalingGroup '{name}' may not be modified while it is pending delete.")
-    if change:
-        touch(group)
-    return group
 
 
 def check_bounds(low, desired, high):
@@ -81,21 +84,41 @@ def check_template(backend, spec):
         raise error("You must use a valid fully-formed launch template. User data is limited to 16384 bytes")
 
 
-def check_target_groups(backend, arns):
-    if any(arn not in backend.elbv2_backend.target_groups for arn in arns):
-        raise error("Provided Target Groups may not be valid. Please ensure they exist and try again.")
-
-
 def check_subnets(backend, zones):
     for name in (zones or "").split(","):
         if name and not any(name in subnets for subnets in backend.ec2_backend.subnets.values()):
             raise error(f"The subnet ID '{name}' does not exist")
 
 
+def check_tags(tags):
+    if len(tags) > 25:
+        raise error(f"1 validation error detected: Value '[{len(tags)} tags]' at 'tags' failed to satisfy constraint: Member must have length less than or equal to 25")
+    if len({tag.get("Key") for tag in tags}) != len(tags):
+        raise error("Duplicate tag keys are not allowed")
+
+
+def room_for_tags(group, tags):
+    if len({tag["Key"] for tag in group.tags} | {tag.get("Key") for tag in tags}) > 50:
+        raise error("The maximum number of tags per Auto Scaling group is 50", "LimitExceeded")
+
+
 # ---------------------------------------------------------------- answers
 
+SETTINGS = (
+    ("HealthCheckType", "health_check_type"),
+    ("DefaultCooldown", "default_cooldown"),
+    ("TerminationPolicies", "termination_policies"),
+    ("CapacityRebalance", "capacity_rebalance"),
+    ("NewInstancesProtectedFromScaleIn", "new_instances_protected_from_scale_in"),
+    ("DefaultInstanceWarmup", "default_instance_warmup"),
+    ("MaxInstanceLifetime", "max_instance_lifetime"),
+    ("InstanceMaintenancePolicy", "instance_maintenance_policy"),
+    ("DeletionProtection", "deletion_protection"),
+    ("AvailabilityZoneDistribution", "availability_zone_distribution"),
+    ("AvailabilityZoneImpairmentPolicy", "availability_zone_impairment_policy"),
+)
+
 original_create = AutoScalingResponse.create_auto_scaling_group
-original_detach_instances = AutoScalingBackend.detach_instances
 
 
 def create_auto_scaling_group(self):
@@ -113,18 +136,17 @@ def create_auto_scaling_group(self):
         check_template(backend, params["LaunchTemplate"])
     elif not params.get("MixedInstancesPolicy"):
         raise error("Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or MixedInstancesPolicy parameter.")
+    check_tags(params.get("Tags", []))
     check_target_groups(backend, params.get("TargetGroupARNs", []))
     check_subnets(backend, params.get("VPCZoneIdentifier"))
     original_create(self)
     group = backend.autoscaling_groups[name]
     group.health_check_grace_period = int(params.get("HealthCheckGracePeriod", 0))
-    group.default_instance_warmup = params.get("DefaultInstanceWarmup")
-    group.max_instance_lifetime = params.get("MaxInstanceLifetime")
-    group.instance_maintenance_policy = params.get("InstanceMaintenancePolicy")
+    for name, attribute in SETTINGS:
+        if params.get(name) is not None:
+            setattr(group, attribute, params[name])
     for hook in params.get("LifecycleHookSpecificationList", []):
-        backend.create_lifecycle_hook(
-            hook["LifecycleHookName"], name, hook["LifecycleTransition"], hook.get("HeartbeatTimeout"), hook.get("DefaultResult")
-        )
+        backend.lifecycle_hooks[f"{group.name}_{hook['LifecycleHookName']}"] = hooks.Hook(group.name, hook)
     return EmptyResult()
 
 
@@ -145,17 +167,7 @@ def update_auto_scaling_group(self):
         group.mixed_instances_policy = params.get("MixedInstancesPolicy")
         group._set_launch_configuration(None, params.get("LaunchTemplate", {}), params.get("MixedInstancesPolicy"))
     group.min_size, group.max_size = low, high
-    for name, attribute in (
-        ("HealthCheckGracePeriod", "health_check_grace_period"),
-        ("HealthCheckType", "health_check_type"),
-        ("DefaultCooldown", "default_cooldown"),
-        ("TerminationPolicies", "termination_policies"),
-        ("CapacityRebalance", "capacity_rebalance"),
-        ("NewInstancesProtectedFromScaleIn", "new_instances_protected_from_scale_in"),
-        ("DefaultInstanceWarmup", "default_instance_warmup"),
-        ("MaxInstanceLifetime", "max_instance_lifetime"),
-        ("InstanceMaintenancePolicy", "instance_maintenance_policy"),
-    ):
+    for name, attribute in (("HealthCheckGracePeriod", "health_check_grace_period"), *SETTINGS):
         if params.get(name) is not None:
             setattr(group, attribute, params[name])
     group.set_desired_capacity(desired)
@@ -181,8 +193,12 @@ def delete_auto_scaling_group(self):
         if force:
             return EmptyResult()
         raise error(busy, "ScalingActivityInProgress")
+    guard = group.deletion_protection
+    if guard == "prevent-all-deletion" or (guard == "prevent-force-deletion" and force):
+        kind = "force deleted" if force and guard == "prevent-force-deletion" else "deleted"
+        raise error(f"AutoScalingGroup '{group.name}' cannot be {kind} because its deletion protection is '{guard}'.")
     if not force:
-        if any(one.lifecycle_state != "Terminating" for one in group.instance_states):
+        if any(not one.lifecycle_state.startswith("Terminating") for one in group.instance_states):
             raise error(
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.",
                 "ResourceInUse",
@@ -208,12 +224,6 @@ def describe_auto_scaling_groups(self):
         for group in found:
             group.instance_states = []
     return paged(self, found, lambda group: group.name, size, "AutoScalingGroups")
-
-
-def paged(response, items, key, size, field):
-    bad_token = error("The token is invalid.", "InvalidNextToken")
-    shown, token = state.page(items, key, size, response._get_param("NextToken"), bad_token)
-    return ActionResult({field: shown, "NextToken": token})
 
 
 def describe_auto_scaling_instances(self):
@@ -244,185 +254,36 @@ def describe_scaling_activities(self):
     return paged(self, found, lambda activity: order[id(activity)], size, "Activities")
 
 
-def named(self):
-    """Checks the group that a call names, and that it may be changed, before moto does the rest."""
-    return find(self.autoscaling_backend, self._get_param("AutoScalingGroupName"))
+PROCESSES = (
+    "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy"
+    " ScheduledActions"
+).split()
 
 
-def guarded(method):
+def guarded_processes(method):
     def answer(self):
         named(self)
+        unknown = [one for one in self._get_param("ScalingProcesses", []) or [] if one not in PROCESSES]
+        if unknown:
+            raise error(f"{unknown[0]} is not a valid scaling process")
         return method(self)
 
     answer.__name__ = method.__name__
     return answer
 
 
-def guarded_tags(method):
+def guarded_tags(method, adds):
     def answer(self):
-        for tag in self._get_param("Tags", []):
-            find(self.autoscaling_backend, tag.get("ResourceId"))
+        tags = self._get_param("Tags", [])
+        check_tags(tags)
+        for tag in tags:
+            group = find(self.autoscaling_backend, tag.get("ResourceId"))
+            if adds:
+                room_for_tags(group, [one for one in tags if one.get("ResourceId") == group.name])
         return method(self)
 
     answer.__name__ = method.__name__
     return answer
-
-
-def attach_target_groups(self):
-    group, arns = named(self), self._get_param("TargetGroupARNs", [])
-    check_target_groups(self.autoscaling_backend, arns)
-    group.append_target_groups(arns)
-    for target_group in target_groups(group):
-        if target_group.arn in arns and not suspended(group, "AddToLoadBalancer"):
-            members = [{"Id": one.instance_id} for one in group.instance_states if one.lifecycle_state == "InService"]
-            health.register(target_group, members)
-    return EmptyResult()
-
-
-def detach_target_groups(self):
-    group, arns = named(self), self._get_param("TargetGroupARNs", [])
-    for target_group in target_groups(group):
-        if target_group.arn in arns:
-            health.deregister(target_group, [{"Id": one.instance_id} for one in group.instance_states])
-    group.target_group_arns = [arn for arn in group.target_group_arns if arn not in arns]
-    return EmptyResult()
-
-
-def describe_target_groups(self):
-    group = find(self.autoscaling_backend, self._get_param("AutoScalingGroupName"), change=False)
-    shown = [{"LoadBalancerTargetGroupARN": arn, "State": "InService"} for arn in group.target_group_arns]
-    return ActionResult({"LoadBalancerTargetGroups": shown})
-
-
-def find_member(backend, instance_id):
-    for group in backend.autoscaling_groups.values():
-        for member in group.instance_states:
-            if member.instance_id == instance_id:
-                return group, member
-    raise error(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
-
-
-def set_instance_health(self):
-    group, member = find_member(self.autoscaling_backend, self._get_param("InstanceId"))
-    status = self._get_param("HealthStatus")
-    if status not in ("Healthy", "Unhealthy"):
-        raise error("Valid instance health states are: [Healthy, Unhealthy]")
-    member.health_status = status
-    member.unhealthy_at = None
-    touch(group)
-    return EmptyResult()
-
-
-def terminate_instance(self):
-    group, member = find_member(self.autoscaling_backend, self._get_param("InstanceId"))
-    if self._get_bool_param("ShouldDecrementDesiredCapacity", False):
-        if group.desired_capacity - 1 < group.min_size:
-            raise error("Currently, desiredSize equals minSize. Terminating instance without replacement will violate group's min size constraint.")
-        group.desired_capacity -= 1
-    if member.lifecycle_state != "Terminating":
-        begin_termination(member, state.now(), "a user request")
-    touch(group)
-    return ActionResult({"Activity": member.activity})
-
-
-def detach_instances(self, group_name, instance_ids, should_decrement):
-    group = find(self, group_name)
-    for target_group in target_groups(group):
-        health.deregister(target_group, [{"Id": name} for name in instance_ids])
-    return original_detach_instances(self, group_name, instance_ids, should_decrement)
-
-
-def attach_instances(self):
-    raise NotImplementedError("Instances come into a group by being launched.")
-
-
-def notify_terminate_instances(self, instance_ids):
-    for group in self.autoscaling_groups.values():
-        touch(group)
-
-
-# ---------------------------------------------------------------- scaling policies
-
-
-class Policy:
-    def __init__(self, group, params):
-        self.auto_scaling_group_name = group.name
-        self.policy_name = params["PolicyName"]
-        self.enabled = True
-        self.alarms = []
-        self.step_adjustments = []
-        self.change(group, params)
-
-    def change(self, group, params):
-        self.policy_type = params.get("PolicyType") or "SimpleScaling"
-        prefix = group.arn.split(":autoScalingGroup:")[0]
-        if not hasattr(self, "policy_arn"):
-            self.policy_arn = (
-                f"{prefix}:scalingPolicy:{mock_random.uuid4()}:autoScalingGroupName/{group.name}:policyName/{self.policy_name}"
-            )
-        self.adjustment_type = params.get("AdjustmentType")
-        self.min_adjustment_magnitude = params.get("MinAdjustmentMagnitude")
-        self.scaling_adjustment = params.get("ScalingAdjustment")
-        self.cooldown = params.get("Cooldown")
-        self.step_adjustments = params.get("StepAdjustments") or []
-        self.metric_aggregation_type = params.get("MetricAggregationType")
-        self.estimated_instance_warmup = params.get("EstimatedInstanceWarmup")
-        self.enabled = params.get("Enabled", True)
-        self.target_tracking_configuration = None
-        config = params.get("TargetTrackingConfiguration")
-        if self.policy_type == "TargetTrackingScaling":
-            self.target_tracking_configuration = {"DisableScaleIn": False, **config}
-
-
-def put_scaling_policy(self):
-    params, group = self._get_params(), named(self)
-    if params.get("PolicyType") == "TargetTrackingScaling":
-        config = params.get("TargetTrackingConfiguration")
-        if not config:
-            raise error("TargetTrackingConfiguration must be specified for policy type TargetTrackingScaling")
-        metric = config.get("PredefinedMetricSpecification") or {}
-        kind = metric.get("PredefinedMetricType")
-        kinds = ("ASGAverageCPUUtilization", "ASGAverageNetworkIn", "ASGAverageNetworkOut", "ALBRequestCountPerTarget")
-        if bool(metric) == bool(config.get("CustomizedMetricSpecification")) or (metric and kind not in kinds):
-            raise error("Exactly one valid metric specification must be given")
-        if kind == "ALBRequestCountPerTarget":
-            parts = (metric.get("ResourceLabel") or "").split("/")
-            if len(parts) != 6 or parts[0] != "app" or parts[3] != "targetgroup":
-                raise error("ResourceLabel must be app/<name>/<id>/targetgroup/<name>/<id> for ALBRequestCountPerTarget")
-            arns = [arn for arn in group.target_group_arns if arn.endswith("/".join(parts[3:]))]
-            if not arns:
-                raise error("The target group of the ResourceLabel is not attached to the Auto Scaling group")
-    policies = self.autoscaling_backend.policies
-    key = (group.name, params["PolicyName"])
-    if key in policies:
-        policies[key].change(group, params)
-    else:
-        policies[key] = Policy(group, params)
-    return ActionResult({"PolicyARN": policies[key].policy_arn, "Alarms": []})
-
-
-def describe_policies(self):
-    name, names = self._get_param("AutoScalingGroupName"), self._get_param("PolicyNames", [])
-    types = self._get_param("PolicyTypes", [])
-    found = [
-        policy
-        for policy in self.autoscaling_backend.policies.values()
-        if (not name or policy.auto_scaling_group_name == name)
-        and (not names or policy.policy_name in names or policy.policy_arn in names)
-        and (not types or policy.policy_type in types)
-    ]
-    size = min(self._get_int_param("MaxRecords", 50), 100)
-    return paged(self, found, lambda policy: f"{policy.auto_scaling_group_name}:{policy.policy_name}", size, "ScalingPolicies")
-
-
-def delete_policy(self):
-    name, group = self._get_param("PolicyName"), self._get_param("AutoScalingGroupName")
-    policies = self.autoscaling_backend.policies
-    for key, policy in list(policies.items()):
-        if policy.policy_arn == name or (policy.policy_name == name and policy.auto_scaling_group_name == group):
-            del policies[key]
-            return EmptyResult()
-    raise error(f"Policy name not found - PolicyName '{name}' not found")
 
 
 def install():
@@ -431,22 +292,19 @@ def install():
     FakeAutoScalingGroup.provided_launch_template_version = None
     FakeAutoScalingGroup.active_instances = lambda self: active(self)
     AutoScalingBackend.update_attached_target_groups = lambda self, name: None
-    AutoScalingBackend.detach_instances = detach_instances
-    AutoScalingBackend.notify_terminate_instances = notify_terminate_instances
+    FakeAutoScalingGroup.launch_template = property(launch_template)
     answers = AutoScalingResponse
     for name in (
         "create_auto_scaling_group update_auto_scaling_group delete_auto_scaling_group describe_auto_scaling_groups"
-        " describe_auto_scaling_instances describe_scaling_activities set_instance_health put_scaling_policy"
-        " describe_policies delete_policy attach_instances"
+        " describe_auto_scaling_instances describe_scaling_activities"
     ).split():
         setattr(answers, name, globals()[name])
     answers.set_desired_capacity = answer_set_desired_capacity
-    answers.attach_load_balancer_target_groups = attach_target_groups
-    answers.detach_load_balancer_target_groups = detach_target_groups
-    answers.describe_load_balancer_target_groups = describe_target_groups
-    answers.terminate_instance_in_auto_scaling_group = terminate_instance
-    for name in "suspend_processes resume_processes set_instance_protection detach_instances put_lifecycle_hook".split():
-        setattr(answers, name, guarded(getattr(answers, name)))
-    for name in ("create_or_update_tags", "delete_tags"):
-        setattr(answers, name, guarded_tags(getattr(answers, name)))
+    answers.suspend_processes = guarded_processes(answers.suspend_processes)
+    answers.resume_processes = guarded_processes(answers.resume_processes)
+    answers.create_or_update_tags = guarded_tags(answers.create_or_update_tags, adds=True)
+    answers.delete_tags = guarded_tags(answers.delete_tags, adds=False)
     health.use_changed.append(use_changed)
+    instances.install()
+    attachments.install()
+    policies.install()

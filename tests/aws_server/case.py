@@ -24,7 +24,8 @@ def server_url():
     command = [sys.executable, os.path.join(HERE, "server.py"), "--port", "0", "--host", "127.0.0.1", "--with-parent"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     line = server.stdout.readline()
-    assert line.startswith("listening on "), line
+    if not line.startswith("listening on "):
+        sys.exit("the server did not start; what it said is above")
 
     def end():
         server.terminate()

@@ -14,7 +14,9 @@ import crash
 import elbv2
 import groups
 import health
+import hooks
 import permissions
+import shift
 import state
 import wire
 from ec2 import plain_instance
@@ -60,19 +62,59 @@ def change_settings(data):
 
 
 def selector_of(data, names):
-    unknown = set(data) - set(names) - {"state", "fail", "count"}
+    unknown = set(data) - set(names) - {"state", "reason", "description", "fail", "count", "seconds", "result", "after_ms"}
     if unknown:
         raise Refused(f"unknown: {sorted(unknown)}; a selector is one of {sorted(names)}")
     return {name: data[name] for name in names if data.get(name) is not None}
 
 
-def change_health(data):
-    wanted = data.get("state")
+def wanted_condition(data, default=None):
+    """(state, reason, description) of `state`, or of `reason` and the words that AWS has for it."""
+    wanted, reason = data.get("state"), data.get("reason")
     if wanted is not None and wanted not in health.FORCED:
         raise Refused(f"'state' must be null or one of {sorted(health.FORCED)}")
-    selector = selector_of(data, ("target_group", "prefix", "version", "user_data", "had_weight"))
-    state.put_rule(state.health_rules, selector, wanted, data.get("count"))
+    if reason is not None and reason not in health.REASONS:
+        raise Refused(f"'reason' must be one of {sorted(health.REASONS)}")
+    found = health.condition(reason, wanted) if reason else health.FORCED.get(wanted, default)
+    if found and data.get("description"):
+        found = (*found[:2], data["description"])
+    return found
+
+
+def change_health(data):
+    selector = selector_of(data, ("target_group", "prefix", "version", "user_data", "had_weight", "instance"))
+    state.put_rule(state.health_rules, selector, wanted_condition(data), data.get("count"))
     return show_health(None)
+
+
+def change_boots(data):
+    """How long applications take to answer after their machine is in service, and what checks say until then."""
+    selector = selector_of(data, ("group", "version", "user_data", "instance", "template"))
+    seconds = data.get("seconds")
+    value = None
+    if seconds is not None:
+        sick = wanted_condition(data, health.FORCED["unhealthy"])
+        value = (state.INFINITY if seconds == "never" else float(seconds), sick)
+    state.put_rule(state.boot_rules, selector, value, data.get("count"))
+    return [rule.describe() for rule in state.boot_rules]
+
+
+def change_hooks(data):
+    """What machines answer to their lifecycle hooks, and after how long."""
+    result = data.get("result")
+    if result not in (None, *hooks.RESULTS):
+        raise Refused(f"'result' must be null or one of {hooks.RESULTS}")
+    selector = selector_of(data, ("group", "version", "user_data", "template", "hook"))
+    value = None if result is None else (result, data.get("after_ms", 0) / 1000.0)
+    state.put_rule(state.hook_rules, selector, value)
+    return [rule.describe() for rule in state.hook_rules]
+
+
+def change_shifts(data):
+    try:
+        return shift.change(data)
+    except ValueError as wrong:
+        raise Refused(str(wrong)) from None
 
 
 def show_health(_):
@@ -80,7 +122,7 @@ def show_health(_):
 
 
 def change_launches(data):
-    selector = selector_of(data, ("version", "group", "user_data"))
+    selector = selector_of(data, ("version", "group", "user_data", "zone", "template"))
     state.put_rule(state.launch_rules, selector, data.get("fail"), data.get("count"))
     return show_launches(None)
 
@@ -352,6 +394,10 @@ ROUTES = {
     ("POST", "settings"): change_settings,
     ("GET", "health"): show_health,
     ("POST", "health"): change_health,
+    ("POST", "boots"): change_boots,
+    ("POST", "hooks"): change_hooks,
+    ("GET", "shifts"): lambda _: shift.shown(),
+    ("POST", "shifts"): change_shifts,
     ("GET", "launches"): show_launches,
     ("POST", "launches"): change_launches,
     ("GET", "faults"): show_faults,

@@ -5,90 +5,21 @@ before every request `advance` brings all groups to the present, event by event 
 what a reader sees depends on the clock and the settings, never on threads.
 """
 
-import json
 import sys
 import traceback
-from datetime import datetime, timezone
 
 from moto.autoscaling.models import ASG_NAME_TAG, autoscaling_backends
 from moto.core.exceptions import ServiceException
-from moto.moto_api._internal import mock_random
 
 import ec2
 import health
+import hooks
+import shift
 import state
-from state import INFINITY
+from members import Activity, Member, active, arrive, begin_termination, check, enter_service, leave, moment, suspended, target_groups
+from state import INFINITY, LEAST
 
 KEPT_ACTIVITIES = 200  # per group; the oldest go
-LEAST = 0.001  # no event follows another at the same instant, so that no loop is endless
-
-
-def stamp(at):
-    return datetime.fromtimestamp(at, timezone.utc).replace(tzinfo=None)
-
-
-# ---------------------------------------------------------------- instances of a group
-
-
-class Member:
-    """An instance in a group, with the launch template version it was launched with."""
-
-    def __init__(self, instance, group, template, version, at, protected):
-        self.instance = instance
-        self.instance_id = instance.id
-        self.instance_type = instance.instance_type
-        self.availability_zone = instance.availability_zone
-        self.auto_scaling_group = group
-        self.auto_scaling_group_name = group.name
-        self.launch_configuration_name = None
-        self.launch_template = {
-            "LaunchTemplateId": template.id,
-            "LaunchTemplateName": template.name,
-            "Version": str(version),
-        }
-        self.protected_from_scale_in = bool(protected)
-        self.lifecycle_state = "Pending"
-        self.health_status = "Healthy"
-        self.launched_at = at
-        self.ready_at = at + max(state.seconds("launch_delay_ms"), LEAST)
-        self.in_service_at = None
-        self.unhealthy_at = None
-        self.gone_at = None
-        self.activity = None
-
-
-class Activity:
-    def __init__(self, group, at, description, cause, status, message=None):
-        self.activity_id = str(mock_random.uuid4())
-        self.auto_scaling_group_name = group.name
-        self.auto_scaling_group_arn = group.arn
-        self.description = description
-        self.cause = cause
-        self.start_time = stamp(at)
-        self.end_time = None
-        self.status_code = status
-        self.status_message = message
-        self.progress = 0
-        self.details = json.dumps({"Subnet ID": None, "Availability Zone": None})
-        self.at = at
-
-    def end(self, at, status="Successful"):
-        self.end_time = stamp(at)
-        self.status_code = status
-        self.progress = 100
-
-
-def suspended(group, process):
-    return process in group._suspended_processes
-
-
-def target_groups(group):
-    backend = group.autoscaling_backend.elbv2_backend
-    return [backend.target_groups[arn] for arn in group.target_group_arns if arn in backend.target_groups]
-
-
-def active(group):
-    return [one for one in group.instance_states if one.lifecycle_state in ("Pending", "InService")]
 
 
 def tag_of(group, key):
@@ -118,24 +49,37 @@ def user_data_of_target_group(target_group):
     return "\n".join(user_data_of(one) for one in groups if target_group.arn in one.target_group_arns)
 
 
-# ---------------------------------------------------------------- one step of a group
+def chosen_group(group, selector):
+    """Whether a test means this group."""
+    template, _ = template_version(group) if "template" in selector else (None, None)
+    return (
+        ("version" not in selector or tag_of(group, state.settings["version_tag"]) == selector["version"])
+        and ("group" not in selector or group.name.startswith(selector["group"]))
+        and ("template" not in selector or (template is not None and selector["template"] in (template.id, template.name)))
+        and ("user_data" not in selector or selector["user_data"] in user_data_of(group))
+    )
+
+
+# ---------------------------------------------------------------- launches
 
 
 def touch(group, at=None):
     group.due = min(group.due, state.now() if at is None else at)
 
 
-def launch_error(group):
+def forced_failure(group, zone, count=True):
+    """(what a test lets a launch fail with, whether only in this zone)."""
     for rule in state.launch_rules:
-        selector = rule.selector
-        hit = (
-            ("version" not in selector or tag_of(group, state.settings["version_tag"]) == selector["version"])
-            and ("group" not in selector or group.name.startswith(selector["group"]))
-            and ("user_data" not in selector or selector["user_data"] in user_data_of(group))
-        )
-        if hit and (rule.count is None or rule.hits < rule.count):
-            rule.hits += 1
-            return rule.value
+        if rule.selector.get("zone", zone) != zone or not chosen_group(group, rule.selector):
+            continue
+        if rule.count is None or rule.hits < rule.count:
+            rule.hits += count
+            return rule.value, "zone" in rule.selector
+    return None, False
+
+
+def launch_error(group):
+    """Why no launch of the group can succeed."""
     if len(target_groups(group)) < len(group.target_group_arns):
         return "One or more target groups not found. Validating load balancer configuration failed."
     template, version = template_version(group)
@@ -144,98 +88,72 @@ def launch_error(group):
     return None
 
 
-def launch(group, at, missing):
-    """Starts one instance, or fails to. Spreads over the subnets, the emptiest first."""
+def places(group):
+    """(subnet or None, zone), the emptiest first; none in a zone that a shift leads away from."""
+    subnets = [group.ec2_backend.get_subnet(name) for name in (group.vpc_zone_identifier or "").split(",") if name]
+    if not subnets:
+        return [(None, group.availability_zones[0])]
+    count = {subnet.id: 0 for subnet in subnets}
+    for member in active(group):
+        if member.instance.subnet_id in count:
+            count[member.instance.subnet_id] += 1
+    if (group.availability_zone_impairment_policy or {}).get("ZonalShiftEnabled"):
+        subnets = [one for one in subnets if not shift.shifted(one.availability_zone)]
+    return [(one, one.availability_zone) for one in sorted(subnets, key=lambda one: count[one.id])]
+
+
+def fail(group, at, cause, message, zone=None, subnet=None):
+    text = f"Launching a new EC2 instance.  Status Reason: {message}"
+    failed = Activity(group, at, text, cause, "Failed", message, zone, subnet and subnet.id)
+    failed.end(at, "Failed")
+    group.activities.append(failed)
+
+
+def launch(group, at, missing, where=None, cause=None):
+    """Starts one instance, or fails to; what fails in one zone is tried in the next, unless the group wants balance only."""
     have = group.desired_capacity - missing
-    cause = (
-        f"At {stamp(at).isoformat(timespec='seconds')}Z an instance was started in response to a difference between desired"
+    cause = cause or (
+        f"At {moment(at)} an instance was started in response to a difference between desired"
         f" and actual capacity, increasing the capacity from {have} to {group.desired_capacity}."
     )
     message = launch_error(group)
-    if message is None:
-        try:
-            subnets = [group.ec2_backend.get_subnet(name) for name in (group.vpc_zone_identifier or "").split(",") if name]
-            count = {subnet.id: 0 for subnet in subnets}
-            for member in active(group):
-                if member.instance.subnet_id in count:
-                    count[member.instance.subnet_id] += 1
-            subnet = min(subnets, key=lambda one: count[one.id]) if subnets else None
-            zone = subnet.availability_zone if subnet else group.availability_zones[0]
-            template, version = template_version(group)
-            tags = {**version.instance_tags, **group.get_propagated_tags(), ASG_NAME_TAG: group.name}
-            instance = ec2.launch(
-                group.ec2_backend, version.data, template, version.number, subnet.id if subnet else None, zone, tags
-            )
-        except StopIteration:
-            message = f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances."
-        except ServiceException as failure:
-            message = f"{failure.message} Launching EC2 instance failed."
     if message is not None:
-        text = f"Launching a new EC2 instance.  Status Reason: {message}"
-        failed = Activity(group, at, text, cause, "Failed", message)
-        failed.end(at, "Failed")
-        group.activities.append(failed)
+        fail(group, at, cause, message)
         return False
+    strict = (group.availability_zone_distribution or {}).get("CapacityDistributionStrategy") == "balanced-only"
+    for subnet, zone in where or places(group):
+        message, only_here = forced_failure(group, zone)
+        if message is None:
+            message = start(group, at, subnet, zone, cause)
+            if message is None:
+                return True
+        fail(group, at, cause, message, zone, subnet)
+        if strict or not only_here:
+            return False
+    return False
+
+
+def start(group, at, subnet, zone, cause):
+    """One instance in a place; the words of a refusal."""
+    try:
+        template, version = template_version(group)
+        tags = {**version.instance_tags, **group.get_propagated_tags(), ASG_NAME_TAG: group.name}
+        data = version.data
+        overrides = ((group.mixed_instances_policy or {}).get("LaunchTemplate") or {}).get("Overrides") or []
+        if overrides and overrides[0].get("InstanceType"):
+            data = {**data, "InstanceType": overrides[0]["InstanceType"]}
+        instance = ec2.launch(group.ec2_backend, data, template, version.number, subnet.id if subnet else None, zone, tags)
+    except StopIteration:
+        return f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number of instances."
+    except ServiceException as failure:
+        return f"{failure.message} Launching EC2 instance failed."
     instance.autoscaling_group = group
-    protected = group.new_instances_protected_from_scale_in
-    member = Member(instance, group, template, version.number, at, protected)
-    member.activity = Activity(group, at, f"Launching a new EC2 instance: {instance.id}", cause, "PreInService")
-    member.activity.details = json.dumps({"Subnet ID": instance.subnet_id, "Availability Zone": zone})
+    member = Member(instance, group, template, version.number, at, group.new_instances_protected_from_scale_in)
+    text = f"Launching a new EC2 instance: {instance.id}"
+    member.activity = Activity(group, at, text, cause, "PreInService", zone=zone, subnet=instance.subnet_id)
     group.activities.append(member.activity)
     group.instance_states.append(member)
-    return True
-
-
-def enter_service(member, at):
-    group = member.auto_scaling_group
-    member.lifecycle_state = "InService"
-    member.in_service_at = at
-    member.activity.end(at)
-    if not suspended(group, "AddToLoadBalancer"):
-        for target_group in target_groups(group):
-            health.register(target_group, [{"Id": member.instance_id}], at)
-
-
-def begin_termination(member, at, why):
-    """Out of the target groups first; the instance goes when they have drained."""
-    group = member.auto_scaling_group
-    if member.activity and member.activity.end_time is None:
-        member.activity.end(at, "Cancelled")
-    end = at
-    for target_group in target_groups(group):
-        end = max(end, health.deregister(target_group, [{"Id": member.instance_id}], at))
-    member.lifecycle_state = "Terminating"
-    member.gone_at = end + max(state.seconds("terminate_delay_ms"), LEAST)
-    status = "WaitingForELBConnectionDraining" if end > at else "InProgress"
-    cause = f"At {stamp(at).isoformat(timespec='seconds')}Z an instance was taken out of service in response to {why}."
-    member.activity = Activity(group, at, f"Terminating EC2 instance: {member.instance_id}", cause, status)
-    group.activities.append(member.activity)
-
-
-def finish_termination(member, at):
-    if member.instance.state != "terminated":
-        member.instance.terminate()
-    member.lifecycle_state = "Terminated"
-    member.activity.end(at)
-    member.auto_scaling_group.instance_states.remove(member)
-
-
-def elb_verdict(group, member, at):
-    """(unhealthy now, when to look again) of a member whose group believes its load balancer."""
-    if "ELB" not in (group.health_check_type or "") or not state.health_rules:
-        return False, INFINITY
-    grace = member.in_service_at + (group.health_check_grace_period or 0)
-    again = INFINITY
-    for target_group in target_groups(group):
-        target = target_group.targets.get(member.instance_id)
-        if target is None or not target_group.load_balancer_arns:
-            continue
-        look = max(grace, target["healthy_at"])
-        if health.health_of_target(target_group, target, max(at, look))[0] == "unhealthy":
-            if at >= look:
-                return True, INFINITY
-            again = min(again, look)
-    return False, again
+    return None
 
 
 def victim(group):
@@ -247,69 +165,109 @@ def victim(group):
     return min(members, key=lambda one: (-zones.count(one.availability_zone), one.launched_at))
 
 
+# ---------------------------------------------------------------- one step of a group
+
+
 def step(group, at):
     """Everything that is due at `at`; the answer is when to come again."""
     due = INFINITY
     for member in list(group.instance_states):
-        if member.lifecycle_state == "Pending":
-            if at >= member.ready_at and member.instance.state == "running":
-                enter_service(member, at)
-            elif member.instance.state == "running":
+        if member.lifecycle_state == "Pending" and member.instance.state == "running":
+            if at >= member.ready_at:
+                arrive(member, at)
+            else:
                 due = min(due, member.ready_at)
-        if member.lifecycle_state == "Terminating":
-            if at >= member.gone_at:
-                finish_termination(member, at)
-            else:
-                due = min(due, member.gone_at)
-        if member.lifecycle_state not in ("Pending", "InService"):
-            continue
-        if not suspended(group, "HealthCheck") and member.health_status == "Healthy":
-            bad = member.instance.state != "running"
-            if not bad and member.lifecycle_state == "InService":
-                bad, again = elb_verdict(group, member, at)
-                due = min(due, again)
-            if bad:
-                member.health_status = "Unhealthy"
-        if member.health_status != "Healthy" and not suspended(group, "ReplaceUnhealthy"):
-            if member.unhealthy_at is None:
-                member.unhealthy_at = at
-            end = member.unhealthy_at + max(state.seconds("replace_delay_ms"), LEAST)
-            if at >= end:
-                begin_termination(member, at, "an unhealthy health check")
-                due = min(due, member.gone_at)
-            else:
-                due = min(due, end)
-    members = active(group)
+        if member.lifecycle_state == "Pending:Wait":
+            result, again, words = hooks.outcome(member, at)
+            due = min(due, again)
+            if result == "CONTINUE":
+                enter_service(member, at)
+            elif result == "ABANDON":
+                begin_termination(member, at, "a lifecycle action that was abandoned", words)
+        if member.lifecycle_state.startswith("Terminating"):
+            due = min(due, leave(member, at))
+        elif member in active(group):
+            due = min(due, check(member, at))
     if group.status:
-        for member in list(group.instance_states):
-            if member.lifecycle_state != "Terminating":
-                begin_termination(member, at, "the deletion of the group")
-                due = min(due, member.gone_at)
-        if not group.instance_states and at >= group.delete_at:
-            remove_group(group)
-            return INFINITY
-        return min(due, group.delete_at) if not group.instance_states else due
-    missing = (group.desired_capacity or 0) - len(members)
-    if missing > 0 and not suspended(group, "Launch"):
-        if at < group.retry_at:
-            due = min(due, group.retry_at)
-        else:
-            failed = False
-            while missing > 0:
-                failed = not launch(group, at, missing) or failed
-                missing -= 1
-            due = min([due] + [one.ready_at for one in active(group) if one.lifecycle_state == "Pending"])
-            if failed:
-                group.retry_at = at + max(state.seconds("launch_delay_ms"), 0.05)
-                due = min(due, group.retry_at)
-    if missing < 0 and not suspended(group, "Terminate"):
-        for _ in range(-missing):
-            member = victim(group)
-            if member is None:
-                break
-            begin_termination(member, at, "a difference between desired and actual capacity")
-            due = min(due, member.gone_at)
+        return min(due, end(group, at))
+    # a machine that balances the zones is launched before another goes
+    missing = (group.desired_capacity or 0) - sum(not one.extra for one in active(group))
+    if missing > 0:
+        return min(due, grow(group, at, missing))
+    if missing < 0:
+        return min(due, shrink(group, at, -missing))
+    return min(due, balance(group, at))
+
+
+def end(group, at):
+    """A deleted group: all machines go, then the group."""
+    due = INFINITY
+    for member in list(group.instance_states):
+        member.forced = True
+        if not member.lifecycle_state.startswith("Terminating"):
+            begin_termination(member, at, "the deletion of the group")
+        due = min(due, leave(member, at))
+    if group.instance_states:
+        return due
+    if at >= group.delete_at:
+        remove_group(group)
+        return INFINITY
+    return group.delete_at
+
+
+def grow(group, at, missing):
+    if suspended(group, "Launch"):
+        return INFINITY
+    if at < group.retry_at:
+        return group.retry_at
+    failed = False
+    while missing > 0:
+        failed = not launch(group, at, missing) or failed
+        missing -= 1
+    due = min([one.ready_at for one in active(group) if one.lifecycle_state == "Pending"] + [INFINITY])
+    if failed:
+        group.retry_at = at + max(state.seconds("launch_delay_ms"), 0.05)
+        due = min(due, group.retry_at)
     return due
+
+
+def shrink(group, at, surplus):
+    due = INFINITY
+    if suspended(group, "Terminate"):
+        return due
+    for left in range(surplus, 0, -1):
+        member = victim(group)
+        if member is None:
+            if group.said_protected != group.desired_capacity:
+                group.said_protected = group.desired_capacity
+                text = "Could not scale to desired capacity because all remaining instances are protected from scale-in."
+                blocked = Activity(group, at, text, f"At {moment(at)} group reached equilibrium.", "Cancelled")
+                blocked.end(at, "Cancelled")
+                group.activities.append(blocked)
+            break
+        count = group.desired_capacity + left
+        cause = f"a difference between desired and actual capacity, shrinking the capacity from {count} to {count - 1}"
+        begin_termination(member, at, cause)
+        due = min(due, leave(member, at))
+    return due
+
+
+def balance(group, at):
+    """One machine more where the fewest are, when another place has two more; the one too many goes once it is in service."""
+    if any(suspended(group, one) for one in ("AZRebalance", "Launch", "Terminate")) or not group.vpc_zone_identifier:
+        return INFINITY
+    if any(one.lifecycle_state != "InService" for one in group.instance_states) or at < group.retry_at:
+        return INFINITY
+    order = places(group)
+    count = {zone: sum(one.availability_zone == zone for one in active(group)) for zone in {one.availability_zone for one in active(group)} | {zone for _, zone in order}}
+    if not order or max(count.values(), default=0) - count[order[0][1]] < 2 or forced_failure(group, order[0][1], count=False)[0]:
+        return INFINITY
+    cause = f"At {moment(at)} an instance was launched to aid in balancing the group's zones."
+    if not launch(group, at, 0, where=order[:1], cause=cause):
+        group.retry_at = at + max(state.seconds("launch_delay_ms"), 0.05)
+        return INFINITY
+    group.instance_states[-1].extra = True
+    return group.instance_states[-1].ready_at
 
 
 def remove_group(group):

@@ -4,18 +4,47 @@ from moto.elbv2 import models
 from moto.elbv2.exceptions import ELBClientError, TargetGroupNotFoundError
 from moto.elbv2.models import FakeAction, FakeHealthStatus, FakeTargetGroup
 
+import shift
 import state
 
-INITIAL_CHECKING = ("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
-INITIAL_REGISTERING = ("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
-UNHEALTHY = ("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
-DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
-NOT_IN_USE = ("unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer")
-WRONG_ZONE = ("unused", "Target.NotInUse", "Target is in an Availability Zone that is not enabled for the load balancer")
-NOT_REGISTERED = ("unused", "Target.NotRegistered", "Target is not registered to the target group")
-INVALID_STATE = ("unused", "Target.InvalidState", "Target is in the stopped state")
+REASONS = {
+    # reason → (state, AWS's description)
+    "Elb.RegistrationInProgress": ("initial", "Target registration is in progress"),
+    "Elb.InitialHealthChecking": ("initial", "Initial health checks in progress"),
+    "Target.ResponseCodeMismatch": ("unhealthy", "Health checks failed with these codes: [502]"),
+    "Target.Timeout": ("unhealthy", "Request timed out"),
+    "Target.FailedHealthChecks": ("unhealthy", "Health checks failed"),
+    "Target.NotRegistered": ("unused", "Target is not registered to the target group"),
+    "Target.NotInUse": ("unused", "Target group is not configured to receive traffic from the load balancer"),
+    "Target.InvalidState": ("unused", "Target is in the stopped state"),
+    "Target.IpUnusable": ("unused", "Target IP address is reserved for use by a load balancer"),
+    "Target.DeregistrationInProgress": ("draining", "Target deregistration is in progress"),
+    "Target.HealthCheckDisabled": ("unavailable", "Health checks are disabled for this target group"),
+    "Elb.InternalError": ("unavailable", "An internal error occurred"),
+}
+
+
+def condition(reason, state=None, description=None):
+    """(state, reason, description); what isn't given is AWS's own."""
+    known, text = REASONS[reason]
+    return state or known, reason, description or text
+
+
+INITIAL_CHECKING = condition("Elb.InitialHealthChecking")
+INITIAL_REGISTERING = condition("Elb.RegistrationInProgress")
+DRAINING = condition("Target.DeregistrationInProgress")
+NOT_IN_USE = condition("Target.NotInUse")
+WRONG_ZONE = condition("Target.NotInUse", description="Target is in an Availability Zone that is not enabled for the load balancer")
+NOT_REGISTERED = condition("Target.NotRegistered")
 HEALTHY = ("healthy", None, None)
-FORCED = {"healthy": HEALTHY, "unhealthy": UNHEALTHY, "initial": INITIAL_CHECKING, "unavailable": ("unavailable", "Elb.InternalError", "An internal error occurred")}
+FORCED = {
+    "healthy": HEALTHY,
+    "unhealthy": condition("Target.FailedHealthChecks"),
+    "initial": INITIAL_CHECKING,
+    "unavailable": condition("Elb.InternalError"),
+    "unused": NOT_IN_USE,
+    "draining": DRAINING,
+}
 
 use_changed = []  # called with a backend and the ARNs of target groups that came into or out of use
 
@@ -141,8 +170,11 @@ def selected(group, selector):
 
 
 def forced_health(group, target_id):
+    """The (state, reason, description) that a test forces on a target."""
     for rule in state.health_rules:
         if not selected(group, rule.selector):
+            continue
+        if rule.selector.get("instance", target_id) != target_id:
             continue
         if rule.count is None:
             return rule.value
@@ -155,11 +187,55 @@ def forced_health(group, target_id):
     return None
 
 
+def boot_of(instance):
+    """(when the application of a machine answers, what its checks say until then)."""
+    member = getattr(instance, "member", None)
+    if member is None or not state.boot_rules:
+        return 0.0, None
+    from groups import chosen_group
+
+    for rule in state.boot_rules:
+        if not chosen_group(member.auto_scaling_group, rule.selector):
+            continue
+        if rule.selector.get("instance", instance.id) != instance.id:
+            continue
+        if rule.count is not None:
+            chosen = rule.chosen.setdefault(member.auto_scaling_group.name, [])
+            if instance.id not in chosen and len(chosen) < rule.count:
+                chosen.append(instance.id)
+            if instance.id not in chosen:
+                continue
+        seconds, sick = rule.value
+        return (member.in_service_at or member.launched_at) + seconds, sick
+    return 0.0, None
+
+
+def check_interval(group):
+    """Seconds between two health checks: the target group's own, unless a test wants it otherwise."""
+    return state.seconds("check_interval_ms") or float(group.health_check_interval_seconds or 30)
+
+
+def course(group, target, instance):
+    """[(from when, condition)] of a target in use that nothing is forced on: what its checks lead to.
+
+    The first check that succeeds makes a new target healthy; until then it is `initial`, and after as many failed ones as
+    the threshold says it is `unhealthy`, from which only the healthy threshold leads back.
+    """
+    began = target["healthy_at"] - state.seconds("health_delay_ms")
+    answers, sick = boot_of(instance)
+    initial = [(0.0, INITIAL_REGISTERING), (began + (target["healthy_at"] - began) / 2, INITIAL_CHECKING)]
+    fails = began + int(group.unhealthy_threshold_count or 2) * check_interval(group)
+    if answers < max(fails, target["healthy_at"]):
+        return initial + [(max(answers, target["healthy_at"]), HEALTHY)]
+    back = answers + (int(group.healthy_threshold_count or 5) - 1) * check_interval(group)
+    return initial + [(fails, sick), (back, HEALTHY)]
+
+
 def health_of_target(group, target, at):
     """(state, reason, description) of a registered target."""
     instance = group.ec2_backend.get_instance_by_id(target["Id"])
     if instance is not None and instance.state != "running":
-        return INVALID_STATE
+        return condition("Target.InvalidState", description=f"Target is in the {instance.state} state")
     if not group.load_balancer_arns:
         return NOT_IN_USE
     backend = models.elbv2_backends[group.account_id][group.region_name]
@@ -168,13 +244,17 @@ def health_of_target(group, target, at):
         if instance.availability_zone not in {subnet.availability_zone for subnet in balancer.subnets}:
             return WRONG_ZONE
     forced = forced_health(group, target["Id"]) if state.health_rules else None
-    if forced == "healthy":
+    if forced == HEALTHY:
         return HEALTHY
-    if at < target["healthy_at"]:
-        began = target["healthy_at"] - state.seconds("health_delay_ms")
-        half = began + (target["healthy_at"] - began) / 2
-        return INITIAL_REGISTERING if at < half else INITIAL_CHECKING
-    return FORCED.get(forced, UNHEALTHY) if forced else HEALTHY
+    if forced and at >= target["healthy_at"]:
+        return forced
+    return [found for since, found in course(group, target, instance) if at >= since][-1]
+
+
+def next_change(group, target, at):
+    """When the health of a target changes by itself, infinity for never."""
+    instance = group.ec2_backend.get_instance_by_id(target["Id"])
+    return min([since for since, _ in course(group, target, instance) if since > at] + [state.INFINITY])
 
 
 def health_for(self, target, ec2_backend, at=None):
@@ -189,7 +269,10 @@ def health_for(self, target, ec2_backend, at=None):
         known, health = {"Id": name, "Port": target.get("Port") or self.port}, NOT_REGISTERED
     port = self.health_check_port
     port = str(known["Port"]) if port == "traffic-port" else port
-    return FakeHealthStatus(name, known["Port"], port, *health)
+    shown = FakeHealthStatus(name, known["Port"], port, *health)
+    instance = self.ec2_backend.get_instance_by_id(name)
+    shown.administrative_override = shift.override(self, instance)
+    return shown
 
 
 def describe_target_health(self, target_group_arn, targets):

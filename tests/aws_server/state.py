@@ -10,6 +10,7 @@ import time
 
 LOCK = threading.RLock()
 INFINITY = float("inf")
+LEAST = 0.001  # no event follows another at the same instant, so that no loop is endless
 
 DEFAULTS = {
     "launch_delay_ms": 100,  # Pending until InService; also between two failed launches
@@ -21,6 +22,8 @@ DEFAULTS = {
     "max_rules_per_load_balancer": 100,
     "max_target_groups_per_load_balancer": 100,
     "most_per_page": 1000,  # a page of any listing has at most so many, whatever the caller asks for
+    "check_interval_ms": 0,  # between two health checks of a target; 0: as its target group says
+    "hook_cap_ms": 0,  # the most that a lifecycle hook waits; 0: as long as it says
     "version_tag": "ionroller:version",
 }
 
@@ -28,6 +31,9 @@ settings = dict(DEFAULTS)
 body = b""  # of the call that is being carried out, as it came
 health_rules = []  # newest first
 launch_rules = []  # newest first
+boot_rules = []  # newest first
+hook_rules = []  # newest first
+shifts = []  # (zone, load balancer or None for all)
 
 
 def now():
@@ -42,8 +48,8 @@ def reset(keep_settings=False):
     if not keep_settings:
         settings.clear()
         settings.update(DEFAULTS)
-    health_rules.clear()
-    launch_rules.clear()
+    for kept in (health_rules, launch_rules, boot_rules, hook_rules, shifts):
+        kept.clear()
 
 
 class Rule:

@@ -92,7 +92,8 @@ class Health(Case):
         self.assertEqual({one["InstanceId"] for one in self.members()}, before)
         self.assertTrue(eventually(lambda: self.health(arn) == ["healthy", "healthy"] and len({one["InstanceId"] for one in self.members()} & before) == 1))
         found = self.asg.describe_scaling_activities(AutoScalingGroupName="svc")["Activities"]
-        self.assertTrue(any("unhealthy" in one["Cause"] for one in found))
+        words = "an instance was taken out of service in response to an ELB system health check failure."
+        self.assertTrue(any(words in one["Cause"] for one in found))
 
     def test_terminated_from_outside_is_replaced(self):
         control("POST", "settings", {"drain_cap_ms": 500})
@@ -123,3 +124,92 @@ class Health(Case):
         found = self.elb.describe_target_health(TargetGroupArn=arn, Targets=[{"Id": "i-0"}])["TargetHealthDescriptions"]
         self.assertEqual(found[0]["TargetHealth"]["Reason"], "Target.NotRegistered")
         self.elb.deregister_targets(TargetGroupArn=arn, Targets=[{"Id": "i-0"}])
+
+    def wait_for(self, arn, *states):
+        self.assertTrue(eventually(lambda: self.health(arn) == sorted(states)), (states, self.health(arn)))
+
+    def test_a_machine_is_unhealthy_while_it_boots_and_healthy_when_its_application_answers(self):
+        control("POST", "settings", {"check_interval_ms": 200})
+        control("POST", "boots", {"group": "svc", "seconds": 1.2, "reason": "Target.Timeout"})
+        arn = self.target_group()
+        self.arns = {"svc": arn}
+        self.rule(self.forward(svc=100))
+        self.group(size=1, targets=[arn], HealthCheckGracePeriod=60)
+        self.wait_for(arn, "initial")
+        self.wait_for(arn, "unhealthy")
+        self.assertEqual(self.reasons(arn), {"Target.Timeout"})
+        self.assertEqual(self.members()[0]["HealthStatus"], "Healthy", "its grace is not over")
+        self.wait_for(arn, "healthy")
+
+    def test_an_application_that_never_answers_is_replaced_after_grace(self):
+        control("POST", "settings", {"check_interval_ms": 100})
+        control("POST", "boots", {"version": "1", "seconds": "never", "count": 1})
+        arn = self.target_group()
+        self.arns = {"svc": arn}
+        self.rule(self.forward(svc=100))
+        self.group(size=2, targets=[arn], HealthCheckGracePeriod=1)
+        self.wait_for(arn, "healthy", "unhealthy")
+        sick = self.sick(arn)
+        self.assertIn(sick, [one["InstanceId"] for one in self.members()])
+        self.assertTrue(eventually(lambda: sick not in [one["InstanceId"] for one in self.shown()["Instances"]]))
+        self.wait_for(arn, "healthy", "healthy")
+
+    def sick(self, arn):
+        found = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return next(one["Target"]["Id"] for one in found if one["TargetHealth"]["State"] == "unhealthy")
+
+    def test_no_replacement_while_it_is_suspended(self):
+        arn = self.running()
+        before = {one["InstanceId"] for one in self.members()}
+        self.asg.suspend_processes(AutoScalingGroupName="svc", ScalingProcesses=["ReplaceUnhealthy"])
+        control("POST", "health", {"target_group": "svc", "state": "unhealthy"})
+        time.sleep(0.5)
+        self.assertEqual({one["InstanceId"] for one in self.shown()["Instances"]}, before)
+        self.assertEqual({one["HealthStatus"] for one in self.members()}, {"Unhealthy"})
+        self.assertEqual(self.health(arn), ["unhealthy", "unhealthy"])
+
+    def test_reasons_and_their_words(self):
+        arn = self.running(HealthCheckType="EC2")
+
+        def shown():
+            found = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+            return {tuple(one["TargetHealth"].values()) for one in found}
+
+        for reason, state, words in (
+            ("Target.ResponseCodeMismatch", "unhealthy", "Health checks failed with these codes: [502]"),
+            ("Target.Timeout", "unhealthy", "Request timed out"),
+            ("Target.HealthCheckDisabled", "unavailable", "Health checks are disabled for this target group"),
+        ):
+            control("POST", "health", {"target_group": "svc", "reason": reason})
+            self.assertEqual(shown(), {(state, reason, words)})
+        control("POST", "health", {"target_group": "svc", "reason": "Target.ResponseCodeMismatch", "description": "Health checks failed with these codes: [503]"})
+        self.assertEqual(shown(), {("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]")})
+        control("POST", "health", {"target_group": "svc", "state": None})
+        one = self.members()[0]["InstanceId"]
+        self.asg.suspend_processes(AutoScalingGroupName="svc", ScalingProcesses=["HealthCheck"])
+        self.ec2.stop_instances(InstanceIds=[one])
+        self.assertIn(("unused", "Target.InvalidState", "Target is in the stopped state"), shown())
+
+    def test_a_zone_that_the_load_balancer_lacks(self):
+        subnet = self.ec2.create_subnet(VpcId=self.world["vpc_id"], CidrBlock="10.0.192.0/24", AvailabilityZone="us-east-1c")["Subnet"]["SubnetId"]
+        arn = self.target_group()
+        self.arns = {"svc": arn}
+        self.rule(self.forward(svc=1))
+        self.group(size=1, targets=[arn], VPCZoneIdentifier=subnet)
+        self.wait_for(arn, "unused")
+        found = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"][0]["TargetHealth"]
+        self.assertEqual(found["Description"], "Target is in an Availability Zone that is not enabled for the load balancer")
+        self.assertEqual(found["Reason"], "Target.NotInUse")
+        used = self.elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]["LoadBalancerArns"]
+        self.assertEqual(used, [self.world["load_balancer_arn"]])
+
+    def test_a_zonal_shift_is_shown_beside_the_health(self):
+        arn = self.running()
+        control("POST", "shifts", {"zone": "us-east-1a"})
+        found = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        self.assertEqual({one["TargetHealth"]["State"] for one in found}, {"healthy"})
+        states = sorted(one["AdministrativeOverride"]["State"] for one in found)
+        self.assertEqual(states, ["no_override", "zonal_shift_active"])
+        control("POST", "shifts", {"zone": "us-east-1a", "end": True})
+        found = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        self.assertNotIn("AdministrativeOverride", found[0])
