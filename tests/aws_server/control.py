@@ -11,11 +11,11 @@ from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
 import crash
-import elbv2
 import groups
 import health
 import hooks
 import permissions
+import rules
 import shift
 import state
 import wire
@@ -248,7 +248,9 @@ def build_world(data):
         action = one.get("action") or json.loads(json.dumps(missing))
         if one.get("foreign"):
             action = {"Type": "forward", "TargetGroupArn": foreign.arn}
-        listener = elb.create_listener(balancer.arn, one.get("protocol", "HTTP"), int(one["port"]), "ELBSecurityPolicy-2016-08", None, [action])
+        protocol = one.get("protocol", "HTTP")
+        certificate = f"arn:aws:iam::{account}:server-certificate/{name}" if protocol == "HTTPS" else None
+        listener = elb.create_listener(balancer.arn, protocol, int(one["port"]), "ELBSecurityPolicy-2016-08", certificate, [action])
         listeners[str(one["port"])] = listener.arn
     answer = {
         "account": account,
@@ -296,7 +298,7 @@ def show_actions(actions):
     for action in actions:
         config = (action.data.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig")
         weights = [{"target_group": arn.split("/")[1], "arn": arn, "weight": weight} for arn, weight in health.forwarded([action])]
-        shown.append({"type": action.type, "weights": weights, "stickiness": config})
+        shown.append({"type": action.type, "weights": weights, "stickiness": config, "order": action.data.get("Order")})
     return shown
 
 
@@ -358,13 +360,14 @@ def show_state(_):
             for listener in balancer.listeners.values():
                 common = {"load_balancer": balancer.name, "account": account, "region": region, "listener_arn": listener.arn}
                 answer["listeners"].append({**common, "port": listener.port, "protocol": listener.protocol, "actions": show_actions(listener.default_actions)})
-                for rule in sorted(listener._non_default_rules.values(), key=elbv2.rule_key):
+                for rule in sorted(listener._non_default_rules.values(), key=rules.rule_key):
                     answer["rules"].append(
                         {
                             **common,
                             "arn": rule.arn,
                             "priority": int(rule.priority),
                             "conditions": rule.conditions,
+                            "transforms": list(rule.transforms),
                             "actions": show_actions(rule.actions),
                             "tags": tags_of(rule.arn),
                         }

@@ -5,181 +5,22 @@ from moto.elbv2.exceptions import (
     DuplicateListenerError,
     DuplicateLoadBalancerName,
     DuplicateTargetGroupName,
-    ELBClientError,
-    ListenerNotFoundError,
     LoadBalancerNotFoundError,
-    PriorityInUseError,
-    RuleNotFoundError,
     TargetGroupNotFoundError,
     TooManyTagsError,
 )
-from moto.elbv2.models import ELBv2Backend, FakeAction, FakeListenerRule
+from moto.elbv2.models import ELBv2Backend, FakeAction
 from moto.elbv2.responses import ELBV2Response
-from moto.moto_api._internal import mock_random
 
+import actions as actions_of
+import attributes
 import health
+import rules
 import state
-from health import forwarded, recompute_use, rules_of
-
-# ---------------------------------------------------------------- actions and rules
-
-original_action_init = FakeAction.__init__
-
-
-def action_init(self, data):
-    """A forward to one target group is shown in both of its forms, whichever was sent."""
-    if data.get("Type") == "forward":
-        config = data.get("ForwardConfig") or {}
-        if not config.get("TargetGroups") and data.get("TargetGroupArn"):
-            config = {**config, "TargetGroups": [{"TargetGroupArn": data["TargetGroupArn"], "Weight": 1}]}
-        data["ForwardConfig"] = config
-        groups = config.get("TargetGroups") or []
-        if len(groups) == 1 and "TargetGroupArn" not in data:
-            data["TargetGroupArn"] = groups[0]["TargetGroupArn"]
-    original_action_init(self, data)
-
-
-def error(code, message):
-    return ELBClientError(code, message)
-
-
-def check_actions(backend, actions, balancer, replaced=()):
-    """What AWS refuses in an action and moto takes. `replaced`: the actions that these take the place of."""
-    for action in actions:
-        if action.get("Type") != "forward":
-            continue
-        config = action.get("ForwardConfig") or {}
-        groups = config.get("TargetGroups") or []
-        alone = action.get("TargetGroupArn")
-        if alone and groups and (len(groups) > 1 or groups[0]["TargetGroupArn"] != alone):
-            raise error("InvalidLoadBalancerAction", "A target group ARN and a forward config that differ cannot be specified together")
-        if not alone and not groups:
-            raise error("InvalidLoadBalancerAction", "A forward action must specify at least one target group")
-        if len(groups) > 5:
-            raise error("TargetGroupAssociationLimit", "You have reached the limit of 5 target groups per action")
-        arns = [group["TargetGroupArn"] for group in groups] or [alone]
-        if len(set(arns)) != len(arns):
-            raise error("ValidationError", "A target group can be specified only once in an action")
-        for group in groups:
-            weight = int(group.get("Weight", 1))
-            if not 0 <= weight <= 999:
-                raise error("ValidationError", f"Weight '{weight}' must be between 0 and 999 inclusive")
-        enabled = (config.get("TargetGroupStickinessConfig") or {}).get("Enabled")
-        for arn in arns:
-            group = backend.target_groups.get(arn)
-            if group is None:
-                raise error("TargetGroupNotFound", f"Target group '{arn}' not found")
-            if any(other != balancer.arn for other in group.load_balancer_arns):
-                raise error("TargetGroupAssociationLimit", f"The following target groups cannot be associated with more than one load balancer: {arn}")
-            http = group.protocol in ("HTTP", "HTTPS")
-            if (balancer.type == "application") != http:
-                raise error("IncompatibleProtocols", f"The protocol of target group '{arn}' is not compatible with the load balancer")
-            if len(arns) > 1 and str(group.attributes.get("stickiness.enabled")) == "true" and not enabled:
-                raise error("InvalidLoadBalancerAction", "You must enable group stickiness on a rule if you enabled target stickiness on one of its target groups")
-    before = {arn for arn, _ in forwarded(replaced)}
-    names = {arn for arn, group in backend.target_groups.items() if balancer.arn in group.load_balancer_arns}
-    added = {arn for arn, _ in forwarded(actions)} - names
-    if added - before and len(names | added) > state.settings["max_target_groups_per_load_balancer"]:
-        raise error("TooManyUniqueTargetGroupsPerLoadBalancer", "You've reached the limit on the number of unique target groups per load balancer")
-
-
-FORMS = {"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig"}
-
-
-def shown_conditions(conditions):
-    """Host and path conditions are shown in both of their forms, whichever was sent."""
-    for condition in conditions:
-        form = FORMS.get(condition.get("Field"))
-        if form:
-            values = (condition.get(form) or {}).get("Values") or condition.get("Values") or []
-            condition["Values"] = list(values)
-            condition[form] = {"Values": list(values)}
-    return conditions
-
-
-def find_listener(backend, arn):
-    for balancer in backend.load_balancers.values():
-        if arn in balancer.listeners:
-            return balancer, balancer.listeners[arn]
-    raise ListenerNotFoundError()
-
-
-def find_rule(backend, arn):
-    for balancer in backend.load_balancers.values():
-        for listener in balancer.listeners.values():
-            if arn in listener._non_default_rules:
-                return balancer, listener, listener._non_default_rules[arn]
-            if listener._default_rule[0].arn == arn:
-                return balancer, listener, listener._default_rule[0]
-    raise RuleNotFoundError("One or more rules not found")
-
-
-def check_conditions(backend, conditions):
-    if not conditions:
-        raise error("ValidationError", "A condition must be specified")
-    backend._validate_conditions(conditions)
-    values = [value for one in conditions for value in (one.get("Values") or (one.get(FORMS.get(one.get("Field"), "")) or {}).get("Values") or [])]
-    if len(values) > 5:
-        raise error("TooManyConditionValues", "A rule can have at most 5 condition values")
-
-
-def create_rule(self, listener_arn, conditions, priority, actions, tags=None):
-    balancer, listener = find_listener(self, listener_arn)
-    priority = int(priority)
-    if not 1 <= priority <= 50000:
-        raise error("ValidationError", f"Priority '{priority}' must be between 1 and 50000 inclusive")
-    check_conditions(self, conditions)
-    if any(rule.priority == priority for rule in listener._non_default_rules.values()):
-        raise PriorityInUseError()
-    check_actions(self, actions, balancer)
-    self._validate_actions([FakeAction(action) for action in actions])
-    count = sum(len(one._non_default_rules) for one in balancer.listeners.values())
-    if count >= state.settings["max_rules_per_load_balancer"]:
-        raise error("TooManyRules", "You've reached the limit on the number of rules per load balancer")
-    arn = listener_arn.replace(":listener/", ":listener-rule/") + f"/{mock_random.get_random_hex(16)}"
-    actions = [FakeAction(action) for action in actions]
-    rule = FakeListenerRule(listener.arn, arn, shown_conditions(conditions), priority, actions)
-    listener.register(arn, rule)
-    self.tagging_service.tag_resource(arn, tags or [])
-    recompute_use(self, state.now())
-    return rule
-
-
-def modify_rule(self, rule_arn, conditions, actions):
-    if not conditions and not actions:
-        raise error("ValidationError", "Either conditions or actions must be specified")
-    balancer, _, rule = find_rule(self, rule_arn)
-    if rule.is_default:
-        raise error("OperationNotPermitted", f"Default rule '{rule_arn}' cannot be modified")
-    if conditions:
-        check_conditions(self, conditions)
-    if actions:
-        check_actions(self, actions, balancer, rule.actions)
-        fakes = [FakeAction(action) for action in actions]
-        self._validate_actions(fakes)
-        rule.actions = fakes
-    if conditions:
-        rule.conditions = shown_conditions(conditions)
-    recompute_use(self, state.now())
-    return rule
-
-
-def delete_rule(self, arn):
-    _, listener, rule = find_rule(self, arn)
-    if rule.is_default:
-        raise error("OperationNotPermitted", f"Default rule '{arn}' cannot be deleted")
-    listener.remove_rule(arn)
-    self.tagging_service.delete_all_tags_for_resource(arn)
-    recompute_use(self, state.now())
-
-
-def describe_rules(self, listener_arn, rule_arns):
-    if bool(listener_arn) == bool(rule_arns):
-        raise error("ValidationError", "You must specify either listener rule ARNs or a listener ARN")
-    if listener_arn:
-        return list(rules_of(find_listener(self, listener_arn)[1]))
-    return [find_rule(self, arn)[2] for arn in rule_arns]
-
+from actions import check_actions, error
+from attributes import NETWORK
+from health import forwarded, recompute_use
+from rules import find_listener, find_rule, rule_key
 
 # ---------------------------------------------------------------- listeners and load balancers
 
@@ -200,7 +41,7 @@ def create_listener(self, load_balancer_arn, protocol, port, ssl_policy, certifi
             if same:
                 return other
             raise DuplicateListenerError()
-    check_actions(self, actions, balancer)
+    check_actions(self, actions, balancer, protocol)
     listener = original_create_listener(self, load_balancer_arn, protocol, port, ssl_policy, certificate, actions, alpn_policy, tags or [])
     recompute_use(self, state.now())
     return listener
@@ -209,8 +50,7 @@ def create_listener(self, load_balancer_arn, protocol, port, ssl_policy, certifi
 def modify_listener(self, arn, port=None, protocol=None, ssl_policy=None, certificates=None, actions=None):
     balancer, listener = find_listener(self, arn)
     if actions:
-        check_actions(self, actions, balancer, listener.default_actions)
-        self._validate_actions([FakeAction(action) for action in actions])
+        check_actions(self, actions, balancer, protocol or listener.protocol, listener.default_actions)
     listener = original_modify_listener(self, arn, port, protocol, ssl_policy, certificates or [], actions or [])
     recompute_use(self, state.now())
     return listener
@@ -269,9 +109,7 @@ def describe_load_balancers(self, arns, names):
 
 original_create_group = ELBv2Backend.create_target_group
 original_modify_group = ELBv2Backend.modify_target_group
-NETWORK = ("TCP", "TLS", "UDP", "TCP_UDP")
 original_delete_group = ELBv2Backend.delete_target_group
-original_modify_attributes = ELBv2Backend.modify_target_group_attributes
 
 
 def check_health_check(protocol, check_protocol, path, matcher):
@@ -314,24 +152,6 @@ def delete_target_group(self, target_group_arn):
     group = original_delete_group(self, target_group_arn)
     self.tagging_service.delete_all_tags_for_resource(target_group_arn)
     return group
-
-
-def modify_target_group_attributes(self, target_group_arn, attributes):
-    group = self.target_groups.get(target_group_arn)
-    if group is not None and str(attributes.get("stickiness.enabled")) == "true":
-        for balancer in self.load_balancers.values():
-            for listener in balancer.listeners.values():
-                for rule in rules_of(listener):
-                    for action in rule.actions:
-                        arns = [arn for arn, _ in forwarded([action])]
-                        config = (action.data.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig") or {}
-                        if target_group_arn in arns and len(arns) > 1 and not config.get("Enabled"):
-                            raise error("InvalidConfigurationRequest", "This target group appears behind a rule with group stickiness disabled")
-    delay = attributes.get("deregistration_delay.timeout_seconds")
-    if group is not None and str(delay) == "3600":  # moto's range is one short
-        group.attributes["deregistration_delay.timeout_seconds"] = delay
-        attributes = {key: value for key, value in attributes.items() if value is not delay}
-    original_modify_attributes(self, target_group_arn, attributes)
 
 
 def check_resource(self, arn):
@@ -387,10 +207,6 @@ def paged(response, items, key, field):
     return ActionResult({field: shown, "NextMarker": marker})
 
 
-def rule_key(rule):
-    return 1_000_000 if rule.is_default else int(rule.priority)
-
-
 def answer_rules(self):
     listener_arn, rule_arns = self._get_param("ListenerArn"), self._get_param("RuleArns")
     found = self.elbv2_backend.describe_rules(listener_arn, rule_arns)
@@ -439,11 +255,13 @@ def answer_account_limits(self):
 
 def install():
     health.install()
-    FakeAction.__init__ = action_init
+    actions_of.install()
+    rules.install()
+    ELBv2Backend.modify_target_group_attributes = attributes.modify(ELBv2Backend.modify_target_group_attributes)
     for name in (
-        "create_rule modify_rule delete_rule describe_rules create_listener modify_listener"
+        "create_listener modify_listener"
         " delete_listener describe_listeners create_load_balancer delete_load_balancer describe_load_balancers"
-        " create_target_group modify_target_group delete_target_group modify_target_group_attributes add_tags remove_tags describe_tags"
+        " create_target_group modify_target_group delete_target_group add_tags remove_tags describe_tags"
     ).split():
         setattr(ELBv2Backend, name, globals()[name])
     ELBV2Response.describe_rules = answer_rules

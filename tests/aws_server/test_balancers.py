@@ -154,3 +154,142 @@ class Balancers(Case):
         self.elb.modify_rule(RuleArn=rule, Actions=actions)
         self.elb.modify_target_group_attributes(TargetGroupArn=self.arns["a"], Attributes=sticky)
         self.refused("InvalidLoadBalancerAction", self.elb.modify_rule, RuleArn=rule, Actions=self.forward(a=1, b=1))
+
+    def shown(self, rule):
+        return self.elb.describe_rules(RuleArns=[rule])["Rules"][0]
+
+    def test_every_type_of_condition_is_kept(self):
+        self.make("a")
+        conditions = [
+            {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/shop/*"]}},
+            {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "x-canary", "RegexValues": ["^y"]}},
+            {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["GET"]}},
+            {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2"}]}},
+            {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}},
+        ]
+        make = lambda conditions, priority=10: self.elb.create_rule(  # noqa: E731
+            ListenerArn=self.world["listener_arn"], Priority=priority, Conditions=conditions, Actions=self.forward(a=1)
+        )
+        rule = make(conditions)["Rules"][0]["RuleArn"]
+        shown = {one["Field"]: one for one in self.shown(rule)["Conditions"]}
+        self.assertEqual(len(shown), 5)
+        self.assertEqual(shown["http-header"]["HttpHeaderConfig"], {"HttpHeaderName": "x-canary", "RegexValues": ["^y"]})
+        self.assertEqual(shown["source-ip"], {"Field": "source-ip", "Values": [], "SourceIpConfig": {"Values": ["10.0.0.0/8"]}})
+        self.assertEqual(shown["query-string"]["QueryStringConfig"]["Values"], [{"Key": "v", "Value": "2"}])
+        # actions alone leave the conditions; a list of conditions replaces all of them
+        self.elb.modify_rule(RuleArn=rule, Actions=self.forward(a=2))
+        self.assertEqual(len(self.shown(rule)["Conditions"]), 5)
+        self.elb.modify_rule(RuleArn=rule, Conditions=[{"Field": "host-header", "HostHeaderConfig": {"RegexValues": ["^a[0-9]+[.]example[.]com$"]}}])
+        after = self.shown(rule)["Conditions"]
+        self.assertEqual([one["Field"] for one in after], ["host-header"])
+        self.assertEqual(after[0]["HostHeaderConfig"]["RegexValues"], ["^a[0-9]+[.]example[.]com$"])
+
+        def host(value):
+            return [{"Field": "host-header", "HostHeaderConfig": {"Values": [value]}}]
+
+        for value in ("localhost", "*", "10.0.0.1", "a_b.example.com", "a.example.*"):
+            self.refused("ValidationError", make, conditions=host(value), priority=11)
+        make(host("*.example.com"), 11)
+        self.refused("ValidationError", make, "only one", conditions=host("a.b.c") + host("d.e.f"), priority=12)
+        self.refused("ValidationError", make, conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.1"]}}], priority=12)
+        header = {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "Host", "Values": ["a"]}}
+        self.refused("ValidationError", make, "host header", conditions=[header], priority=12)
+        paths = [{"Field": "path-pattern", "PathPatternConfig": {"Values": [f"/{n}" for n in range(6)]}}]
+        self.refused("ValidationError", make, "'5' condition values", conditions=paths, priority=12)
+
+    def test_rules_trade_their_places_in_one_call(self):
+        self.make("a")
+        one, two = self.rule(self.forward(a=1), priority=1), self.rule(self.forward(a=1), priority=2)
+        self.rule(self.forward(a=1), priority=3)
+        self.refused("PriorityInUse", self.elb.set_rule_priorities, RulePriorities=[{"RuleArn": one, "Priority": 3}])
+        self.elb.set_rule_priorities(RulePriorities=[{"RuleArn": one, "Priority": 2}, {"RuleArn": two, "Priority": 1}])
+        self.assertEqual((self.shown(one)["Priority"], self.shown(two)["Priority"]), ("2", "1"))
+
+    def oidc(self, **more):
+        config = {"Issuer": "https://i.example", "AuthorizationEndpoint": "https://i.example/a", "TokenEndpoint": "https://i.example/t", "UserInfoEndpoint": "https://i.example/u", "ClientId": "web", **more}
+        return {"Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": config}
+
+    def last(self, **weights):
+        return [{**self.forward(**weights)[0], "Order": 2}]
+
+    def test_authentication_comes_first_and_its_secret_is_never_shown(self):
+        self.world = control("POST", "world", {"name": "safe", "listeners": [{"port": 443, "protocol": "HTTPS"}]})
+        self.make("a")
+        https = {"listener": self.world["listeners"]["443"]}
+        self.refused("InvalidLoadBalancerAction", self.rule, "HTTPS", actions=[self.oidc(ClientSecret="s")] + self.last(a=1))
+        self.refused("InvalidLoadBalancerAction", self.rule, "secret", actions=[self.oidc()] + self.last(a=1), **https)
+        self.refused("InvalidLoadBalancerAction", self.rule, "order", actions=[self.oidc(ClientSecret="s")] + self.forward(a=1), **https)
+        rule = self.rule([self.oidc(ClientSecret="s")] + self.last(a=1), **https)
+        shown = self.shown(rule)["Actions"]
+        self.assertEqual([one["Type"] for one in shown], ["authenticate-oidc", "forward"])
+        self.assertNotIn("ClientSecret", shown[0]["AuthenticateOidcConfig"])
+        self.assertEqual(shown[0]["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"], "authenticate")
+        # what is shown can't be sent again as it is: the call must say that the secret stays
+        self.refused("InvalidLoadBalancerAction", self.elb.modify_rule, "secret", RuleArn=rule, Actions=shown)
+        shown[0]["AuthenticateOidcConfig"]["UseExistingClientSecret"] = True
+        self.elb.modify_rule(RuleArn=rule, Actions=shown)
+        self.elb.modify_rule(RuleArn=rule, Actions=shown)
+        self.assertNotIn("UseExistingClientSecret", self.shown(rule)["Actions"][0]["AuthenticateOidcConfig"])
+
+    def test_cognito_and_tokens(self):
+        self.world = control("POST", "world", {"name": "safe", "listeners": [{"port": 443, "protocol": "HTTPS"}]})
+        self.make("a")
+        https = {"listener": self.world["listeners"]["443"]}
+        pool = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/p"
+        cognito = {"Type": "authenticate-cognito", "Order": 1, "AuthenticateCognitoConfig": {"UserPoolArn": pool, "UserPoolClientId": "c", "UserPoolDomain": "d"}}
+        token = {"Type": "jwt-validation", "Order": 1, "JwtValidationConfig": {"JwksEndpoint": "https://i.example/jwks", "Issuer": "https://i.example"}}
+        for priority, action in ((20, cognito), (21, token)):
+            rule = self.rule([action] + self.last(a=1), priority=priority, **https)
+            shown = self.shown(rule)["Actions"]
+            self.assertEqual(shown[0]["Type"], action["Type"])
+            self.elb.modify_rule(RuleArn=rule, Actions=shown)
+            # a list of actions replaces all of them
+            self.elb.modify_rule(RuleArn=rule, Actions=self.forward(a=1))
+            self.assertEqual([one["Type"] for one in self.shown(rule)["Actions"]], ["forward"])
+        default = [token] + self.last(a=1)
+        self.elb.modify_listener(ListenerArn=https["listener"], DefaultActions=default)
+        shown = self.elb.describe_listeners(ListenerArns=[https["listener"]])["Listeners"][0]["DefaultActions"]
+        self.assertEqual([one["Type"] for one in shown], ["jwt-validation", "forward"])
+
+    def test_transforms_stay_until_they_are_replaced_or_reset(self):
+        self.make("a")
+        rewrite = {"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "^/shop/(.*)$", "Replace": "/$1"}]}}
+        rule = self.rule(self.forward(a=1), Transforms=[rewrite])
+        self.elb.modify_rule(RuleArn=rule, Actions=self.forward(a=2))
+        self.assertEqual(self.shown(rule)["Transforms"], [rewrite])
+        self.refused("ValidationError", self.elb.modify_rule, RuleArn=rule, Transforms=[rewrite], ResetTransforms=True)
+        self.refused("ValidationError", self.elb.modify_rule, RuleArn=rule, Transforms=[rewrite, rewrite])
+        self.elb.modify_rule(RuleArn=rule, ResetTransforms=True)
+        self.assertEqual(self.shown(rule).get("Transforms", []), [])
+
+    def test_group_stickiness_needs_a_duration(self):
+        self.make("a", "b")
+        actions = self.forward(a=1, b=1)
+        actions[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = {"Enabled": True}
+        self.refused("ValidationError", self.rule, "between 1 and 604800 seconds", actions=actions)
+        actions[0]["ForwardConfig"]["TargetGroupStickinessConfig"] = {"Enabled": True, "DurationSeconds": 60}
+        rule = self.rule(actions)
+        shown = self.shown(rule)["Actions"][0]["ForwardConfig"]["TargetGroupStickinessConfig"]
+        self.assertEqual(shown, {"Enabled": True, "DurationSeconds": 60})
+
+    def test_attributes_of_target_groups(self):
+        self.make("web")
+        self.make("plain", Protocol="TCP")
+
+        def change(name, **attributes):
+            pairs = [{"Key": key, "Value": value} for key, value in attributes.items()]
+            return self.elb.modify_target_group_attributes(TargetGroupArn=self.arns[name], Attributes=pairs)
+
+        for name, key, value, code in (
+            ("web", "nix", "1", "ValidationError"),
+            ("web", "slow_start.duration_seconds", "10", "ValidationError"),
+            ("web", "preserve_client_ip.enabled", "true", "InvalidConfigurationRequest"),
+            ("plain", "slow_start.duration_seconds", "60", "InvalidConfigurationRequest"),
+            ("web", "load_balancing.algorithm.type", "random", "ValidationError"),
+            ("web", "stickiness.lb_cookie.duration_seconds", "604801", "ValidationError"),
+        ):
+            self.refused(code, change, name=name, **{key: value})
+        change("web", **{"slow_start.duration_seconds": "60"})
+        self.refused("InvalidConfigurationRequest", change, "slow start", name="web", **{"load_balancing.algorithm.type": "least_outstanding_requests"})
+        change("web", **{"slow_start.duration_seconds": "0", "load_balancing.algorithm.type": "least_outstanding_requests"})
+        change("plain", **{"preserve_client_ip.enabled": "false", "deregistration_delay.connection_termination.enabled": "true"})
