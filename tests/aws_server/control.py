@@ -16,6 +16,7 @@ import health
 import hooks
 import permissions
 import rules
+import shapes
 import shift
 import state
 import wire
@@ -200,6 +201,13 @@ def clear_calls(_):
 
 def count_calls(_):
     return Counter(call["operation"] for call in wire.calls)
+
+
+def clear_wrong(_):
+    """The wrong requests so far, which are forgotten."""
+    known = list(shapes.wrong)
+    shapes.wrong.clear()
+    return known
 
 
 def reset(data):
@@ -409,6 +417,8 @@ ROUTES = {
     ("GET", "calls"): show_calls,
     ("POST", "calls/clear"): clear_calls,
     ("GET", "calls/counts"): count_calls,
+    ("GET", "wrong"): lambda _: list(shapes.wrong),
+    ("POST", "wrong/clear"): clear_wrong,
     ("POST", "world"): build_world,
     ("GET", "state"): show_state,
     ("GET", "dump"): lambda _: crash.dump(show_state(None)),

@@ -16,6 +16,7 @@ from moto.iam.models import get_account_id_from
 
 import crash
 import groups
+import shapes
 import state
 
 SERVICES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
@@ -75,6 +76,7 @@ def release():
 def reset():
     set_faults([])
     calls.clear()
+    shapes.wrong.clear()
     crash.clear()
 
 
@@ -125,10 +127,10 @@ class Door:
             text = json.dumps(answer, default=str).encode()
             start_response(f"{status} {'OK' if status == 200 else 'Error'}", [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
             return [text]
-        call, passage = self.record(environ, body)
+        call, problems, passage = self.record(environ, body)
         if passage.before():
             self.drop(environ)
-        status, headers, content = self.answer(environ, body, call)
+        status, headers, content = self.answer(environ, body, call, problems)
         if passage.done():
             self.drop(environ)
         with state.LOCK:
@@ -163,14 +165,17 @@ class Door:
             "fault": None,
             "at": state.now(),
         }
+        problems = shapes.problems_of(call, body)
         with state.LOCK:
             call["n"] = len(calls) + 1
             call["account"] = get_account_id_from(key)
             calls.append(call)
+            if problems:
+                shapes.note(call, problems)
             passage = crash.Passage()
-        return call, passage
+        return call, problems, passage
 
-    def answer(self, environ, body, call):
+    def answer(self, environ, body, call, problems):
         with state.LOCK:
             text = body.decode("utf-8", "replace")
             fault = next((one for one in faults if one.hits(call, text)), None)
@@ -186,7 +191,7 @@ class Door:
             self.drop(environ)
         if mode == "error-before":
             return self.failure(call, fault)
-        result = self.carry_out(environ, body, call)
+        result = error_answer(call, *shapes.answer(call, problems)) if problems else self.carry_out(environ, body, call)
         if mode == "hang-after":
             fault.released.wait(delay / 1000 if delay else None)
         if mode == "drop-after":
