@@ -109,11 +109,25 @@ impl Deref for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let Some(server) = self.0.take() else { return };
+        let wrong = wrong_requests(&server.url);
         // One that can't be cleaned is ended instead.
         if ureq::post(format!("{}/_test/reset", server.url)).send_json(json!({})).is_ok() {
             FREE.lock().unwrap_or_else(PoisonError::into_inner).push(server);
         }
+        assert_none_wrong(&wrong);
     }
+}
+
+/// The requests that the server holds against AWS's own model and found wrong.
+pub fn wrong_requests(url: &str) -> Vec<Value> {
+    let answer = ureq::get(format!("{url}/_test/wrong")).call();
+    answer.ok().and_then(|mut answer| answer.body_mut().read_json().ok()).unwrap_or_default()
+}
+
+/// Fails the test whose program sent what AWS would refuse; a test that fails already says
+/// more by itself.
+pub fn assert_none_wrong(wrong: &[Value]) {
+    assert!(wrong.is_empty() || std::thread::panicking(), "requests that AWS refuses: {wrong:#?}");
 }
 
 /// What the users of ionroller bring along, in an account of its own: subnets, load
@@ -137,6 +151,14 @@ pub struct Stage {
     pub subnets: Vec<String>,
     /// An image.
     pub ami: String,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let mut wrong = wrong_requests(self.server.url());
+        wrong.retain(|one| one["account"] == self.account.as_str());
+        assert_none_wrong(&wrong);
+    }
 }
 
 impl Stage {

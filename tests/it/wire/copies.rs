@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::world::World;
+use crate::harness::aws_server::{assert_none_wrong, wrong_requests};
 
 /// A copy of a world's server as it was; it ends with this value.
 pub struct Copy {
@@ -60,6 +61,8 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
+        let wrong = wrong_requests(&self.url);
         let _ = ureq::post(format!("{}/_test/exit", self.url)).send_json(json!({}));
+        assert_none_wrong(&wrong);
     }
 }
