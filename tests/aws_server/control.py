@@ -63,7 +63,7 @@ def change_settings(data):
 
 
 def selector_of(data, names):
-    unknown = set(data) - set(names) - {"state", "reason", "description", "fail", "count", "seconds", "result", "after_ms"}
+    unknown = set(data) - set(names) - {"state", "reason", "description", "fail", "count", "seconds", "result", "after_ms", "off_after_ms"}
     if unknown:
         raise Refused(f"unknown: {sorted(unknown)}; a selector is one of {sorted(names)}")
     return {name: data[name] for name in names if data.get(name) is not None}
@@ -98,6 +98,14 @@ def change_boots(data):
         value = (state.INFINITY if seconds == "never" else float(seconds), sick)
     state.put_rule(state.boot_rules, selector, value, data.get("count"))
     return [rule.describe() for rule in state.boot_rules]
+
+
+def change_power(data):
+    """How long after InService machines power themselves off."""
+    selector = selector_of(data, ("group", "version", "user_data", "instance", "template"))
+    after = data.get("off_after_ms")
+    state.put_rule(state.power_rules, selector, None if after is None else after / 1000.0, data.get("count"))
+    return [rule.describe() for rule in state.power_rules]
 
 
 def change_hooks(data):
@@ -406,6 +414,7 @@ ROUTES = {
     ("GET", "health"): show_health,
     ("POST", "health"): change_health,
     ("POST", "boots"): change_boots,
+    ("POST", "power"): change_power,
     ("POST", "hooks"): change_hooks,
     ("GET", "shifts"): lambda _: shift.shown(),
     ("POST", "shifts"): change_shifts,

@@ -60,6 +60,34 @@ def chosen_group(group, selector):
     )
 
 
+def rule_of(rules, member):
+    """The newest of these rules that means a machine; they mean those that are launched from then on."""
+    group, name = member.auto_scaling_group, member.instance_id
+    for rule in rules:
+        if member.launched_at < rule.since or rule.selector.get("instance", name) != name or not chosen_group(group, rule.selector):
+            continue
+        chosen = rule.chosen.setdefault(group.name, [])
+        if rule.count is not None and name not in chosen and len(chosen) < rule.count:
+            chosen.append(name)
+        if rule.count is None or name in chosen:
+            return rule
+    return None
+
+
+def power_off(member, at):
+    """A machine that ends itself, as its template says: stopped or terminated. When to look again."""
+    rule = rule_of(state.power_rules, member) if state.power_rules else None
+    if rule is None or member.instance.state != "running":
+        return INFINITY
+    off = member.in_service_at + rule.value
+    if at < off:
+        return off
+    _, version = template_version(member.auto_scaling_group)
+    ends = version is not None and version.data.get("InstanceInitiatedShutdownBehavior") == "terminate"
+    member.instance.terminate() if ends else member.instance.stop()
+    return INFINITY
+
+
 # ---------------------------------------------------------------- launches
 
 
@@ -184,6 +212,8 @@ def step(group, at):
                 enter_service(member, at)
             elif result == "ABANDON":
                 begin_termination(member, at, "a lifecycle action that was abandoned", words)
+        if member.lifecycle_state == "InService":
+            due = min(due, power_off(member, at))
         if member.lifecycle_state.startswith("Terminating"):
             due = min(due, leave(member, at))
         elif member in active(group):

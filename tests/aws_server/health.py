@@ -192,22 +192,13 @@ def boot_of(instance):
     member = getattr(instance, "member", None)
     if member is None or not state.boot_rules:
         return 0.0, None
-    from groups import chosen_group
+    from groups import rule_of
 
-    for rule in state.boot_rules:
-        if not chosen_group(member.auto_scaling_group, rule.selector):
-            continue
-        if rule.selector.get("instance", instance.id) != instance.id:
-            continue
-        if rule.count is not None:
-            chosen = rule.chosen.setdefault(member.auto_scaling_group.name, [])
-            if instance.id not in chosen and len(chosen) < rule.count:
-                chosen.append(instance.id)
-            if instance.id not in chosen:
-                continue
-        seconds, sick = rule.value
-        return (member.in_service_at or member.launched_at) + seconds, sick
-    return 0.0, None
+    rule = rule_of(state.boot_rules, member)
+    if rule is None:
+        return 0.0, None
+    seconds, sick = rule.value
+    return (member.in_service_at or member.launched_at) + seconds, sick
 
 
 def check_interval(group):

@@ -33,6 +33,7 @@ health_rules = []  # newest first
 launch_rules = []  # newest first
 boot_rules = []  # newest first
 hook_rules = []  # newest first
+power_rules = []  # newest first
 shifts = []  # (zone, load balancer or None for all)
 
 
@@ -48,7 +49,7 @@ def reset(keep_settings=False):
     if not keep_settings:
         settings.clear()
         settings.update(DEFAULTS)
-    for kept in (health_rules, launch_rules, boot_rules, hook_rules, shifts):
+    for kept in (health_rules, launch_rules, boot_rules, hook_rules, power_rules, shifts):
         kept.clear()
 
 
@@ -59,6 +60,7 @@ class Rule:
         self.selector = selector
         self.value = value
         self.count = count
+        self.since = now()
         self.chosen = {}  # target group ARN → ids of the targets hit, with a count
         self.hits = 0
 

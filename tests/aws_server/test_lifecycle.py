@@ -124,6 +124,16 @@ class Lifecycle(Case):
         self.asg.delete_auto_scaling_group(AutoScalingGroupName="svc", ForceDelete=True)
         self.assertTrue(eventually(lambda: self.shown() is None))
 
+    def test_machines_that_power_themselves_off_are_replaced_again_and_again(self):
+        control("POST", "power", {"version": "1", "off_after_ms": 100})
+        self.group(size=1)
+
+        def causes():
+            return [one["Cause"] for one in self.activities() if one["Description"].startswith("Terminating")]
+
+        self.assertTrue(eventually(lambda: len(causes()) >= 2))
+        self.assertIn("in response to an EC2 health check indicating it has been terminated or stopped.", causes()[0])
+
     # protection, standby, detaching
 
     def test_scale_in_protection(self):
