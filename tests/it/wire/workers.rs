@@ -100,7 +100,12 @@ fn machines_that_turn_bad_in_the_bake_are_withdrawn() {
     for instance in world.group_of("1.1.0")["instances"].as_array().unwrap() {
         world.by_hand(
             "autoscaling",
-            &[("Action", "SetInstanceHealth"), ("InstanceId", text(&instance["id"])), ("HealthStatus", "Unhealthy")],
+            &[
+                ("Action", "SetInstanceHealth"),
+                ("InstanceId", text(&instance["id"])),
+                ("HealthStatus", "Unhealthy"),
+                ("ShouldRespectGracePeriod", "false"),
+            ],
         );
     }
     assert_eq!(apply.wait(), 1);
