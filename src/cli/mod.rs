@@ -13,16 +13,26 @@ mod session;
 mod simulated;
 pub mod ui;
 
+use std::io::BufReader;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
+
+use crate::git::exchange;
 
 use args::{Cli, Command};
 use error::{CliError, USAGE};
 use ui::Ui;
 
+/// How long the threads of a command that has ended may go on.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_millis(500);
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == exchange::ARGUMENT) {
+        return git_exchange();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -44,6 +54,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// One exchange with a Git remote, for another process of this program. It ends with that
+/// one, whatever it waits for: then its standard input is closed.
+fn git_exchange() -> ExitCode {
+    let mut stdin = BufReader::new(std::io::stdin());
+    let Ok(request) = exchange::read(&mut stdin) else { return ExitCode::from(USAGE) };
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut stdin, &mut std::io::sink());
+        std::process::exit(1);
+    });
+    match ui::hand_over(&exchange::answer(request)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
     match &command {
         Command::Validate(args) => return commands::validate::run(args, ui),
@@ -55,7 +80,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
             Command::Validate(args) => commands::validate::run(&args, ui),
             Command::Schema(args) => commands::schema::run(&args, ui),
@@ -77,5 +102,8 @@ fn dispatch(command: Command, ui: &Ui) -> Result<ExitCode, CliError> {
             Command::Demo(args) => commands::demo::run(&args, ui).await,
             Command::Abort(args) => commands::operate::run(commands::operate::Verb::Abort, &args, ui).await,
         }
-    })
+    });
+    // A thread that waits for Git is left behind: nothing that matters is in its hands.
+    runtime.shutdown_timeout(LEFT_BEHIND_AFTER);
+    done
 }

@@ -8,6 +8,7 @@ use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::world::World;
 use crate::cloud::sim::{SimCloud, file as sim_file};
 use crate::desired::spec::{Desired, ScopeConfig};
+use crate::git::exchange::{Worker, this_program};
 use crate::git::{Access, GitError, Repository, Source, Token};
 use crate::names::{CommitId, ListenerArn, Region};
 use crate::reconcile::pace::{Pace, RealTime};
@@ -86,6 +87,7 @@ pub fn access(settings: &GitSettings) -> Result<Access, CliError> {
     access.username = settings.username.clone().or(access.username);
     access.ssh_key_file = settings.ssh_key_file.clone().or(access.ssh_key_file);
     access.known_hosts_file = settings.known_hosts_file.clone().or(access.known_hosts_file);
+    access.worker = this_program().map(|program| Worker { program, own_group: false });
     Ok(access)
 }
 

@@ -4,6 +4,12 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use super::args::{Cli, ColorChoice};
 
+/// Hands an answer over to the process that asked for it.
+pub fn hand_over(answer: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(answer).and_then(|()| out.flush())
+}
+
 /// The terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Ui {

@@ -30,19 +30,24 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// Git and AWS have been read, and the last reading of both went well.
+/// Git and AWS have been read, the last reading of both went well, and neither is long ago.
 async fn ready(State(shared): State<Shared>) -> Response {
     let trouble = shared.trouble.borrow().clone();
     let read = shared.plan.borrow().is_some();
+    let poll = shared.followed.borrow().settings.poll_interval;
+    let reads = shared.last_read.report(poll, super::work::IDLE);
     let said = [trouble.git.map(|said| format!("git: {said}")), trouble.cloud.map(|said| format!("cloud: {said}"))];
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    if !said.is_empty() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", said.join("\n"))).into_response();
+    let mut said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() && !read {
+        said.push("nothing was read yet".to_owned());
     }
-    if !read {
-        return (StatusCode::SERVICE_UNAVAILABLE, "nothing was read yet\n").into_response();
+    let is_ready = said.is_empty() && reads.iter().all(|(_, late)| !late);
+    if is_ready {
+        said.push("ready".to_owned());
     }
-    "ready\n".into_response()
+    said.extend(reads.into_iter().map(|(line, _)| line));
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{}\n", said.join("\n"))).into_response()
 }
 
 /// The status of every service, as the last pass found it.

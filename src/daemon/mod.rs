@@ -9,6 +9,7 @@
 
 mod hooks;
 pub mod http;
+mod last_read;
 mod lease;
 mod lock;
 mod reload;
@@ -106,6 +107,8 @@ struct Shared {
     plan: watch::Sender<Option<Arc<Plan>>>,
     /// The last thing that went wrong with Git and with the cloud, for `/readyz`.
     trouble: watch::Sender<Trouble>,
+    /// When both were last read.
+    last_read: Arc<last_read::LastRead>,
     /// Wakes the watcher of Git.
     wake: Arc<Notify>,
     /// The plan is this daemon's to carry out: no other one has the lease.
@@ -155,6 +158,7 @@ impl Daemon {
             target: watch::Sender::new(None),
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
+            last_read: Arc::default(),
             wake: Arc::new(Notify::new()),
             acts: Arc::default(),
             hooks: Arc::default(),

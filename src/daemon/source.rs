@@ -1,6 +1,7 @@
 //! Watches the config repository and publishes the commit to bring about.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::desired::diagnostic::Severity;
 use crate::git::{TrustedKeys, Watch};
@@ -40,6 +41,10 @@ struct Seen {
     broken: Option<String>,
 }
 
+/// How long the first look may take before the commit counts that an earlier daemon has left
+/// in the mirror: what runs is protected by that one meanwhile.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+
 /// Looks for a new commit at every tick and whenever it is woken, until it is stopped.
 pub async fn run(shared: Shared) {
     let mut last = Seen::default();
@@ -52,7 +57,12 @@ pub async fn run(shared: Shared) {
         if place != here {
             (last, place) = (Seen::default(), here);
         }
-        look(&repository, &settings, &shared, &mut last).await;
+        tokio::select! {
+            biased;
+            () = look(&repository, &settings, &shared, &mut last) => {}
+            // The thread that looks is left behind, and its exchange is ended.
+            () = shared.stop.cancelled() => return repository.end_exchange(),
+        }
         let tick = pace::jittered(settings.poll_interval).to_std();
         tokio::select! {
             biased;
@@ -65,23 +75,35 @@ pub async fn run(shared: Shared) {
 }
 
 async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Shared, last: &mut Seen) {
-    let (settings, known) = (settings.clone(), last.clone());
-    let read = repository.ask(move |asked| read(asked, &settings, known)).await;
+    let ask = |known: Seen, tip: Tip| {
+        let settings = settings.clone();
+        repository.ask(move |asked| read(asked, &settings, known, tip))
+    };
+    let looked = ask(last.clone(), Tip::Remote);
+    tokio::pin!(looked);
+    let read = match tokio::time::timeout(FIRST_LOOK, &mut looked).await {
+        Ok(read) => read,
+        Err(_) => {
+            if last.tip.is_none() {
+                let stored = ask(last.clone(), Tip::Stored).await;
+                take(repository, shared, last, stored, "Git does not answer");
+            }
+            looked.await
+        }
+    };
     match read {
         Ok(Ok((seen, new))) => {
-            if let Some(said) = seen.refused.as_ref().filter(|_| seen.refused != last.refused) {
-                tracing::error!("{said}");
-            }
-            if let Some((commit, target)) = new {
-                publish(repository, shared, &commit, target);
-            }
-            trouble(shared, seen.refused.clone().or_else(|| seen.broken.clone()));
-            *last = seen;
+            shared.last_read.git();
+            note(repository, shared, last, seen, new);
         }
         // What runs goes on by the last commit that could be read.
         Ok(Err(said)) => {
             if shared.trouble.borrow().git.as_ref() != Some(&said) {
                 tracing::warn!(error = %said, "the config repository cannot be read; what runs goes on");
+            }
+            if last.tip.is_none() {
+                let stored = ask(last.clone(), Tip::Stored).await;
+                take(repository, shared, last, stored, "Git cannot be read");
             }
             trouble(shared, Some(said));
         }
@@ -89,11 +111,48 @@ async fn look(repository: &ConfigRepository, settings: &Settings, shared: &Share
     }
 }
 
+/// Takes in what a look has found.
+fn note(repository: &ConfigRepository, shared: &Shared, last: &mut Seen, seen: Seen, new: New) {
+    if let Some(said) = seen.refused.as_ref().filter(|_| seen.refused != last.refused) {
+        tracing::error!("{said}");
+    }
+    if let Some((commit, target)) = new {
+        publish(repository, shared, &commit, target);
+    }
+    trouble(shared, seen.refused.clone().or_else(|| seen.broken.clone()));
+    *last = seen;
+}
+
+/// Takes in the commit that an earlier daemon has left in the mirror, if there is one.
+fn take(
+    repository: &ConfigRepository,
+    shared: &Shared,
+    last: &mut Seen,
+    stored: Result<Result<(Seen, New), String>, tokio::task::JoinError>,
+    why: &str,
+) {
+    let Ok(Ok((seen, new @ Some(_)))) = stored else { return };
+    tracing::warn!("{why}: the last commit in the mirror counts until it does");
+    note(repository, shared, last, seen, new);
+}
+
+/// Whose tip of the branch counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tip {
+    /// What the remote says now.
+    Remote,
+    /// What the mirror holds.
+    Stored,
+}
+
 /// A commit to bring about; no target where its scope file is broken.
 type New = Option<(CommitId, Option<Target>)>;
 
-fn read(repository: &ConfigRepository, settings: &Settings, known: Seen) -> Result<(Seen, New), String> {
-    let tip = repository.tip(&settings.branch).map_err(|error| chain(&error))?;
+fn read(repository: &ConfigRepository, settings: &Settings, known: Seen, tip: Tip) -> Result<(Seen, New), String> {
+    let tip = match tip {
+        Tip::Remote => repository.tip(&settings.branch).map_err(|error| chain(&error))?,
+        Tip::Stored => repository.stored_tip(&settings.branch).ok_or("the mirror has no such branch")?,
+    };
     let keys = trust::keys(&settings.trust, known.keys.as_ref())?;
     let same_keys = keys.as_ref().map(|keys| keys.digest()) == known.keys.as_ref().map(|keys| keys.digest());
     if known.tip.as_ref() == Some(&tip) && same_keys {
@@ -177,10 +236,10 @@ mod tests {
         ScratchRepository::create(&config, &files, "broken").unwrap();
         let repository = ConfigRepository::new(Repository::open_local(&config).unwrap(), ".");
         let settings = Settings::parse("repo = \".\"\nstate_dir = \".\"\n").unwrap();
-        let (first, new) = read(&repository, &settings, Seen::default()).unwrap();
+        let (first, new) = read(&repository, &settings, Seen::default(), Tip::Remote).unwrap();
         assert!(new.is_some_and(|(_, target)| target.is_none()));
         assert!(first.broken.as_ref().unwrap().ends_with("ionroller.toml has errors"));
-        let (second, new) = read(&repository, &settings, first.clone()).unwrap();
+        let (second, new) = read(&repository, &settings, first.clone(), Tip::Remote).unwrap();
         assert!(new.is_none());
         assert_eq!(second.broken, first.broken);
     }

@@ -18,7 +18,7 @@ use super::lease::{self, ConnectLease, Holding};
 use super::{Connect, Shared, notify_systemd};
 
 /// How often AWS is read when nothing is due.
-const IDLE: Span = Span::from_secs(30);
+pub(super) const IDLE: Span = Span::from_secs(30);
 
 /// The wait after a pass that could not read, doubled up to [`IDLE`].
 const FIRST_BACKOFF: Span = Span::from_secs(1);
@@ -46,6 +46,7 @@ pub async fn run(connect: Connects, pace: Arc<dyn Pace>, dry_run: bool, shared: 
         let wait = match found {
             Ok((plan, wait)) => {
                 backoff = FIRST_BACKOFF;
+                shared.last_read.cloud();
                 tell_waits(&plan, &mut told);
                 shared.plan.send_replace(Some(Arc::new(plan)));
                 trouble(&shared, worker.as_ref().and_then(|worker| worker.holding.as_ref()?.trouble()));
@@ -129,7 +130,14 @@ async fn pass(
         plan.diagnostics.extend(standby.as_deref().map(lease::note));
         return Ok((plan, IDLE));
     }
-    let pass = reconciler.pass(&target, &log).await.map_err(|error| error.to_string())?;
+    // A change follows a reading: a long pass reads again and again.
+    let tell = |event: Event<'_>| {
+        if matches!(event, Event::Acted { .. }) {
+            shared.last_read.cloud();
+        }
+        log(event);
+    };
+    let pass = reconciler.pass(&target, &tell).await.map_err(|error| error.to_string())?;
     let now = reconciler.cloud().now();
     let due = pass.look_again.map_or(IDLE, |at| at.since(now).clamp(Span::from_millis(50), IDLE));
     Ok((pass.plan, due))

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::GitError;
+use super::exchange::Worker;
 use super::secret::Secret;
 use crate::bounded;
 use crate::time::Span;
@@ -26,6 +27,8 @@ pub const SSH_KEY_FILE_VARIABLE: &str = "IONROLLER_GIT_SSH_KEY_FILE";
 pub const KNOWN_HOSTS_FILE_VARIABLE: &str = "IONROLLER_GIT_KNOWN_HOSTS_FILE";
 /// How long a remote may be silent, such as `30s`.
 pub const TIMEOUT_VARIABLE: &str = "IONROLLER_GIT_TIMEOUT";
+/// How long a whole exchange with a remote may take, such as `10m`.
+pub const DEADLINE_VARIABLE: &str = "IONROLLER_GIT_DEADLINE";
 
 /// How to be let in by a remote. Files are read at each exchange, so that a token or
 /// a key may be replaced while the daemon runs.
@@ -41,12 +44,17 @@ pub struct Access {
     pub known_hosts_file: Option<PathBuf>,
     /// How long a remote may be silent before the exchange is given up.
     pub timeout: Span,
+    /// How long a whole exchange may take: login, references and objects together.
+    pub deadline: Span,
     /// Whether an ssh-agent can be asked.
     pub agent: bool,
     /// The user's folder, with `.ssh` in it.
     pub home: Option<PathBuf>,
     /// The user's name on this machine, for ssh where nothing else is said.
     pub login: Option<String>,
+    /// Exchanges are made in a process of their own, which the deadline can end; none: in
+    /// this one, where only a silent remote is given up.
+    pub worker: Option<Worker>,
 }
 
 /// Where a token comes from.
@@ -67,9 +75,11 @@ impl Default for Access {
             ssh_key_file: None,
             known_hosts_file: None,
             timeout: Span::from_secs(30),
+            deadline: Span::from_mins(10),
             agent: false,
             home: None,
             login: None,
+            worker: None,
         }
     }
 }
@@ -99,12 +109,20 @@ impl Access {
                 .filter(|timeout| *timeout >= Span::from_secs(1) && *timeout <= Span::from_secs(3600))
                 .ok_or_else(|| bad(TIMEOUT_VARIABLE, "it is no duration from 1s to 1h"))?,
         };
+        let deadline = match text(DEADLINE_VARIABLE)? {
+            None => Access::default().deadline,
+            Some(text) => Span::parse(&text)
+                .filter(|deadline| *deadline >= Span::from_secs(1) && *deadline <= Span::from_secs(24 * 3600))
+                .ok_or_else(|| bad(DEADLINE_VARIABLE, "it is no duration from 1s to 24h"))?,
+        };
         Ok(Access {
             username: text(USERNAME_VARIABLE)?,
             token,
             ssh_key_file: path(SSH_KEY_FILE_VARIABLE),
             known_hosts_file: path(KNOWN_HOSTS_FILE_VARIABLE),
             timeout,
+            deadline,
+            worker: None,
             agent: raw("SSH_AUTH_SOCK").is_some(),
             home: path("HOME"),
             login: text("USER").unwrap_or_default(),
@@ -158,6 +176,7 @@ mod tests {
             (SSH_KEY_FILE_VARIABLE, "/key"),
             (KNOWN_HOSTS_FILE_VARIABLE, "/known"),
             (TIMEOUT_VARIABLE, "5s"),
+            (DEADLINE_VARIABLE, "2m"),
             ("SSH_AUTH_SOCK", "/agent"),
             ("HOME", "/home/ann"),
             ("USER", "ann"),
@@ -169,6 +188,8 @@ mod tests {
             ssh_key_file: Some("/key".into()),
             known_hosts_file: Some("/known".into()),
             timeout: Span::from_secs(5),
+            deadline: Span::from_mins(2),
+            worker: None,
             agent: true,
             home: Some("/home/ann".into()),
             login: Some("ann".to_owned()),
@@ -185,6 +206,7 @@ mod tests {
         for (variables, expected) in [
             (&[(TIMEOUT_VARIABLE, "soon")][..], "IONROLLER_GIT_TIMEOUT: it is no duration from 1s to 1h"),
             (&[(TIMEOUT_VARIABLE, "0s")], "IONROLLER_GIT_TIMEOUT: it is no duration from 1s to 1h"),
+            (&[(DEADLINE_VARIABLE, "25h")], "IONROLLER_GIT_DEADLINE: it is no duration from 1s to 24h"),
             (
                 &[(TOKEN_VARIABLE, "x"), (TOKEN_FILE_VARIABLE, "y")],
                 "IONROLLER_GIT_TOKEN: IONROLLER_GIT_TOKEN_FILE is set, too; unset one",

@@ -294,6 +294,35 @@ pub enum GitError {
         /// How long it was waited for.
         timeout: Span,
     },
+    /// A whole exchange was not over in time.
+    #[error(
+        "cannot reach {url}: the exchange was not over after {deadline} and was given up; \
+         IONROLLER_GIT_DEADLINE sets how long one may take"
+    )]
+    Late {
+        /// Without secrets.
+        url: String,
+        /// How long it was waited for.
+        deadline: Span,
+    },
+    /// What went wrong in the process that fetches.
+    #[error("{said}")]
+    Told {
+        /// The message.
+        said: String,
+        /// Whether trying again may help.
+        transient: bool,
+        /// What the library said there.
+        source: Option<Cause>,
+    },
+    /// Another process changes the mirror.
+    #[error("another process changes the mirror `{}`, and had not ended after {waited}", dir.display())]
+    Busy {
+        /// The folder.
+        dir: PathBuf,
+        /// How long it was waited for.
+        waited: Span,
+    },
     /// A private key that cannot be used.
     #[error("cannot use the ssh key `{}`: {reason}", path.display())]
     KeyFile {
@@ -437,7 +466,8 @@ impl GitError {
     /// for a commit or a person.
     pub fn is_transient(&self) -> bool {
         match self {
-            GitError::Fetch { .. } | GitError::Silent { .. } => true,
+            GitError::Fetch { .. } | GitError::Silent { .. } | GitError::Late { .. } | GitError::Busy { .. } => true,
+            GitError::Told { transient, .. } => *transient,
             GitError::Damaged { mirror, .. } => *mirror,
             GitError::MirrorFolder { .. } | GitError::MirrorInit { .. } => true,
             GitError::BadSource { .. }

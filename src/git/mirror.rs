@@ -12,16 +12,20 @@
 //! swap only when all went well. A fetch that is cut short does no harm: libgit2
 //! puts a pack in place only when it is whole, and moves references last.
 
-use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, RemoteUpdateFlags};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::access::Access;
 use super::error::{Cause, GitError};
+use super::exchange;
 use super::login::Login;
 use super::repository::{Origin, Repository, owned_path};
 use super::source::RemoteUrl;
@@ -35,20 +39,27 @@ const PACKS_MAX: usize = 500;
 /// About an hour of polling.
 const REBUILD_PAUSE_EXCHANGES: u32 = 240;
 
+/// How often it is looked whether another process has let go of the mirror.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// Exchanges until damage may be answered with a new mirror again. Not zero
+/// after one was tried and before it was read from: when that does not help,
+/// the remote itself is broken, and a full fetch at every poll is too much.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Rest(u32);
+
 /// What is known about a mirror beside its content.
 pub(super) struct Mirror {
     url: RemoteUrl,
     access: Access,
     dir: PathBuf,
-    /// Exchanges until damage may be answered with a new mirror again. Not zero
-    /// after one was tried and before it was read from: when that does not help,
-    /// the remote itself is broken, and a full fetch at every poll is too much.
-    rebuild_pause: Cell<u32>,
+    /// See [`Rest`]. Handles on one mirror share it.
+    rebuild_pause: Arc<AtomicU32>,
     remote: RemoteState,
 }
 
 /// What the last exchange told about the remote itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct RemoteState {
     /// It has no references at all.
     pub is_empty: bool,
@@ -65,15 +76,24 @@ struct FetchFailure {
 }
 
 impl Mirror {
-    /// Opens the mirror in `dir`, or makes an empty one.
-    pub fn open(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<(Mirror, git2::Repository), GitError> {
-        let mirror = Mirror {
+    /// The mirror in `dir`, which is neither opened nor made yet.
+    pub fn with_rest(url: &RemoteUrl, dir: &Path, access: &Access, rest: Rest) -> Mirror {
+        Mirror {
             url: url.clone(),
             access: access.clone(),
             dir: dir.to_owned(),
-            rebuild_pause: Cell::new(0),
+            rebuild_pause: Arc::new(AtomicU32::new(rest.0)),
             remote: RemoteState::default(),
-        };
+        }
+    }
+
+    /// Opens the mirror in `dir`, or makes an empty one.
+    pub fn open(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<(Mirror, git2::Repository), GitError> {
+        let mirror = Self::with_rest(url, dir, access, Rest(0));
+        // What is whole is read whatever another process does beside: its next exchange may take long.
+        if let Some(handle) = mirror.reopened() {
+            return Ok((mirror, handle));
+        }
         let _alone = mirror.lock()?;
         if let Some(handle) = mirror.reopened() {
             return Ok((mirror, handle));
@@ -81,6 +101,35 @@ impl Mirror {
         let fresh = mirror.create()?;
         let handle = mirror.put_in_place(fresh)?;
         Ok((mirror, handle))
+    }
+
+    /// Another handle on it.
+    pub fn again(&self) -> Option<(Mirror, git2::Repository)> {
+        let mirror = Mirror {
+            url: self.url.clone(),
+            access: self.access.clone(),
+            dir: self.dir.clone(),
+            rebuild_pause: Arc::clone(&self.rebuild_pause),
+            remote: self.remote.clone(),
+        };
+        let handle = mirror.reopened()?;
+        Some((mirror, handle))
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn rest(&self) -> Rest {
+        Rest(self.rebuild_pause.load(Ordering::Relaxed))
+    }
+
+    pub fn set_rest(&self, rest: Rest) {
+        self.rebuild_pause.store(rest.0, Ordering::Relaxed);
+    }
+
+    pub fn set_remote(&mut self, remote: RemoteState) {
+        self.remote = remote;
     }
 
     pub fn url(&self) -> &RemoteUrl {
@@ -97,7 +146,7 @@ impl Mirror {
 
     /// A whole config folder was read: whatever was wrong is healed.
     pub fn was_read(&self) {
-        self.rebuild_pause.set(0);
+        self.set_rest(Rest(0));
     }
 
     /// The marker's text. A digest, because the URL may hold a token.
@@ -116,7 +165,7 @@ impl Mirror {
     }
 
     /// The mirror as it lies there, if it can be opened at all.
-    fn reopened(&self) -> Option<git2::Repository> {
+    pub fn reopened(&self) -> Option<git2::Repository> {
         self.is_ready().then(|| git2::Repository::open_bare(&self.dir).ok()).flatten()
     }
 
@@ -138,8 +187,18 @@ impl Mirror {
         let path = self.neighbour(".lock");
         fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
         let file = fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(file)
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+                Err(fs::TryLockError::WouldBlock) if begun.elapsed() >= self.access.deadline.to_std() => {
+                    let waited = self.access.deadline;
+                    return Err(GitError::Busy { dir: self.dir.clone(), waited });
+                }
+                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL),
+            }
+        }
     }
 
     /// An empty mirror beside the real one.
@@ -208,30 +267,22 @@ impl Mirror {
     }
 }
 
-impl Repository {
-    /// Brings the references that `refspecs` name up to date.
-    pub(super) fn refresh(&mut self, refspecs: &[String]) -> Result<(), GitError> {
-        let Origin::Mirror(mirror) = &mut self.origin else {
-            return Ok(());
-        };
-        mirror.refuse_shallow_remote()?;
-        let _alone = mirror.lock()?;
+impl Mirror {
+    /// Brings the references that `refspecs` name up to date; true if a new mirror was put
+    /// in place for that.
+    pub fn refresh(&mut self, refspecs: &[String], damaged: bool) -> Result<(git2::Repository, bool), GitError> {
+        self.refuse_shallow_remote()?;
+        let _alone = self.lock()?;
+        let pause = self.rest().0;
+        self.set_rest(Rest(pause.saturating_sub(1)));
+        let damaged = damaged && pause == 0;
         // Another process may have put a new one in place.
-        let whole = match mirror.reopened() {
-            Some(handle) => {
-                self.handle = handle;
-                true
-            }
-            None => false,
-        };
-        let pause = mirror.rebuild_pause.get();
-        mirror.rebuild_pause.set(pause.saturating_sub(1));
-        let damaged = self.damaged.get() && pause == 0;
-        if whole && !mirror.is_crowded() && !damaged {
-            match exchange(&self.handle, mirror, refspecs) {
+        let whole = self.reopened().filter(|_| !damaged && !self.is_crowded());
+        if let Some(handle) = whole {
+            match exchange_with(&handle, self, refspecs) {
                 Ok(remote) => {
-                    mirror.remote = remote;
-                    return Ok(());
+                    self.remote = remote;
+                    return Ok((handle, false));
                 }
                 Err(failure) if pause > 0 || !failure.damage => {
                     return Err(*failure.error);
@@ -239,25 +290,49 @@ impl Repository {
                 Err(_) => {}
             }
         }
-        let fresh = mirror.create()?;
-        match exchange(&fresh, mirror, refspecs) {
-            Ok(remote) => mirror.remote = remote,
+        let fresh = self.create()?;
+        match exchange_with(&fresh, self, refspecs) {
+            Ok(remote) => self.remote = remote,
             Err(failure) => {
                 if failure.damage {
-                    mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
+                    self.set_rest(Rest(REBUILD_PAUSE_EXCHANGES));
                 }
                 return Err(*failure.error);
             }
         }
-        mirror.rebuild_pause.set(REBUILD_PAUSE_EXCHANGES);
-        self.handle = mirror.put_in_place(fresh)?;
-        self.damaged.set(false);
+        self.set_rest(Rest(REBUILD_PAUSE_EXCHANGES));
+        Ok((self.put_in_place(fresh)?, true))
+    }
+}
+
+impl Repository {
+    /// Brings the references that `refspecs` name up to date.
+    pub(super) fn refresh(&mut self, refspecs: &[String]) -> Result<(), GitError> {
+        let Origin::Mirror(mirror) = &mut self.origin else {
+            return Ok(());
+        };
+        let damaged = self.damaged.load(Ordering::Relaxed);
+        let (handle, remade) = match mirror.access.worker.clone() {
+            None => mirror.refresh(refspecs, damaged)?,
+            Some(worker) => {
+                let remade = exchange::ask(&worker, mirror, refspecs, damaged, &self.breaker)?;
+                let gone = || {
+                    let source = Cause::new("the mirror that was fetched into is gone");
+                    GitError::Fetch { url: mirror.url.to_string(), source }
+                };
+                (mirror.reopened().ok_or_else(gone)?, remade)
+            }
+        };
+        self.handle = handle;
+        if remade {
+            self.damaged.store(false, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
 
 /// One exchange with the remote, and a check of what it promised.
-fn exchange(handle: &git2::Repository, mirror: &Mirror, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
+fn exchange_with(handle: &git2::Repository, mirror: &Mirror, refspecs: &[String]) -> Result<RemoteState, FetchFailure> {
     let url = &mirror.url;
     let unexplained = |error: git2::Error| FetchFailure {
         damage: suggests_damage(&error),

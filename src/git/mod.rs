@@ -11,7 +11,8 @@
 //! `validate`, and gives the same value.
 //!
 //! Everything here blocks: async callers use `spawn_blocking`. Nothing here
-//! sleeps, retries or reads a clock; errors say whether trying again can help.
+//! retries; errors say whether trying again can help. What an exchange with a
+//! remote waits for, one deadline ends, see [`exchange`].
 //!
 //! [`ConfigFiles`]: crate::desired::files::ConfigFiles
 
@@ -20,6 +21,7 @@ mod changes;
 mod collect;
 mod commit;
 mod error;
+pub mod exchange;
 mod folder;
 mod history;
 mod known_hosts;
@@ -43,6 +45,7 @@ pub use changes::{FileChange, LINE_CHARS_MAX};
 pub use collect::{FILE_BYTES_MAX, FILES_MAX, FOLDER_DEPTH_MAX, NAME_BYTES_MAX, TOTAL_BYTES_MAX, TREE_BYTES_MAX};
 pub use commit::{Branch, CommitError, FileCommit};
 pub use error::{Cause, GitError};
+pub use exchange::Breaker;
 pub use folder::read_folder;
 pub use history::{Ancestry, COMMITS_MAX, FIRST_PARENTS_MAX, Trailer};
 pub use known_hosts::{KNOWN_HOSTS_BYTES_MAX, KnownHosts, Verdict};

@@ -1,14 +1,16 @@
 //! One repository, opened where it lies or mirrored, and what is at its tips.
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use git2::{ErrorCode, RepositoryOpenFlags, StatusOptions};
 
 use super::access::Access;
 use super::error::{Cause, GitError};
+use super::exchange::Breaker;
 use super::mirror::Mirror;
 use super::source::RemoteUrl;
 use super::tree::root_of;
@@ -21,8 +23,10 @@ use crate::names::CommitId;
 pub struct Repository {
     pub(super) handle: git2::Repository,
     pub(super) origin: Origin,
-    /// A broken object was met in a mirror: make it anew at the next fetch.
-    pub(super) damaged: Cell<bool>,
+    /// A broken object was met in a mirror: make it anew at the next fetch. Handles on one
+    /// mirror share it.
+    pub(super) damaged: Arc<AtomicBool>,
+    pub(super) breaker: Breaker,
 }
 
 /// Where a repository comes from.
@@ -36,14 +40,46 @@ impl Repository {
     /// Bare repositories, linked worktrees and shallow clones are all fine.
     pub fn open_local(path: &Path) -> Result<Repository, GitError> {
         let handle = discover(path)?;
-        Ok(Repository { handle, origin: Origin::Local(path.to_owned()), damaged: Cell::new(false) })
+        let (damaged, breaker) = (Arc::default(), Breaker::default());
+        Ok(Repository { handle, origin: Origin::Local(path.to_owned()), damaged, breaker })
     }
 
     /// Opens the bare mirror of `url` in the folder `dir`, or makes an empty
     /// one there. Nothing is fetched yet, so this works offline.
     pub fn open_mirror(url: &RemoteUrl, dir: &Path, access: &Access) -> Result<Repository, GitError> {
         let (mirror, handle) = Mirror::open(url, dir, access)?;
-        Ok(Repository { handle, origin: Origin::Mirror(Box::new(mirror)), damaged: Cell::new(false) })
+        let (damaged, breaker) = (Arc::default(), Breaker::default());
+        Ok(Repository { handle, origin: Origin::Mirror(Box::new(mirror)), damaged, breaker })
+    }
+
+    /// Another handle on a mirror, for exchanges with the remote while this one is read;
+    /// none for a repository that is opened where it lies.
+    pub fn for_exchanges(&self) -> Option<Repository> {
+        let Origin::Mirror(mirror) = &self.origin else { return None };
+        let (mirror, handle) = mirror.again()?;
+        let (damaged, breaker) = (Arc::clone(&self.damaged), Breaker::default());
+        Some(Repository { handle, origin: Origin::Mirror(Box::new(mirror)), damaged, breaker })
+    }
+
+    /// Ends an exchange of this handle that is under way.
+    pub fn breaker(&self) -> Breaker {
+        self.breaker.clone()
+    }
+
+    /// Reads what another handle has fetched.
+    pub fn reopen(&mut self) {
+        if let Origin::Mirror(mirror) = &self.origin
+            && let Some(handle) = mirror.reopened()
+        {
+            self.handle = handle;
+        }
+    }
+
+    /// The commit that a mirror has for a branch, without asking the remote.
+    pub fn stored_tip(&self, branch: &str) -> Option<CommitId> {
+        let Origin::Mirror(_) = &self.origin else { return None };
+        let found = self.handle.find_reference(&format!("refs/heads/{branch}")).ok()?;
+        Some(commit_id(found.peel_to_commit().ok()?.id()))
     }
 
     /// The commit at the tip of `branch` now, and with it everything that it
@@ -159,7 +195,7 @@ impl Repository {
     /// An object could not be read. A mirror remembers it and heals itself.
     pub(super) fn damage(&self, what: String, error: git2::Error) -> GitError {
         let mirror = !self.is_local();
-        self.damaged.set(mirror);
+        self.damaged.store(mirror, Ordering::Relaxed);
         GitError::Damaged { what, location: self.location(), mirror, source: error.into() }
     }
 

@@ -80,6 +80,8 @@ impl Transport {
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteUrl {
     transport: Transport,
+    /// As people wrote it, with its secrets.
+    written: Secret,
     /// For the transport: without password, and over http without the user. The
     /// library would offer both by itself, and quote them in its messages.
     plain: String,
@@ -120,6 +122,7 @@ impl RemoteUrl {
         let plain = format!("file://{rest}");
         Ok(RemoteUrl {
             transport: Transport::File,
+            written: Secret::new(text),
             shown: plain.clone(),
             plain,
             server: Server::default(),
@@ -150,7 +153,8 @@ impl RemoteUrl {
             _ => String::new(),
         };
         let plain = format!("{scheme}://{kept}{place}/{path}");
-        Ok(RemoteUrl { transport, plain, shown: redact(text), server, user, password, file: None })
+        let (written, shown) = (Secret::new(text), redact(text));
+        Ok(RemoteUrl { transport, written, plain, shown, server, user, password, file: None })
     }
 
     /// `[user@]host:path`.
@@ -175,7 +179,13 @@ impl RemoteUrl {
         };
         let kept = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         let plain = format!("{kept}{host}:{path}");
-        Ok(RemoteUrl { transport: Transport::Ssh, plain, shown: redact(text), server, user, password, file: None })
+        let (written, shown) = (Secret::new(text), redact(text));
+        Ok(RemoteUrl { transport: Transport::Ssh, written, plain, shown, server, user, password, file: None })
+    }
+
+    /// As people wrote it, for a process that parses it again.
+    pub(super) fn written(&self) -> &Secret {
+        &self.written
     }
 
     /// The URL for the transport. It holds no password; a query may hold a token.

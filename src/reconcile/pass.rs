@@ -25,7 +25,8 @@ use crate::plan::{service, wants};
 use crate::time::{Span, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::target::{Lineage, Target};
+use super::lineage::Lineage;
+use super::target::Target;
 
 /// Services that are worked on at the same time. AWS's own rate limits are kept by the
 /// adapter; this only bounds how many answers are waited for at once.
@@ -284,14 +285,7 @@ impl Reconciler {
             observed.services.retain(|name, _| name == only);
         }
         let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, whole)| whole.orphans);
-        // A task that panicked has said nothing, and nothing may be concluded from that.
-        let lineage = target.ask_lineage(&observed).await.map_err(|_| CloudError {
-            operation: "reading history",
-            resource: String::new(),
-            kind: ErrorKind::Unavailable,
-            code: String::new(),
-            message: "the repository could not be read".to_owned(),
-        })?;
+        let lineage = target.ask_lineage(&observed).await;
         let mut reading = Reading { observed, lineage, orphans, gates: BTreeMap::new() };
         let wanted = self.wants(&reading, target);
         complete(&*self.cloud, &mut reading.observed, &wanted).await;

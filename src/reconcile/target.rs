@@ -3,30 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::desired::files::{ConfigFiles, FileContent};
-use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::desired::spec::{Desired, ScopeConfig, ServiceFile};
 use crate::desired::unchanged::{self, DigestRow};
-use crate::git::{Ancestry, ConfigVersion, GitError, Merge, Repository, TrustedKeys};
+use crate::git::{Ancestry, Breaker, ConfigVersion, GitError, Merge, Repository, TrustedKeys};
 use crate::names::{CommitId, ListenerArn, ServiceName};
 use crate::observed::state::{Observation, Place};
 use crate::plan::service::{claims, fence_commit, fenced_by};
 use crate::plan::types::{Reason, WaitingOn};
 
+use tokio::task::JoinHandle;
+
+use super::lineage::{Known, Lineage, Oracle};
+
 /// The trailer of a commit that means more releases at once than the limit.
 pub const OVERRIDE_TRAILER: &str = "Ionroller-Override";
 
-/// How many past commits' files are kept parsed, for services whose file is broken or gone.
-const PAST_MAX: usize = 32;
-
-/// Of how many commits it is kept what they descend from: the one that is brought about, and
-/// some to spare for what is planned beside it.
-const ANCESTRIES_MAX: usize = 4;
+/// How long a pass waits for what history says. Then it goes on with what was known.
+const LINEAGE_WAIT: Duration = Duration::from_secs(3);
 
 /// A config repository that tasks share. Its methods read Git, so they block.
 #[derive(Clone)]
 pub struct ConfigRepository {
     inner: Arc<Mutex<Inner>>,
+    /// The handle on a mirror that talks with the remote. Whatever that waits for, the other
+    /// one is free to be read.
+    remote: Option<Arc<Mutex<Repository>>>,
+    breaker: Breaker,
+    known: Known,
+    folder: Arc<str>,
+    /// The question that a pass has given up waiting for.
+    unanswered: Arc<Mutex<Option<JoinHandle<Lineage>>>>,
     /// Whether an answer may take so long that no task may wait for it. Beside the lock, which
     /// somebody may hold for as long.
     blocks: bool,
@@ -146,11 +155,7 @@ struct Inner {
     folder: String,
     /// The files that were parsed last: nothing is parsed again unless they change.
     latest: Option<(ConfigVersion, Arc<Desired>)>,
-    past: BTreeMap<CommitId, Arc<Desired>>,
-    /// The marks' commits that a commit was found to descend from, the newest commit first.
-    ancestry: Vec<(CommitId, BTreeSet<String>)>,
-    /// The commit all of whose signatures were found good last, and by which keys.
-    vetted: Option<(CommitId, String)>,
+    known: Known,
 }
 
 /// What a commit would say once it is merged into another.
@@ -176,7 +181,10 @@ impl fmt::Debug for ConfigRepository {
 impl ConfigRepository {
     /// The config folder of a repository.
     pub fn new(repository: Repository, folder: &str) -> Self {
-        Self::over(Store::Git(repository), folder)
+        let remote = repository.for_exchanges();
+        let breaker = remote.as_ref().map(Repository::breaker).unwrap_or_default();
+        let remote = remote.map(|remote| Arc::new(Mutex::new(remote)));
+        Self { remote, breaker, ..Self::over(Store::Git(repository), folder) }
     }
 
     /// A config folder whose history is a value.
@@ -186,10 +194,18 @@ impl ConfigRepository {
     }
 
     fn over(store: Store, folder: &str) -> Self {
-        let (past, ancestry) = (BTreeMap::new(), Vec::new());
+        let known = Known::default();
         let blocks = matches!(store, Store::Git(_));
-        let inner = Inner { store, folder: folder.to_owned(), latest: None, past, ancestry, vetted: None };
-        Self { inner: Arc::new(Mutex::new(inner)), blocks }
+        let inner = Inner { store, folder: folder.to_owned(), latest: None, known: known.clone() };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            remote: None,
+            breaker: Breaker::default(),
+            known,
+            folder: folder.into(),
+            unanswered: Arc::default(),
+            blocks,
+        }
     }
 
     /// Asks without holding up the tasks beside: what reads Git blocks. A task that panicked
@@ -213,7 +229,22 @@ impl ConfigRepository {
     /// # Errors
     /// It can't be read.
     pub fn tip(&self, branch: &str) -> Result<CommitId, GitError> {
-        self.inner().store.history_mut().tip(branch)
+        let Some(remote) = &self.remote else { return self.inner().store.history_mut().tip(branch) };
+        let tip = remote.lock().unwrap_or_else(PoisonError::into_inner).tip(branch)?;
+        self.with(Repository::reopen);
+        Ok(tip)
+    }
+
+    /// The commit that the mirror has for a branch from an earlier exchange; none where the
+    /// repository is opened where it lies, which needs no exchange.
+    pub fn stored_tip(&self, branch: &str) -> Option<CommitId> {
+        self.remote.as_ref()?;
+        self.with(|repository| repository.stored_tip(branch))
+    }
+
+    /// Ends an exchange with the remote that is under way.
+    pub fn end_exchange(&self) {
+        self.breaker.end();
     }
 
     /// Whoever held the lock and panicked has left nothing half written: all is a cache.
@@ -230,8 +261,8 @@ impl ConfigRepository {
     }
 
     /// The config folder, relative to the repository's root.
-    pub fn folder(&self) -> String {
-        self.inner().folder.clone()
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// What a commit says.
@@ -324,27 +355,30 @@ impl Inner {
     }
 
     fn past(&mut self, commit: &CommitId) -> Result<Arc<Desired>, GitError> {
-        if let Some(known) = self.past.get(commit) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.known.past(commit) {
+            return Ok(known);
         }
         let desired = self.load(commit)?;
-        if self.past.len() >= PAST_MAX {
-            self.past.pop_first();
-        }
-        self.past.insert(commit.clone(), Arc::clone(&desired));
+        self.known.keep_past(commit, &desired);
         Ok(desired)
     }
+}
 
-    /// Why a commit may not act after another, if so.
+/// Git itself.
+impl Oracle for Inner {
+    fn is_shallow(&self) -> bool {
+        self.store.history().is_shallow()
+    }
+
     fn refuses(&mut self, claim: &str, commit: &CommitId) -> Option<WaitingOn> {
-        if self.ancestry.iter().any(|(known, ancestors)| known == commit && ancestors.contains(claim)) {
+        if self.known.is_ancestor(claim, commit) {
             return None;
         }
         // Only a yes is kept: what is unknown today may be fetched tomorrow.
         let answer = CommitId::parse(claim).ok().map(|claim| self.store.history().ancestry(&claim, commit));
         match answer {
             Some(Ok(answer)) if answer.holds() => {
-                self.keep_ancestor(claim, commit);
+                self.known.keep_ancestor(claim, commit);
                 None
             }
             Some(Ok(Ancestry::NotAncestor)) => Some(fenced_by(claim, true)),
@@ -352,25 +386,16 @@ impl Inner {
         }
     }
 
-    fn keep_ancestor(&mut self, claim: &str, commit: &CommitId) {
-        match self.ancestry.iter_mut().find(|(known, _)| known == commit) {
-            Some((_, ancestors)) => {
-                ancestors.insert(claim.to_owned());
-            }
-            None => {
-                self.ancestry.insert(0, (commit.clone(), BTreeSet::from([claim.to_owned()])));
-                self.ancestry.truncate(ANCESTRIES_MAX);
-            }
-        }
+    fn past(&mut self, commit: &CommitId) -> Option<Arc<Desired>> {
+        Inner::past(self, commit).ok()
     }
 
-    /// Why a commit may not act: one since the last that was acted on, by the marks of all
-    /// services, has no signature that counts. Of a scope without marks, it alone is looked at.
+    /// One since the last that was acted on, by the marks of all services, has no signature
+    /// that counts. Of a scope without marks, the commit alone is looked at.
     fn unsigned(&mut self, commit: &CommitId, observed: &Observation, keys: &TrustedKeys) -> Option<WaitingOn> {
         // The reading of one service alone knows too little of what was acted on: what the
         // reading of all has found counts.
-        let vetted = (commit.clone(), keys.digest().to_owned());
-        if self.vetted.as_ref() == Some(&vetted) {
+        if self.known.is_vetted(commit, keys) {
             return None;
         }
         let claims: BTreeSet<String> = observed.services.values().flat_map(claims).collect();
@@ -378,7 +403,8 @@ impl Inner {
         let detail = match self.store.git().untrusted(commit, &since, keys, observed.at) {
             Ok(None) => {
                 let acted_on = |claim| self.store.history().ancestry(claim, commit).is_ok_and(|answer| answer.holds());
-                self.vetted = Some(vetted).filter(|_| since.iter().any(acted_on));
+                let vetted = since.iter().any(acted_on).then(|| (commit.clone(), keys.digest().to_owned()));
+                self.known.keep_vetted(vetted);
                 return None;
             }
             Ok(Some(bad)) => format!("commit {} {}; nothing since is acted on", bad.commit.short(), bad.why),
@@ -387,8 +413,7 @@ impl Inner {
         Some(WaitingOn { reason: Reason::Fence, detail, since: None, until: None })
     }
 
-    /// Whether a commit since the fences said that many releases at once are meant.
-    fn overrides(&self, commit: &CommitId, observed: &Observation) -> bool {
+    fn overrides(&mut self, commit: &CommitId, observed: &Observation) -> bool {
         let fences = observed.services.values().filter_map(fence_commit);
         let since: BTreeSet<CommitId> = fences.filter_map(|fence| CommitId::parse(&fence).ok()).collect();
         let since: Vec<CommitId> = since.into_iter().collect();
@@ -415,19 +440,6 @@ pub struct Target {
     pub signed_by: Option<Arc<TrustedKeys>>,
 }
 
-/// What history says about the services of one reading.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lineage {
-    /// Services for which the commit may not act.
-    pub fences: BTreeMap<ServiceName, WaitingOn>,
-    /// What the marks of each service claim that the commit does not descend from.
-    pub rewound: BTreeMap<ServiceName, Vec<String>>,
-    /// Files as of the `fence` commit, where the present one says nothing.
-    pub fallbacks: BTreeMap<ServiceName, ServiceSpec>,
-    /// More releases at once than the limit are meant.
-    pub limit_overridden: bool,
-}
-
 impl Target {
     /// A target; none when the commit's scope file is broken.
     pub fn new(desired: Arc<Desired>, repository: Option<ConfigRepository>) -> Option<Self> {
@@ -451,64 +463,45 @@ impl Target {
         self.places().into_values().map(|place| place.listener).collect()
     }
 
-    /// As [`Self::lineage`], without holding up the tasks beside.
-    ///
-    /// # Errors
-    /// The reading of Git ended early.
-    pub async fn ask_lineage(&self, observed: &Observation) -> Result<Lineage, tokio::task::JoinError> {
-        let Some(repository) = &self.repository else { return Ok(Lineage::default()) };
+    /// As [`Self::lineage`], without holding up the tasks beside, and without waiting for Git
+    /// longer than a moment: see [`super::lineage`].
+    pub async fn ask_lineage(&self, observed: &Observation) -> Lineage {
+        let Some(repository) = &self.repository else { return Lineage::default() };
         if !repository.blocks {
-            return Ok(self.lineage(observed));
+            return self.lineage(observed);
         }
-        let (target, observed) = (self.clone(), observed.clone());
-        repository.ask(move |_| target.lineage(&observed)).await
+        let as_known = || self.lineage_by(&mut repository.known.clone(), observed);
+        // One unanswered question is enough; each would wait for the same.
+        let unanswered = || repository.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        if unanswered().as_ref().is_some_and(|question| !question.is_finished()) {
+            return as_known();
+        }
+        let (target, reading) = (self.clone(), observed.clone());
+        let mut question = tokio::task::spawn_blocking(move || target.lineage(&reading));
+        match tokio::time::timeout(LINEAGE_WAIT, &mut question).await {
+            Ok(Ok(lineage)) => lineage,
+            // It panicked, and has said nothing.
+            Ok(Err(_)) => as_known(),
+            Err(_) => {
+                tracing::warn!("history can't be read at present: passes go on with what is known of it");
+                *unanswered() = Some(question);
+                as_known()
+            }
+        }
     }
 
     /// What history says about the services of a reading. Reads Git, so it blocks.
     pub fn lineage(&self, observed: &Observation) -> Lineage {
-        let mut lineage = Lineage::default();
-        let (Some(repository), Some(commit)) = (&self.repository, &self.desired.commit) else {
-            return lineage;
-        };
-        let mut inner = repository.inner();
-        // In a shallow clone an ancestor may only be out of sight. Such a clone is planned
-        // and never applied, so a warning says so and the plan goes on.
-        let shallow = inner.store.history().is_shallow();
-        for (name, state) in &observed.services {
-            let refused = claims(state).into_iter().filter_map(|claim| {
-                let refused = inner.refuses(&claim, commit)?;
-                let refused = self.base.as_ref().map_or(Some(refused), |base| inner.refuses(&claim, base))?;
-                Some((refused, claim))
-            });
-            let refused: Vec<(WaitingOn, String)> = refused.collect();
-            if self.allow_rewind && !refused.is_empty() {
-                lineage.rewound.insert(name.clone(), refused.into_iter().map(|(_, claim)| claim).collect());
-            } else if let Some((wait, _)) = refused.into_iter().next().filter(|_| !shallow) {
-                lineage.fences.insert(name.clone(), wait);
-            }
-            if matches!(self.desired.services.get(name), Some(ServiceFile::Valid(_))) {
-                continue;
-            }
-            let past = fence_commit(state).and_then(|text| CommitId::parse(&text).ok());
-            let file = past.and_then(|past| inner.past(&past).ok()?.services.get(name).cloned());
-            if let Some(ServiceFile::Valid(spec)) = file {
-                lineage.fallbacks.insert(name.clone(), *spec);
-            }
+        match &self.repository {
+            Some(repository) => self.lineage_by(&mut *repository.inner(), observed),
+            None => Lineage::default(),
         }
-        if let Some(wait) = self.signed_by.as_ref().and_then(|keys| inner.unsigned(commit, observed, keys)) {
-            // What a mark already forbids is the more exact reason.
-            for name in observed.services.keys().chain(self.desired.services.keys()) {
-                lineage.fences.entry(name.clone()).or_insert_with(|| wait.clone());
-            }
-        }
-        let newest = [Some(commit), self.base.as_ref()];
-        lineage.limit_overridden = newest.into_iter().flatten().any(|newest| inner.overrides(newest, observed));
-        lineage
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lineage::ANCESTRIES_MAX;
     use super::*;
     use crate::git::ScratchRepository;
 
@@ -531,9 +524,6 @@ mod tests {
             assert!(repository.inner().refuses(tip.as_str(), &first).is_some());
             last = tip;
         }
-        let inner = repository.inner();
-        assert_eq!(inner.ancestry.len(), ANCESTRIES_MAX);
-        assert_eq!(inner.ancestry[0].0, last);
-        assert_eq!(inner.ancestry[0].1.len(), 2);
+        assert_eq!(repository.known.kept(), (last, ANCESTRIES_MAX, 2));
     }
 }

@@ -1,21 +1,25 @@
 """Repositories of a folder over http or https, by git's own http-backend.
 
 Usage: server.py FOLDER [--port PORT] [--token TOKEN] [--certificate FILE --key FILE]
-                 [--mode MODE]
+                 [--mode MODE] [--mode-file FILE]
 
 MODE is `serve`, or one of the ways in which a server goes wrong: `silent` takes a
 request and never answers, `elsewhere URL` leads to another server, `status CODE`
-answers nothing but that. With a token, a request without it gets 401. Each request is
+answers nothing but that, `slow BYTES` sends so many bytes a second of a pack, `drip
+SECONDS` lists references for ever, one line each so many seconds. The file MODE_FILE, where
+there is one, says the mode anew for each request. With a token, a request without it gets 401. Each request is
 a line on stdout, after the line that says where it listens. Standard library only.
 """
 
 import argparse
 import base64
 import http.server
+import itertools
 import os
 import ssl
 import subprocess
 import threading
+import time
 
 
 def handler(args):
@@ -31,6 +35,8 @@ def handler(args):
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if self.words[0] == "slow" and self.command == "POST":
+                return self.slowly(body, int(self.words[1]))
             self.wfile.write(body)
 
         def user_and_password(self):
@@ -43,18 +49,46 @@ def handler(args):
         def handle_request(self):
             user, password = self.user_and_password()
             print(f"{self.command} {self.path} {user or '-'}", flush=True)
-            mode = args.mode[0]
+            mode = self.mode()
             if mode == "silent":
                 threading.Event().wait()
             if mode == "elsewhere":
-                return self.answer(302, [("Location", args.mode[1] + self.path)])
+                return self.answer(302, [("Location", self.words[1] + self.path)])
             if mode == "status":
-                return self.answer(int(args.mode[1]), [])
+                return self.answer(int(self.words[1]), [])
+            if mode == "drip":
+                return self.drip(float(self.words[1]))
             if args.token and password != args.token:
                 return self.answer(401, [("WWW-Authenticate", 'Basic realm="git"')])
             self.backend()
 
         do_GET = do_POST = handle_request
+
+        def mode(self):
+            self.words = args.mode
+            if args.mode_file and os.path.exists(args.mode_file):
+                with open(args.mode_file) as file:
+                    self.words = file.read().split() or args.mode
+            return self.words[0]
+
+        def drip(self, seconds):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            line = lambda text: f"{len(text) + 4:04x}{text}".encode()
+            chunk = lambda data: self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+            chunk(line("# service=git-upload-pack\n") + b"0000")
+            chunk(line("1" * 40 + " HEAD\0side-band-64k ofs-delta agent=git/2\n"))
+            for number in itertools.count():
+                chunk(line("1" * 40 + f" refs/heads/b{number}\n"))
+                time.sleep(seconds)
+
+        def slowly(self, body, rate):
+            for start in range(0, len(body), max(rate // 10, 1)):
+                self.wfile.write(body[start : start + max(rate // 10, 1)])
+                self.wfile.flush()
+                time.sleep(0.1)
 
         def body(self):
             if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -101,6 +135,7 @@ def main():
     parser.add_argument("--certificate")
     parser.add_argument("--key")
     parser.add_argument("--mode", nargs="+", default=["serve"])
+    parser.add_argument("--mode-file")
     args = parser.parse_args()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler(args))
     server.daemon_threads = True

@@ -38,6 +38,7 @@ mod review;
 mod safety;
 mod scaffold;
 mod schemas;
+mod slow_git;
 mod standby;
 #[cfg(unix)]
 mod systemd;

@@ -16,6 +16,7 @@ use crate::cloud::lease::LeaseStore;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::lease::SimLeases;
 use crate::daemon::{Connect, ConnectLease, Daemon, DaemonFile, Open, statuses};
+use crate::git::exchange::Worker;
 use crate::git::{KEY_BYTES_MAX, KNOWN_HOSTS_BYTES_MAX, Repository, Source, TOKEN_BYTES_MAX};
 use crate::reconcile::ConfigRepository;
 use crate::reconcile::pace::RealTime;
@@ -53,7 +54,10 @@ fn open(settings: &Settings) -> Result<ConfigRepository, CliError> {
     let repository = match Source::parse(&settings.repo)? {
         Source::Local(path) => Repository::open_local(&path)?,
         Source::Remote(url) => {
-            Repository::open_mirror(&url, &settings.state_dir.join("mirror"), &access(&settings.git)?)?
+            let mut access = access(&settings.git)?;
+            // Nobody is asked for a password here, and what hangs is ended as a whole.
+            access.worker = access.worker.map(|worker| Worker { own_group: true, ..worker });
+            Repository::open_mirror(&url, &settings.state_dir.join("mirror"), &access)?
         }
     };
     refuse_shallow(&repository)?;

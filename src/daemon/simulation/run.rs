@@ -104,6 +104,7 @@ impl Run {
             target: watch::Sender::new(None),
             plan: watch::Sender::new(None),
             trouble: watch::Sender::new(Trouble::default()),
+            last_read: Arc::default(),
             wake: Arc::new(Notify::new()),
             acts: Arc::default(),
             hooks: Arc::default(),

@@ -248,7 +248,7 @@ fn damage_that_a_new_mirror_does_not_heal_is_not_fought_at_every_poll() {
     let trace = sandbox.path("state/mirror/trace");
     let was_made_anew = |mirror: &mut Repository| {
         fs::write(&trace, "").unwrap();
-        mirror.damaged.set(true);
+        mirror.damaged.store(true, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(mirror.tip("main").unwrap(), first);
         !trace.exists()
     };
