@@ -28,7 +28,7 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     let folder = commit.repository.folder();
     let tip = target.desired.commit.clone();
     let asked = match &tip {
-        Some(tip) => commit.repository.with(|repository| asked(repository, &folder, args, tip))?,
+        Some(tip) => commit.repository.with(|repository| asked(repository, folder, args, tip))?,
         None => Vec::new(),
     };
     let service = plan.services.iter().find(|service| service.name == args.service);
