@@ -188,9 +188,11 @@ pub struct Ci {
     pub place: Place,
     /// The pull request that the run is for, if it is for one.
     pub number: Option<u64>,
-    /// The commit whose status the run decides: of a pull request its head, and not the
-    /// merge that was checked out.
-    pub commit: Option<String>,
+    /// The commit whose status the run decides, where CI names it: of a pull request its
+    /// head, and not the merge that was checked out.
+    pub head: Option<String>,
+    /// The run is for a group of a merge queue: the commit that the group comes after.
+    pub queued_on: Option<String>,
 }
 
 impl Ci {
@@ -238,8 +240,18 @@ fn actions(
     let of_ref =
         set("GITHUB_REF").and_then(|reference| reference.strip_prefix("refs/pull/")?.split('/').next()?.parse().ok());
     let number = pull["number"].as_u64().or(of_issue).or(of_ref);
-    let commit = pull["head"]["sha"].as_str().map(str::to_owned).or_else(|| set("GITHUB_SHA"));
-    Ok(Ci { place, number, commit })
+    let group = &event["merge_group"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let head = text(&pull["head"]["sha"]).or_else(|| text(&group["head_sha"]));
+    let head = head.or_else(|| set("GITHUB_SHA").filter(|_| is_queued(&set)));
+    let queued_on = text(&group["base_sha"]).filter(|_| is_queued(&set));
+    Ok(Ci { place, number, head, queued_on })
+}
+
+/// Whether a group of a merge queue is checked: a commit of its own, with several pull
+/// requests in it, which the queue moves the branch to once its checks are done.
+fn is_queued(set: &dyn Fn(&str) -> Option<String>) -> bool {
+    set("GITHUB_EVENT_NAME").is_some_and(|event| event == "merge_group")
 }
 
 fn gitlab(variable: &dyn Fn(&str) -> Option<String>) -> Result<Ci, PlaceError> {
@@ -256,8 +268,7 @@ fn gitlab(variable: &dyn Fn(&str) -> Option<String>) -> Result<Ci, PlaceError> {
         first.rsplit_once('!')?.1.parse().ok()
     });
     let number = set("CI_MERGE_REQUEST_IID").and_then(|iid| iid.parse().ok()).or(of_branch);
-    let commit = set("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA").or_else(|| set("CI_COMMIT_SHA"));
-    Ok(Ci { place, number, commit })
+    Ok(Ci { place, number, head: set("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"), queued_on: None })
 }
 
 /// The variables that hold a token for a place, the first that is set first. A token for
@@ -366,15 +377,33 @@ mod tests {
             ("GITHUB_REF", "refs/pull/7/merge"),
         ];
         let ci = detect(&base, r#"{"number": 7, "pull_request": {"number": 7, "head": {"sha": "head"}}}"#);
-        assert_eq!((ci.number, ci.commit.as_deref(), ci.place.kind), (Some(7), Some("head"), Kind::GitHub));
+        assert_eq!((ci.number, ci.head.as_deref(), ci.place.kind), (Some(7), Some("head"), Kind::GitHub));
         let of_ref = detect(&base, "");
-        assert_eq!((of_ref.number, of_ref.commit.as_deref()), (Some(7), Some("merge")));
+        // What was checked out is what is planned: it needs no name.
+        assert_eq!((of_ref.number, of_ref.head.as_deref()), (Some(7), None));
         let mut push = base.to_vec();
         push[6] = ("GITHUB_REF", "refs/heads/main");
         assert_eq!(detect(&push, "{}").number, None);
         let comment = detect(&push, r#"{"issue": {"number": 9, "pull_request": {}}}"#);
         assert_eq!(comment.number, Some(9));
         assert_eq!(detect(&push, r#"{"issue": {"number": 9}}"#).number, None, "an issue is no pull request");
+    }
+
+    #[test]
+    fn a_group_of_a_merge_queue_is_no_pull_request() {
+        let base = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "merge_group"),
+            ("GITHUB_REPOSITORY", "o/c"),
+            ("GITHUB_EVENT_PATH", "/event"),
+            ("GITHUB_SHA", "head"),
+            ("GITHUB_REF", "refs/heads/gh-readonly-queue/main/pr-7-base"),
+        ];
+        let ci = detect(
+            &base,
+            r#"{"merge_group": {"head_sha": "head", "base_sha": "base", "base_ref": "refs/heads/main"}}"#,
+        );
+        assert_eq!((ci.number, ci.head.as_deref(), ci.queued_on.as_deref()), (None, Some("head"), Some("base")));
     }
 
     #[test]
@@ -408,13 +437,13 @@ mod tests {
         ]);
         let ci = detect(&fork, "");
         assert_eq!(
-            (ci.place.repository.as_str(), ci.number, ci.commit.as_deref()),
+            (ci.place.repository.as_str(), ci.number, ci.head.as_deref()),
             ("group/config", Some(12), Some("head"))
         );
         let mut branch = base.to_vec();
         branch.push(("CI_OPEN_MERGE_REQUESTS", "ann/config!5,ann/config!6"));
         let ci = detect(&branch, "");
-        assert_eq!((ci.number, ci.commit.as_deref()), (Some(5), Some("merge")));
+        assert_eq!((ci.number, ci.head.as_deref()), (Some(5), None));
     }
 
     #[test]

@@ -92,17 +92,32 @@ impl Repository {
         Ok(Merge::Clean(files))
     }
 
+    /// Whether `commit` is a merge that takes `side` into what it is made on, as CI checks out
+    /// a pull request: `side` is a parent, and not the first of them.
+    ///
+    /// # Errors
+    /// The commit can't be read.
+    pub fn merges(&self, commit: &CommitId, side: &str) -> Result<bool, GitError> {
+        Ok(self.named_parents(commit)?.iter().skip(1).any(|parent| parent == side))
+    }
+
+    /// The parents that a commit names. At the edge of a shallow clone it still names them,
+    /// though it counts as having none.
+    fn named_parents(&self, commit: &CommitId) -> Result<Vec<String>, GitError> {
+        let found = self.find_commit(commit)?;
+        let lines = found.raw_header_bytes().split(|byte| *byte == b'\n');
+        let named = lines.filter_map(|line| line.strip_prefix(b"parent "));
+        Ok(named.map(|id| String::from_utf8_lossy(id).into_owned()).collect())
+    }
+
     /// The side that a merge would give in a shallow clone whose edge hides the common
-    /// ancestor: a commit still names its parents there, though it counts as having none.
-    /// The merge commit that CI checks out names the base so.
+    /// ancestor. The merge commit that CI checks out names the base as its parent.
     fn named_as_parent<'c>(&self, base: &'c CommitId, commit: &'c CommitId) -> Result<Option<&'c CommitId>, GitError> {
         if !self.is_shallow() {
             return Ok(None);
         }
         for (child, parent) in [(commit, base), (base, commit)] {
-            let found = self.find_commit(child)?;
-            let line = format!("parent {parent}");
-            if found.raw_header_bytes().split(|byte| *byte == b'\n').any(|header| header == line.as_bytes()) {
+            if self.named_parents(child)?.iter().any(|named| named == parent.as_str()) {
                 return Ok(Some(child));
             }
         }

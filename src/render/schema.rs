@@ -228,10 +228,10 @@ pub fn commented() -> Value {
         vec![
             ("forge", json!({ "enum": ["github", "gitlab", "gitea"] }), "The kind of forge."),
             ("project", text(), "The repository there."),
-            ("pull_request", count(), "The pull or merge request."),
-            ("comment", count(), "The comment's number on the forge."),
+            ("pull_request", or_null(count()), "The pull or merge request; null for a group of a merge queue."),
+            ("comment", or_null(count()), "The comment's number on the forge; null where there is none."),
             ("url", nullable("string"), "Where people read it, if the forge says so."),
-            ("outcome", json!({ "enum": ["created", "updated", "unchanged"] }), "What became of the comment."),
+            ("outcome", json!({ "enum": ["created", "updated", "unchanged", "none"] }), "What became of the comment."),
             ("status", or_null(status), "The commit's status, if one was set."),
         ],
     )

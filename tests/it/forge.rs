@@ -49,6 +49,11 @@ pub fn run_in(place: &Place, variables: &[(&'static str, String)], args: &[&str]
     ran
 }
 
+fn head_of(place: &Place) -> String {
+    let output = place.command("git").args(["rev-parse", "HEAD"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 fn write(place: &Place, text: &str) {
     std::fs::write(place.repo().join("../plan.md"), text).unwrap();
 }
@@ -88,22 +93,93 @@ fn the_plan_is_made_here_and_decides_the_commit_s_status() {
         place.git(&["branch", "base"]);
         place.run(&["release", "search", "1.5.0"]).ended(0);
         let args = ["comment", "--base", "base", "--status", "-o", "json"];
-        let ran = run_in(&place, &ci(&server), &args).ended(0).json();
+        let first = head_of(&place);
+        let ran = run_in(&place, &with_head(&place, &server, &first), &args).ended(0).json();
         assert_eq!((&ran["status"]["state"], &ran["status"]["context"]), (&json!("success"), &json!("ionroller/prod")));
         let posted = server.state().comments[0].2.clone();
         assert!(posted.contains("| `search` | release | `1.4.0` | `1.5.0` |"), "{posted}");
         // With an error it fails, and the comment says which.
         std::fs::write(place.repo().join("services/website.toml"), "nonsense = 1\n").unwrap();
         place.commit("a mistake");
-        let ran = run_in(&place, &ci(&server), &args).ended(0).json();
+        // CI checks out the merge into the base, and the status is the head's.
+        let second = head_of(&place);
+        place.git(&["checkout", "--quiet", "--detach", "base"]);
+        place.git(&["merge", "--quiet", "--no-ff", "--message", "merge", &second]);
+        let ran = run_in(&place, &with_head(&place, &server, &second), &args).ended(0).json();
         assert_eq!((&ran["status"]["state"], &ran["outcome"]), (&json!("failure"), &json!("updated")));
         let state = server.state();
         let commits: Vec<&str> = state.statuses.iter().map(|(commit, _)| commit.as_str()).collect();
-        assert_eq!(commits, ["1111111111111111111111111111111111111111"; 2]);
+        assert_eq!(commits, [first.as_str(), second.as_str()]);
         let said: Vec<&Value> = state.statuses.iter().map(|(_, body)| &body["state"]).collect();
         assert_eq!(said, if speaks == Speaks::GitLab { ["success", "failed"] } else { ["success", "failure"] });
         assert!(state.statuses[0].1["description"].as_str().unwrap().starts_with("1 release"), "{speaks:?}");
     }
+}
+
+/// What CI sets for pull request 7 whose head is a commit.
+fn with_head(place: &Place, server: &ForgeServer, head: &str) -> Vec<(&'static str, String)> {
+    let event = place.dir.path().join("event.json");
+    std::fs::write(&event, json!({ "pull_request": { "number": 7, "head": { "sha": head } } }).to_string()).unwrap();
+    let mut variables = ci(server);
+    variables.retain(|(name, _)| *name != "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA");
+    variables.push(("GITHUB_EVENT_PATH", event.display().to_string()));
+    variables.push(("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", head.to_owned()));
+    variables
+}
+
+/// Under `pull_request_target` CI checks out the base: what is planned is not what is to be
+/// merged.
+#[test]
+fn nothing_is_said_of_a_commit_that_was_not_planned() {
+    for speaks in ALL {
+        let (place, server) = (Place::new(), ForgeServer::start(speaks));
+        place.run(&["apply"]).ended(0);
+        let base = head_of(&place);
+        place.git(&["checkout", "--quiet", "-b", "topic"]);
+        std::fs::write(place.repo().join("services/website.toml"), "nonsense = 1\n").unwrap();
+        place.commit("a mistake");
+        let head = head_of(&place);
+        let variables = with_head(&place, &server, &head);
+        for (at, why) in [(base.as_str(), "the base"), ("child", "a commit on top of the head")] {
+            if at == "child" {
+                place.git(&["commit", "--quiet", "--allow-empty", "--message", "more"]);
+            } else {
+                place.git(&["checkout", "--quiet", at]);
+            }
+            for status in [&["--status"][..], &[]] {
+                let ran = run_in(&place, &variables, &[&["comment", "--base", &base][..], status].concat()).ended(1);
+                assert!(ran.stderr.contains(&format!("the run is for commit {}", &head[..7])), "{why}: {}", ran.stderr);
+            }
+            place.git(&["checkout", "--quiet", "topic"]);
+        }
+        assert!(server.state().writes().is_empty(), "{:?}", server.state().writes());
+        let named = ["comment", "--base", &base, "--status", "--ref", &head, "-o", "json"];
+        let ran = run_in(&place, &variables, &named).ended(0).json();
+        assert_eq!((&ran["status"]["commit"], &ran["status"]["state"]), (&json!(head), &json!("failure")));
+    }
+}
+
+/// A group of a merge queue has no pull request, and its check must be there all the same.
+#[test]
+fn a_group_of_a_merge_queue_gets_its_status_and_no_comment() {
+    let (place, server) = (Place::new(), ForgeServer::start(Speaks::GitHub));
+    place.run(&["apply"]).ended(0);
+    let base = head_of(&place);
+    place.run(&["release", "search", "1.5.0"]).ended(0);
+    let head = head_of(&place);
+    let event = place.dir.path().join("event.json");
+    std::fs::write(&event, json!({ "merge_group": { "head_sha": head, "base_sha": base } }).to_string()).unwrap();
+    let mut variables = ci(&server);
+    variables.retain(|(name, _)| !["GITHUB_REF", "GITHUB_SHA"].contains(name));
+    variables.push(("GITHUB_EVENT_NAME", "merge_group".to_owned()));
+    variables.push(("GITHUB_REF", "refs/heads/gh-readonly-queue/main/pr-7-x".to_owned()));
+    variables.push(("GITHUB_SHA", head.clone()));
+    variables.push(("GITHUB_EVENT_PATH", event.display().to_string()));
+    let ran = run_in(&place, &variables, &["comment", "--status", "-o", "json"]).ended(0).json();
+    assert_eq!((&ran["status"]["commit"], &ran["status"]["state"]), (&json!(head), &json!("success")));
+    assert_eq!((&ran["pull_request"], &ran["comment"], &ran["outcome"]), (&Value::Null, &Value::Null, &json!("none")));
+    let state = server.state();
+    assert!(state.comments.is_empty() && state.statuses[0].1["description"].as_str().unwrap().starts_with("1 release"));
 }
 
 #[test]

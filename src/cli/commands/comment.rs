@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::session::Commit;
 use crate::cli::ui::Ui;
 use crate::cli::{forge, session};
-use crate::forge::{Ci, Forge, Marker, Outcome, Patience, Place, Put, State, Status, put};
+use crate::forge::{Forge, Marker, Outcome, Patience, Place, Put, State, Status, put};
 use crate::git::Source;
 use crate::plan::types::Plan;
 use crate::render;
@@ -33,8 +33,8 @@ struct Answer<'a> {
     format_version: &'static str,
     forge: &'static str,
     project: &'a str,
-    pull_request: u64,
-    comment: u64,
+    pull_request: Option<u64>,
+    comment: Option<u64>,
     url: Option<&'a str>,
     outcome: &'static str,
     status: Option<AnsweredStatus<'a>>,
@@ -56,21 +56,34 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     // What can't work is said before AWS is asked for anything.
     let ci = forge::ci()?;
     let place = forge::place(&args.forge, ci.as_ref(), || remote(args))?;
-    let number = args.pull_request.or_else(|| ci.as_ref()?.number).ok_or_else(|| {
-        CliError::user("this run is for no pull request, as far as CI tells")
-            .hint("--pull-request NUMBER says which; without one there is nothing to comment on")
-    })?;
-    let commit = if args.status { Some(commit(args, ci.as_ref())?) } else { None };
+    let ci = ci.as_ref();
+    let number = args.pull_request.or_else(|| ci?.number);
+    let queued_on = ci.and_then(|ci| ci.queued_on.clone()).filter(|_| number.is_none());
+    if number.is_none() && queued_on.is_none() {
+        return Err(CliError::user("this run is for no pull request, as far as CI tells")
+            .hint("--pull-request NUMBER says which; without one there is nothing to comment on"));
+    }
+    let planned = match args.file {
+        Some(_) => None,
+        None => Some(planned(args, ci.and_then(|ci| ci.head.as_deref()))?),
+    };
+    let commit = planned.filter(|_| args.status);
+    if queued_on.is_some() && commit.is_none() {
+        ui.tell("a group of a merge queue has no pull request: there is nothing to comment on");
+    }
     let forge = forge::connect(&args.forge, &place)?;
     let text = match &args.file {
         Some(file) => of_file(args, file)?,
-        None => of_plan(args, ui).await?,
+        None => of_plan(args, queued_on, ui).await?,
     };
     let patience = Patience { budget: args.timeout.to_std(), wait: &forge::wait(ui) };
     let marker = Marker::of_scope(&text.scope);
-    let done = patience.run(|| put(&*forge, number, &marker, &text.markdown))?;
+    let done = match number {
+        Some(number) => Some(patience.run(|| put(&*forge, number, &marker, &text.markdown))?),
+        None => None,
+    };
     let status = set_status(&*forge, &patience, &text, commit)?;
-    answer(args, ui, (&place, number), &done, status.as_ref())?;
+    answer(args, ui, (&place, number), done.as_ref(), status.as_ref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,13 +97,24 @@ fn remote(args: &Args) -> Option<(String, String)> {
     repository.remote_web(&name)
 }
 
-/// The commit whose status is set: of a pull request its head.
-fn commit(args: &Args, ci: Option<&Ci>) -> Result<String, CliError> {
-    if let Some(commit) = ci.and_then(|ci| ci.commit.clone()) {
-        return Ok(commit);
-    }
+/// The commit that is planned, and whose status may be set: of a pull request its head, of
+/// which CI checks out the merge into the base. What CI says of another commit than the one
+/// that is planned would be said of nothing that was looked at.
+fn planned(args: &Args, head: Option<&str>) -> Result<String, CliError> {
     let (repository, _) = session::open(&args.common.repo, &args.common.path)?;
-    Ok(repository.resolve(&args.common.reference)?.to_string())
+    let planned = repository.resolve(&args.common.reference)?;
+    let Some(head) = head else { return Ok(planned.to_string()) };
+    if planned.as_str() == head || repository.merges(&planned, head)? {
+        return Ok(head.to_owned());
+    }
+    let short = |commit: &str| commit.chars().take(7).collect::<String>();
+    let (reference, planned) = (&args.common.reference, planned.short());
+    Err(CliError::user(format!(
+        "the run is for commit {}, and {reference} is {planned}, which neither is that commit nor merges it: nothing \
+         would be said of what is to be merged",
+        short(head)
+    ))
+    .hint(format!("check out the pull request's head or its merge, or name it: --ref {head}")))
 }
 
 fn of_file(args: &Args, file: &Path) -> Result<Text, CliError> {
@@ -109,9 +133,10 @@ fn of_file(args: &Args, file: &Path) -> Result<Text, CliError> {
     Ok(Text { scope: scope(args)?, markdown, status: None })
 }
 
-async fn of_plan(args: &Args, ui: &Ui) -> Result<Text, CliError> {
+async fn of_plan(args: &Args, queued_on: Option<String>, ui: &Ui) -> Result<Text, CliError> {
     let asked = PlanArgs {
-        base: args.base.clone(),
+        // A group comes after others that are not on the branch yet.
+        base: queued_on.or_else(|| args.base.clone()),
         offline: args.offline,
         out: None,
         all: false,
@@ -176,16 +201,17 @@ fn set_status(
 fn answer(
     args: &Args,
     ui: &Ui,
-    (place, number): (&Place, u64),
-    done: &Put,
+    (place, number): (&Place, Option<u64>),
+    done: Option<&Put>,
     status: Option<&Status>,
 ) -> Result<(), CliError> {
-    let outcome = match done.outcome {
-        Outcome::Created => "created",
-        Outcome::Updated => "updated",
-        Outcome::Unchanged => "unchanged",
+    let outcome = match done.map(|done| done.outcome) {
+        Some(Outcome::Created) => "created",
+        Some(Outcome::Updated) => "updated",
+        Some(Outcome::Unchanged) => "unchanged",
+        None => "none",
     };
-    let url = done.url.as_deref();
+    let url = done.and_then(|done| done.url.as_deref());
     if args.common.output == Output::Json {
         let status = status.map(|status| AnsweredStatus {
             commit: &status.commit,
@@ -199,7 +225,7 @@ fn answer(
             forge,
             project,
             pull_request: number,
-            comment: done.id,
+            comment: done.map(|done| done.id),
             url,
             outcome,
             status,
@@ -207,7 +233,9 @@ fn answer(
         return Ok(ui.answer(&render::json::text(&answer))?);
     }
     let url = url.map(|url| format!("  {url}")).unwrap_or_default();
-    ui.answer(&format!("comment on {} {number} {outcome}{url}\n", place.repository))?;
+    if let Some(number) = number {
+        ui.answer(&format!("comment on {} {number} {outcome}{url}\n", place.repository))?;
+    }
     if let Some(status) = status {
         ui.answer(&format!("status {}: {}, {}\n", status.context, word(status.state), status.description))?;
     }
