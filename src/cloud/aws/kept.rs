@@ -67,9 +67,7 @@ fn jwt(config: &elb::JwtValidationActionConfig) -> Value {
 }
 
 /// A map without an order, in one.
-fn sorted(
-    params: Option<&std::collections::HashMap<String, String>>,
-) -> std::collections::BTreeMap<&str, &str> {
+fn sorted(params: Option<&std::collections::HashMap<String, String>>) -> std::collections::BTreeMap<&str, &str> {
     params.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
