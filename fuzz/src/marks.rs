@@ -249,6 +249,7 @@ fn release(u: &mut Unstructured<'_>, spec: &ServiceSpec, listings: &mut Listings
             tags,
             template: Some((name.to_string(), (*u.choose(&["1", "1", "1", "$Latest"])?).to_owned())),
             target_groups: if spec.load_balancer.is_some() { vec![arn.clone()] } else { Vec::new() },
+            shape: None,
             created: time(u)?,
         });
     }

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
-    Targets, Template, TemplateSpec,
+    Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
+    TargetGroupSpec, Targets, Template, TemplateSpec,
 };
 use crate::time::Timestamp;
 
@@ -301,6 +301,10 @@ impl<C: CloudReader + CloudWriter> CloudWriter for FaultyCloud<C> {
     async fn set_capacity(&self, group: &str, min: u32, max: u32, desired: Option<u32>) -> Result<(), CloudError> {
         let call = self.inner.set_capacity(group, min, max, desired);
         self.through("UpdateAutoScalingGroup", group, true, call).await
+    }
+
+    async fn set_group(&self, group: &str, change: &GroupChange) -> Result<(), CloudError> {
+        self.through(change.operation(), group, true, self.inner.set_group(group, change)).await
     }
 
     async fn set_policies(&self, group: &str, policies: &[Policy]) -> Result<(), CloudError> {

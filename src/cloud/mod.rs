@@ -18,8 +18,8 @@ use async_trait::async_trait;
 
 use crate::names::{AccountId, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
-    Targets, Template, TemplateSpec,
+    Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
+    TargetGroupSpec, Targets, Template, TemplateSpec,
 };
 use crate::time::Timestamp;
 
@@ -147,6 +147,8 @@ pub trait CloudWriter: Send + Sync {
     async fn create_group(&self, spec: &GroupSpec) -> Result<(), CloudError>;
     /// Sets a group's sizes; desired only when given.
     async fn set_capacity(&self, group: &str, min: u32, max: u32, desired: Option<u32>) -> Result<(), CloudError>;
+    /// Puts right what somebody else has changed of a group.
+    async fn set_group(&self, group: &str, change: &GroupChange) -> Result<(), CloudError>;
     /// Makes a group's policies exactly these.
     async fn set_policies(&self, group: &str, policies: &[Policy]) -> Result<(), CloudError>;
     /// Sets some tags.

@@ -53,6 +53,7 @@ fn canonical(spec: &ServiceSpec) -> String {
         load_balancer,
         rollout: _,
         retention: _,
+        drift: _,
         tags: _,
         // Made from the rest.
         digest: _,

@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod diagnostic;
 pub mod digest;
+pub mod drift;
 pub mod edit;
 pub mod files;
 pub mod keys;

@@ -6,7 +6,6 @@ use crate::names::{Digest, ServiceName, Version};
 use crate::time::Span;
 
 use super::boot;
-use super::digest;
 use super::reader::{self, Field, Reader};
 use super::release;
 use super::source::{Place, Table, Value};
@@ -14,6 +13,7 @@ use super::spec::{Capacity, HealthCheckSpec, Metric, OnFailure, Retention, Rollo
 use super::traffic::{self, Claim};
 use super::unsupported;
 use super::walk::{self, Walk};
+use super::{digest, drift};
 
 /// What one service file says.
 pub(super) struct ServiceRead {
@@ -49,6 +49,7 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
     let traffic = traffic::load_balancer(&mut root, image.as_ref(), walk);
     let rollout = rollout(&mut root, walk);
     let retention = retention(&mut root, walk);
+    let drift = drift::read(&mut root, walk);
     let tags = tags(&mut root, walk);
     if let Some(rollout) = &rollout {
         // While the load balancer is broken, its checks are not known.
@@ -78,6 +79,7 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
             load_balancer: traffic.load_balancer,
             rollout: rollout?,
             retention: retention?,
+            drift,
             tags,
             digest: Digest::of(b""),
             user_data: String::new(),

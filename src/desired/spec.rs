@@ -6,6 +6,7 @@ use crate::names::{AccountId, CommitId, Digest, ListenerArn, Region, Scope, Serv
 use crate::time::{Span, Timestamp};
 
 use super::diagnostic::Diagnostic;
+use super::drift::Drifts;
 
 /// Everything that one commit says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub struct ServiceSpec {
     pub rollout: Rollout,
     /// What stays of old releases.
     pub retention: Retention,
+    /// What becomes of what somebody else changes.
+    pub drift: Drifts,
     /// The user's tags.
     pub tags: BTreeMap<String, String>,
     /// The identity of the release, from [`super::digest`].

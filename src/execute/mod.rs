@@ -74,6 +74,7 @@ async fn carry_out(cloud: &dyn CloudWriter, action: &Action) -> Result<(), Cloud
             let desired = desired.or(Mutant::SendDesired.on().then_some(*min));
             cloud.set_capacity(group, *min, *max, desired).await
         }
+        Mutation::SetGroup { group, change, .. } => cloud.set_group(group, change).await,
         Mutation::SetPolicies { group, policies, .. } => cloud.set_policies(group, policies).await,
         Mutation::SetMark { on, mark, value } => {
             let tags = Tags::from([(mark.key().to_owned(), value.clone())]);

@@ -11,7 +11,9 @@ use crate::cloud::sim::world::World;
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::lease::{Guard, Leave, NoLease};
 use crate::names::{RuleArn, TargetGroupArn};
-use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{
+    Conditions, GroupChange, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec,
+};
 use crate::plan::action::{Action, Mutation};
 
 use super::act;
@@ -71,6 +73,9 @@ impl CloudWriter for Silent {
         std::future::pending().await
     }
     async fn set_capacity(&self, _: &str, _: u32, _: u32, _: Option<u32>) -> Result<(), CloudError> {
+        std::future::pending().await
+    }
+    async fn set_group(&self, _: &str, _: &GroupChange) -> Result<(), CloudError> {
         std::future::pending().await
     }
     async fn set_policies(&self, _: &str, _: &[Policy]) -> Result<(), CloudError> {

@@ -59,6 +59,7 @@ pub(crate) fn steady(version: &str, made_for: char) -> ServicePlan {
         live_commit: None,
         look_again: None,
         brief_until: None,
+        drift: Vec::new(),
         settled: true,
     }
 }

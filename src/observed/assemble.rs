@@ -465,6 +465,7 @@ fn group_state(group: &Group, identity: &Identity, at: Timestamp) -> GroupState 
         commit: identity.commit.clone(),
         tags: group.tags.clone(),
         template: group.template.clone(),
+        shape: group.shape.clone(),
     }
 }
 

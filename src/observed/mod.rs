@@ -7,4 +7,5 @@ pub mod assemble;
 pub mod marks;
 pub mod resources;
 pub mod rule;
+pub mod shape;
 pub mod state;

@@ -8,6 +8,7 @@ use crate::names::{GroupName, ListenerArn, TargetGroupArn};
 use crate::time::{Span, Timestamp};
 
 pub use super::rule::{Condition, Conditions, Kept, Opaque, Rule, RuleAction};
+pub use super::shape::{GroupChange, Shape};
 
 /// Tags, by key.
 pub type Tags = BTreeMap<String, String>;
@@ -48,6 +49,8 @@ pub struct Group {
     pub template: Option<(String, String)>,
     /// The target groups it registers its machines in.
     pub target_groups: Vec<TargetGroupArn>,
+    /// How it was made besides; none where that was not read.
+    pub shape: Option<Shape>,
     /// When it was made.
     pub created: Timestamp,
 }

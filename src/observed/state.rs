@@ -6,7 +6,7 @@ use crate::names::{GroupName, ListenerArn, RuleArn, ServiceName, TargetGroupArn}
 use crate::time::{Span, Timestamp};
 
 use super::marks::{Identity, Marks};
-use super::resources::{Activity, Details, Instance, Lifecycle, Rule, Tags, TargetGroup, TargetHealth, Targets};
+use super::resources::{Activity, Details, Instance, Lifecycle, Rule, Shape, Tags, TargetGroup, TargetHealth, Targets};
 
 /// One reading of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +125,8 @@ pub struct GroupState {
     pub tags: Tags,
     /// The template's name and version that it launches from.
     pub template: Option<(String, String)>,
+    /// How it was made besides; none where that was not read.
+    pub shape: Option<Shape>,
 }
 
 /// The machines of a group, each in one of four numbers. They sum to what the group aims at,

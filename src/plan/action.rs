@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::names::{GroupName, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::Mark;
-use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{
+    Conditions, GroupChange, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec,
+};
 
 use super::types::Release;
 
@@ -94,6 +96,15 @@ pub enum Mutation {
         group: String,
         /// The policies.
         policies: Vec<Policy>,
+    },
+    /// Put right what somebody else has changed of a group.
+    SetGroup {
+        /// The release that it belongs to.
+        release: GroupName,
+        /// The group's own name.
+        group: String,
+        /// What.
+        change: GroupChange,
     },
     /// Write a mark.
     SetMark {
@@ -190,6 +201,7 @@ pub enum Kind {
     CreateGroup,
     SetCapacity,
     SetPolicies,
+    SetGroup,
     SetMark,
     ClearMark,
     SetTags,
@@ -212,6 +224,7 @@ impl Mutation {
             Self::CreateGroup { .. } => Kind::CreateGroup,
             Self::SetCapacity { .. } => Kind::SetCapacity,
             Self::SetPolicies { .. } => Kind::SetPolicies,
+            Self::SetGroup { .. } => Kind::SetGroup,
             Self::SetMark { .. } => Kind::SetMark,
             Self::ClearMark { .. } => Kind::ClearMark,
             Self::SetTags { .. } => Kind::SetTags,
@@ -237,7 +250,10 @@ impl Mutation {
                 rule.default_of().map_or_else(|| rule.to_string(), |listener| listener.to_string())
             }
             Self::CreateGroup { spec, .. } => format!("group/{}", spec.name),
-            Self::SetCapacity { group, .. } | Self::SetPolicies { group, .. } | Self::DeleteGroup { group, .. } => {
+            Self::SetCapacity { group, .. }
+            | Self::SetPolicies { group, .. }
+            | Self::SetGroup { group, .. }
+            | Self::DeleteGroup { group, .. } => {
                 format!("group/{group}")
             }
             Self::SetMark { on, .. } | Self::ClearMark { on, .. } | Self::SetTags { on, .. } => on.to_string(),
@@ -263,6 +279,7 @@ impl Mutation {
                 let names: Vec<&str> = policies.iter().map(|p| p.name.as_str()).collect();
                 if names.is_empty() { "none".to_owned() } else { names.join(", ") }
             }
+            Self::SetGroup { change, .. } => change.to_string(),
             Self::SetTags { tags, .. } => tags.keys().cloned().collect::<Vec<_>>().join(", "),
             _ => String::new(),
         }

@@ -93,6 +93,7 @@ pub fn check(input: &Input<'_>, action: &Action) -> Vec<Violation> {
         | Mutation::SetTargetGroup { .. }
         | Mutation::CreateGroup { .. }
         | Mutation::SetPolicies { .. }
+        | Mutation::SetGroup { .. }
         | Mutation::SetMark { .. }
         | Mutation::ClearMark { .. }
         | Mutation::SetTags { .. } => {}
@@ -213,6 +214,7 @@ fn owned(input: &Input<'_>, mutation: &Mutation, violation: &mut impl FnMut(&'st
     let ours = match mutation {
         Mutation::SetCapacity { release, .. }
         | Mutation::SetPolicies { release, .. }
+        | Mutation::SetGroup { release, .. }
         | Mutation::CreateGroup { release, .. }
         | Mutation::DeleteGroup { release, .. }
         | Mutation::DeleteTargetGroup { release, .. }

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod answer;
 pub mod check;
+pub mod drift;
 pub mod failure;
 pub mod forecast;
 mod launches;
@@ -30,6 +31,7 @@ pub mod service;
 pub mod settings;
 mod sides;
 pub mod strategy;
+pub mod takeover;
 pub mod traffic;
 pub mod types;
 pub mod untouched;

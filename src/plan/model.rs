@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::names::{GroupName, RuleArn, TargetGroupArn, Version};
 use crate::observed::marks::{Identity, Marks};
 use crate::observed::resources::{
-    Details, GroupSpec, Instance, Lifecycle, Rule, RuleAction, TargetGroup, TargetGroupSpec, TargetHealth, Targets,
-    TemplateSpec,
+    Details, GroupChange, GroupSpec, Instance, Lifecycle, Rule, RuleAction, Shape, TargetGroup, TargetGroupSpec,
+    TargetHealth, Targets, TemplateSpec,
 };
 use crate::observed::state::{GroupState, ServerGroup, ServiceState, Slot, TemplateState};
 use crate::time::{Span, Timestamp};
@@ -195,6 +195,7 @@ impl Model {
             Mutation::SetCapacity { release, min, max, desired, .. } => {
                 self.set_capacity(release, *min, *max, *desired, now);
             }
+            Mutation::SetGroup { release, change, .. } => self.set_group(release, change),
             Mutation::SetPolicies { release, policies, .. } => {
                 if let Some(details) = self.state.groups.get_mut(release).and_then(|owner| owner.details.as_mut()) {
                     details.policies = policies.clone();
@@ -295,6 +296,7 @@ impl Model {
     fn create_group(&mut self, release: &GroupName, spec: &GroupSpec, now: Timestamp) {
         let Some(owner) = self.state.groups.get_mut(release) else { return };
         owner.details.get_or_insert(Details { policies: Vec::new(), deregistration_delay: None });
+        let template_id = owner.template.as_ref().map(|template| template.id.clone());
         owner.group = Some(GroupState {
             name: spec.name.clone(),
             min: spec.min,
@@ -307,10 +309,32 @@ impl Model {
             commit: owner.identity.commit.clone(),
             tags: spec.tags.clone(),
             template: Some((spec.template.to_string(), "1".to_owned())),
+            shape: Some(made(spec, template_id)),
         });
         owner.activities = Some(Vec::new());
         self.launch(release, spec.min);
         self.schedule(now + BOOT, Event::Booted(release.clone()));
+    }
+
+    fn set_group(&mut self, release: &GroupName, change: &GroupChange) {
+        let template_id = self.state.groups.get(release).and_then(|owner| Some(owner.template.as_ref()?.id.clone()));
+        let Some(group) = self.group(release) else { return };
+        let Some(shape) = &mut group.shape else { return };
+        match change {
+            GroupChange::Template(name) => {
+                group.template = Some((name.to_string(), "1".to_owned()));
+                (shape.template_id, shape.mixed_instances) = (template_id, false);
+            }
+            GroupChange::Attach(arn) => shape.target_groups.push(arn.clone()),
+            GroupChange::HealthCheck { kind, grace } => (shape.health_check, shape.grace) = (kind.clone(), *grace),
+            GroupChange::Subnets(subnets) => shape.subnets = sorted(subnets),
+            GroupChange::Resume(processes) => group.suspended.retain(|process| !processes.contains(process)),
+            GroupChange::Unprotect(machines) => {
+                shape.protects_new = false;
+                shape.protected.retain(|machine| !machines.contains(machine));
+            }
+            GroupChange::Termination(policies) => shape.termination = policies.clone(),
+        }
     }
 
     fn launch(&mut self, release: &GroupName, count: u32) {
@@ -416,6 +440,24 @@ impl Model {
     pub fn version(&self, release: &GroupName) -> Option<&Version> {
         Some(&self.state.groups.get(release)?.identity.version)
     }
+}
+
+fn made(spec: &GroupSpec, template_id: Option<String>) -> Shape {
+    Shape {
+        template_id,
+        target_groups: spec.target_group.iter().cloned().collect(),
+        health_check: if spec.target_group.is_some() { "ELB" } else { "EC2" }.to_owned(),
+        grace: spec.grace,
+        subnets: sorted(&spec.subnets),
+        termination: vec!["Default".to_owned()],
+        ..Shape::default()
+    }
+}
+
+fn sorted(list: &[String]) -> Vec<String> {
+    let mut list = list.to_vec();
+    list.sort();
+    list
 }
 
 fn shares(weights: &[Weight]) -> Vec<(TargetGroupArn, u32)> {

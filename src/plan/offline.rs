@@ -119,6 +119,7 @@ fn service(
         live_commit: None,
         look_again: None,
         brief_until: None,
+        drift: Vec::new(),
         settled: false,
     }
 }

@@ -14,7 +14,7 @@ use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{File, View};
-use super::{failure, live_rollback, removal, retire, rollback, rollout, settings, sides, traffic};
+use super::{drift, failure, live_rollback, removal, retire, rollback, rollout, settings, sides, traffic};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn asked_by_git(view: &View<'_>) -> Option<Answer> {
         return failure::protect(view)
             .filter(|_| !Mutant::HoldStopsProtection.on())
             .or_else(|| settings::unpin(view))
-            .or_else(|| stop.retires.then(|| retire::next(view)).flatten())
+            .or_else(|| stop.retires.then(|| drift::unprotect(view).or_else(|| retire::next(view))).flatten())
             .and_then(|answer| actions_first(answer, stop.wait.clone()))
             .or_else(|| stop.wait.is_none().then(|| removal::next(view)).flatten())
             .or_else(|| stop.wait.map(Answer::from));
@@ -101,7 +101,7 @@ fn asked_by_git(view: &View<'_>) -> Option<Answer> {
         waits => failure::protect(view).filter(|answer| matches!(answer, Answer::Act(_))).or(waits),
     };
     // 16, 17: clearing up does not wait for a candidate that waits.
-    let clearing = retire::next(view);
+    let clearing = drift::unprotect(view).or_else(|| retire::next(view));
     let rest = match clearing {
         Some(Answer::Act(_)) => clearing,
         // What drains is waited for beside everything else.
@@ -112,12 +112,12 @@ fn asked_by_git(view: &View<'_>) -> Option<Answer> {
         Some(Answer::Wait(wait)) if retire::lingers(view) => Some(fence_first(view, || Answer::Wait(wait))),
         rest => rest,
     };
-    match (candidate, rest) {
+    let answer = match (candidate, rest) {
         (Some(Answer::Wait(_)), Some(Answer::Act(action))) => Some(Answer::Act(action)),
         (Some(candidate), _) => Some(candidate),
         (None, rest) => rest,
-    }
-    .map(|answer| fenced(view, answer))
+    };
+    drift::after(view, answer).map(|answer| fenced(view, answer))
 }
 
 /// Whatever a newer commit asks begins with its fence. A verdict, and a call that brings

@@ -13,7 +13,7 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{self, group_carrier, template_carrier};
 use super::types::{Reason, RollbackClass};
 use super::view::View;
-use super::{resources, rollout, settings, traffic};
+use super::{drift, resources, retire, rollout, settings, traffic};
 
 /// Question 3: live has weight and `retired`. A rollback moved the traffic and was cut off,
 /// or has just moved it: fence, mark the group that was left, take its `stable`, restore
@@ -106,6 +106,10 @@ pub fn go(view: &View<'_>) -> Option<Answer> {
     if instant(view, candidate) {
         return Some(shift(view, candidate));
     }
+    if drift::unreviewed(candidate) {
+        let because = "it runs from something else than version 1 of its own template, which nobody reviewed";
+        return retire::retire(view, candidate, because);
+    }
     // Not there, or not whole: the questions of a first creation, without its gates.
     if let Some(answer) = rollout::create(view) {
         return Some(answer);
@@ -128,6 +132,9 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
     let (Some(live), Some(_), Some(_)) = (view.live, &candidate.group, candidate.weight) else {
         return false;
     };
+    if drift::unreviewed(candidate) {
+        return false;
+    }
     let (Some(health), Some(of_live)) = (view.health(candidate), view.health(live)) else {
         return false;
     };
@@ -141,6 +148,7 @@ pub fn instant(view: &View<'_>, candidate: &ServerGroup) -> bool {
 pub fn class(view: &View<'_>, to: &ServerGroup) -> RollbackClass {
     match &to.group {
         None => RollbackClass::Full,
+        Some(_) if drift::unreviewed(to) => RollbackClass::Full,
         Some(group) if group.desired == 0 && to.target_group.is_some() => RollbackClass::Full,
         Some(_) if view.input.state.incomplete.is_none() && (instant(view, to) || assumed_instant(view, to)) => {
             RollbackClass::Instant

@@ -14,7 +14,7 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{group_carrier, template_carrier};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{failure, launches, machines, resources, retire, settings, traffic};
+use super::{failure, launches, machines, resources, retire, settings, takeover, traffic};
 
 /// Questions 9 and 10: template, target group, rule entry or group are missing.
 pub fn create(view: &View<'_>) -> Option<Answer> {
@@ -89,12 +89,15 @@ fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
         (Some(foreign), _) if foreign.health.is_none() => {
             return Some(wait(Reason::Unknown, format!("the health of {} was not read", foreign.target_group)).into());
         }
-        (None, Some((foreign, _))) => return blocked(format!("the rule forwards to {foreign}, which is not ours")),
+        // One that entered later leaves with the next weights.
+        (None, Some((foreign, _))) if view.live.is_none_or(|live| live.stable().is_none()) => {
+            return blocked(format!("the rule forwards to {foreign}, which is not ours"));
+        }
         (Some(_) | None, _) => {}
     }
     match &view.input.state.slot {
         // Being taken over.
-        Some(Slot::Adoptable(_)) if view.foreign.is_some() => None,
+        Some(Slot::Adoptable(_)) if view.foreign.is_some() => takeover::refused(view, lb),
         Some(Slot::Adoptable(what)) if view.live.is_none() && view.input.state.rules.is_empty() => {
             blocked(format!("its place on the listener is taken: {what}; load_balancer.adopt = true takes it over"))
         }
@@ -178,6 +181,9 @@ pub fn live_entry(view: &View<'_>) -> Option<Answer> {
 fn make_room(view: &View<'_>, rule: &crate::observed::resources::Rule) -> Option<Answer> {
     if rule.action.percents().len() < traffic::TARGET_GROUPS_PER_ACTION || Mutant::NoRoom.on() {
         return None;
+    }
+    if let Some(answer) = traffic::without_strangers(view, rule) {
+        return Some(answer);
     }
     let entries = || view.input.state.groups.values().filter(|group| group.weight.is_some() && view.weight(group) == 0);
     let leaving = view.warm.filter(|warm| warm.weight.is_some()).or_else(|| {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::desired::drift::Policy;
 use crate::desired::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::{Digest, ServiceName};
@@ -239,6 +240,7 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
     let mut diagnostics = input.desired.diagnostics.clone();
     for plan in &services {
         diagnostics.extend(remarks(input, plan));
+        diagnostics.extend(said(plan));
     }
     diagnostics.extend(renames(input));
     for what in &input.observed.unreadable {
@@ -292,6 +294,25 @@ fn replaces(spec: &ServiceSpec, state: &ServiceState) -> bool {
         state.rule_at(&lb.listener, priority).is_some()
     });
     same_place || state.groups.values().any(|group| group.group.is_some() && group.identity.digest == spec.digest)
+}
+
+/// What somebody else has changed of a service, and whose traffic it takes over.
+fn said(plan: &ServicePlan) -> Vec<Diagnostic> {
+    let file = format!("services/{}.toml", plan.name);
+    let warn = |message: String| Diagnostic::new(Severity::Warning, message).at(file.clone(), None);
+    let drift = plan.drift.iter().map(|drift| {
+        let (what, resource) = (drift.field.words(), &drift.resource);
+        let message =
+            format!("service {}: {what}: {} instead of {} ({resource})", plan.name, drift.found, drift.expected);
+        let help = match drift.policy {
+            Policy::Heal => "it is put right when nothing else is to be done".to_owned(),
+            _ => format!("undo it by hand, or say `drift.{} = \"heal\"` or \"ignore\"", drift.field.key()),
+        };
+        warn(message).help(help)
+    });
+    let takes_over =
+        (plan.change == Change::Takeover).then(|| warn(format!("service {}: {}", plan.name, plan.because)));
+    takes_over.into_iter().chain(drift).collect()
 }
 
 /// What must be said of a service besides its plan.

@@ -14,7 +14,7 @@ use super::forecast::Reach;
 use super::removal::{self, Orphan};
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
-use super::{forecast, records, retire, rollback, rollout, settings, strategy};
+use super::{drift, forecast, records, retire, rollback, rollout, settings, strategy};
 
 /// Plans one service.
 pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
@@ -51,6 +51,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         held: view.hold(),
         rejected,
         live_commit: view.live.map(|live| live.identity.commit.clone()),
+        drift: drift::list(&view),
         settled,
     }
 }
@@ -70,10 +71,11 @@ fn classify(view: &View<'_>, wait: Option<&Wait>) -> Change {
     let stray = view.leftovers.iter().any(|group| view.weight(group) > 0);
     match (view.live, view.candidate) {
         (Some(_), _) if view.live_is_wanted() && (stray || rollback_unfinished(view)) => Change::Rollback,
-        (Some(_), _) if view.live_is_wanted() && settings::differ(view) => Change::Update,
+        (Some(_), _) if view.live_is_wanted() && (settings::differ(view) || drift::heals(view)) => Change::Update,
         (Some(_), _) if view.live_is_wanted() => Change::None,
         (Some(_), Some(candidate)) if view.is_way_back(candidate) => Change::Rollback,
         (Some(_), _) => Change::Release,
+        (None, _) if view.foreign.is_some() => Change::Takeover,
         (None, _) => Change::Create,
     }
 }
@@ -190,9 +192,22 @@ fn because(view: &View<'_>, change: Change, wait: Option<&Wait>) -> String {
             format!("the commit wants {live}, which is live, and nothing else")
         }
         Change::Rollback => format!("{wanted} was stable before, and the commit wants it again"),
+        Change::Takeover => takeover(view, &wanted),
+        Change::Update if !settings::differ(view) => "somebody changed what its file says".to_owned(),
         Change::Update => "settings changed that need no new machines".to_owned(),
         Change::Remove => "its file is gone, and prune.enabled says that it goes".to_owned(),
     }
+}
+
+/// Who has the traffic that a first release takes over.
+fn takeover(view: &View<'_>, wanted: &str) -> String {
+    let had = view.foreign.as_ref().map(|foreign| foreign.target_group.name().to_owned()).unwrap_or_default();
+    let rule = view.rule();
+    let place = match rule.and_then(|rule| rule.priority) {
+        Some(priority) => format!("the rule of priority {priority}"),
+        None => "the listener's default action".to_owned(),
+    };
+    format!("{wanted} takes over {place}, whose traffic target group {had} has, which is not ours")
 }
 
 /// When to look again at the latest: a wait's own time, the end of a warm time.

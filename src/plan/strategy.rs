@@ -66,7 +66,7 @@ pub fn of(change: Change, spec: Option<&ServiceSpec>, beside: bool) -> Option<St
     };
     match change {
         Change::None | Change::Blocked => None,
-        Change::Create => rolled(Machines::New, !beside),
+        Change::Create | Change::Takeover => rolled(Machines::New, !beside),
         Change::Release => rolled(Machines::Replaced, false),
         Change::Update => Some(plain(Machines::InPlace)),
         Change::Rollback => Some(plain(Machines::Back)),

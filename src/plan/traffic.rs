@@ -120,6 +120,19 @@ pub fn without(view: &View<'_>, rule: &Rule, group: &ServerGroup) -> Option<Vec<
     (left > 0).then(|| named(view, rest))
 }
 
+/// A rule without the target groups that are nobody's of ours and have no weight.
+pub fn without_strangers(view: &View<'_>, rule: &Rule) -> Option<Answer> {
+    let state = view.input.state;
+    let is_spare = |(arn, percent): &(TargetGroupArn, u32)| *percent == 0 && state.owner_of(arn).is_none();
+    let (spare, stay): (Vec<_>, Vec<_>) = rule.action.percents().into_iter().partition(is_spare);
+    let (gone, _) = spare.first().filter(|_| view.foreign.is_none())?;
+    if stay.iter().all(|(_, percent)| *percent == 0) {
+        return None;
+    }
+    let mutation = Mutation::SetWeights { rule: rule.arn.clone(), weights: named(view, stay) };
+    Some(act(mutation, format!("{gone} is not ours and has no weight, and the action is full")).into())
+}
+
 /// Shares that sum to 100, each as large a part of the whole as before. Percents of what
 /// somebody wrote need not sum to that, and what is left when one leaves does not either.
 fn whole(view: &View<'_>, mut shares: Vec<(TargetGroupArn, u32)>) -> Vec<(TargetGroupArn, u32)> {

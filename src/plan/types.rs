@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::desired::diagnostic::Diagnostic;
+use crate::desired::drift::{Field, Policy};
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, Version};
 use crate::observed::marks::{Hold, Rejected};
 use crate::time::Timestamp;
@@ -79,8 +80,25 @@ pub struct ServicePlan {
     pub look_again: Option<Timestamp>,
     /// All is well, and only more readings are missing; they suffice then.
     pub brief_until: Option<Timestamp>,
+    /// What is ours and is not as it was made.
+    pub drift: Vec<Drift>,
     /// Nothing more will happen without a person, a commit or a change in AWS.
     pub settled: bool,
+}
+
+/// Something of ours that somebody else has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Drift {
+    /// What was changed: `group/NAME`, or the ARN of a rule or listener.
+    pub resource: String,
+    /// What of it.
+    pub field: Field,
+    /// As it is.
+    pub found: String,
+    /// As it was made, or as the file says.
+    pub expected: String,
+    /// What is done about it.
+    pub policy: Policy,
 }
 
 /// A release, as plans name it.
@@ -104,6 +122,8 @@ pub enum Change {
     Release,
     /// Back to a release that was stable, or from a candidate to the live one.
     Rollback,
+    /// The first release of a service, which takes over what somebody else serves today.
+    Takeover,
     /// Settings, without new machines.
     Update,
     /// The file is gone and prune says that the service goes.

@@ -16,6 +16,8 @@ pub fn wants(input: &Input<'_>) -> Wants {
     let stands = |group: &&ServerGroup| group.group.is_some() || view.weight(group) > 0;
     let standing = || input.state.groups.values().filter(stands);
     let rollout = standing().count() > 1
+        // What isn't ours gives its part to live, and that takes live's health.
+        || input.state.foreign_targets().iter().any(|(_, percent)| *percent > 0)
         || (view.wanted_name.is_some() && !view.live_is_wanted())
         || (view.foreign.is_some() && standing().count() > 0)
         // Somebody took it out of its action; whether it may have all of that rests on its health.

@@ -134,6 +134,7 @@ fn lag_of(mutation: &Mutation) -> Option<Span> {
         | Mutation::CreateRule { .. }
         | Mutation::CreateGroup { .. }
         | Mutation::SetTags { .. }
+        | Mutation::SetGroup { .. }
         | Mutation::DeleteTemplate { .. }
         | Mutation::DeleteTargetGroup { .. }
         | Mutation::DeleteGroup { .. }

@@ -11,7 +11,7 @@ use crate::names::{CommitId, Digest, Scope, ServiceName};
 use crate::plan::action::{Action, Kind};
 use crate::plan::strategy::{self, Peak, Strategy};
 use crate::plan::types::{
-    Change, Forecast, GroupView, Phase, Plan, Reason, Release, RollbackClass, ServicePlan, WaitingOn,
+    Change, Drift, Forecast, GroupView, Phase, Plan, Reason, Release, RollbackClass, ServicePlan, WaitingOn,
 };
 use crate::time::Timestamp;
 
@@ -62,6 +62,7 @@ struct ServiceJson<'a> {
     strategy: &'a Option<Strategy>,
     peak: Option<Peak>,
     settled_after_secs: Option<u64>,
+    drift: &'a [Drift],
 }
 
 #[derive(Serialize)]
@@ -93,6 +94,7 @@ struct ServiceStatus<'a> {
     waiting_on: Option<&'a WaitingOn>,
     held: Option<Held<'a>>,
     rejected: Option<RejectedJson<'a>>,
+    drift: &'a [Drift],
 }
 
 #[derive(Serialize)]
@@ -208,6 +210,7 @@ fn service_status<'a>(service: &'a ServicePlan, commit: Option<&'a str>) -> Serv
             reason: &rejected.text,
             digest,
         }),
+        drift: &service.drift,
     }
 }
 
@@ -236,6 +239,7 @@ fn service_json<'a>(plan: &'a Plan, service: &'a ServicePlan) -> ServiceJson<'a>
         strategy: &service.strategy,
         peak: strategy::peak(service),
         settled_after_secs: strategy::settled_after(service),
+        drift: &service.drift,
     }
 }
 
@@ -258,6 +262,7 @@ pub fn summary<'a>(services: impl IntoIterator<Item = &'a ServicePlan>) -> BTree
     let mut summary = BTreeMap::from([
         ("none", 0),
         ("create", 0),
+        ("takeover", 0),
         ("release", 0),
         ("rollback", 0),
         ("update", 0),
@@ -269,6 +274,7 @@ pub fn summary<'a>(services: impl IntoIterator<Item = &'a ServicePlan>) -> BTree
         let word = match service.change {
             Change::None => "none",
             Change::Create => "create",
+            Change::Takeover => "takeover",
             Change::Release => "release",
             Change::Rollback => "rollback",
             Change::Update => "update",

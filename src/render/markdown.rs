@@ -187,9 +187,10 @@ fn rank(service: &ServicePlan) -> usize {
         Change::Remove => 1,
         Change::Rollback => 2,
         Change::Release => 3,
-        Change::Create => 4,
-        Change::Update => 5,
-        Change::None => 6,
+        Change::Takeover => 4,
+        Change::Create => 5,
+        Change::Update => 6,
+        Change::None => 7,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::desired::diagnostic::Severity;
+use crate::desired::drift::{Field as Watched, Policy};
 use crate::plan::action::Kind;
 use crate::plan::strategy::{Fallback, Machines};
 use crate::plan::types::{Change, Phase, Reason, RecordOutcome, Role, RollbackClass};
@@ -15,8 +16,16 @@ use super::json::FORMAT_VERSION;
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
-const CHANGES: &[Change] =
-    &[Change::None, Change::Create, Change::Release, Change::Rollback, Change::Update, Change::Remove, Change::Blocked];
+const CHANGES: &[Change] = &[
+    Change::None,
+    Change::Create,
+    Change::Takeover,
+    Change::Release,
+    Change::Rollback,
+    Change::Update,
+    Change::Remove,
+    Change::Blocked,
+];
 
 const PHASES: &[Phase] = &[
     Phase::Steady,
@@ -38,6 +47,8 @@ const MACHINES: &[Machines] =
 const FALLBACKS: &[Fallback] = &[Fallback::RollBack, Fallback::Hold];
 
 const ROLES: &[Role] = &[Role::Live, Role::Candidate, Role::Warm, Role::Leftover];
+
+const POLICIES: &[Policy] = &[Policy::Heal, Policy::Report, Policy::Ignore];
 
 const SEVERITIES: &[Severity] = &[Severity::Error, Severity::Warning, Severity::Note];
 
@@ -85,6 +96,7 @@ const KINDS: &[Kind] = &[
     Kind::CreateGroup,
     Kind::SetCapacity,
     Kind::SetPolicies,
+    Kind::SetGroup,
     Kind::SetMark,
     Kind::ClearMark,
     Kind::SetTags,
@@ -116,7 +128,7 @@ pub fn of(command: &str) -> Option<Value> {
 /// Of `plan`.
 pub fn plan() -> Value {
     let mut summary: Vec<Field> = Vec::new();
-    for word in ["none", "create", "release", "rollback", "update", "remove", "blocked"] {
+    for word in ["none", "create", "takeover", "release", "rollback", "update", "remove", "blocked"] {
         summary.push((word, count(), "How many services have this change."));
     }
     summary.push(("waiting", count(), "How many services wait for something."));
@@ -324,6 +336,19 @@ fn planned_service() -> Value {
         ("strategy", or_null(strategy), "How the change runs; null when nothing does."),
         ("peak", or_null(peak), "The most machines that it takes; null when that is not more than now, or not known."),
         ("settled_after_secs", nullable("integer"), "Seconds from now until it is over, a warm group aside."),
+        ("drift", list(drift()), "What is the service's and is not as it was made."),
+    ])
+}
+
+/// Something that somebody else has changed.
+fn drift() -> Value {
+    let fields: Vec<_> = Watched::ALL.iter().map(|field| json!(field)).collect();
+    object(vec![
+        ("resource", text(), "`group/NAME`, or the ARN of a rule or listener."),
+        ("field", json!({ "type": "string", "enum": fields }), "What of it."),
+        ("found", text(), "As it is."),
+        ("expected", text(), "As it was made, or as the file says."),
+        ("policy", words(POLICIES), "What is done about it, see `[drift]`."),
     ])
 }
 
@@ -361,6 +386,7 @@ fn status_fields() -> Vec<Field> {
             or_null(verdict(vec![("digest", text(), "The release's digest.")])),
             "Why the desired release is not tried.",
         ),
+        ("drift", list(drift()), "What is the service's and is not as it was made."),
     ]);
     vec![
         ("scope", nullable("string"), "The scope."),
@@ -479,7 +505,7 @@ mod tests {
         for change in CHANGES {
             use Change::*;
             match change {
-                None | Create | Release | Rollback | Update | Remove | Blocked => {}
+                None | Create | Takeover | Release | Rollback | Update | Remove | Blocked => {}
             }
         }
         for phase in PHASES {
@@ -501,6 +527,6 @@ mod tests {
                 Live | Candidate | Warm | Superseded | Rejected | RolledBack | Withdrawn => {}
             }
         }
-        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (7, 9, 21, 7, 16));
+        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (8, 9, 21, 7, 17));
     }
 }

@@ -108,7 +108,7 @@ fn service_plan(out: &mut String, plan: &Plan, service: &ServicePlan, style: Sty
     let word = word(service.change);
     let meaning = match service.change {
         Change::None => Meaning::Aside,
-        Change::Create | Change::Release => Meaning::Adds,
+        Change::Create | Change::Release | Change::Takeover => Meaning::Adds,
         Change::Update | Change::Rollback => Meaning::Changes,
         Change::Remove | Change::Blocked => Meaning::Removes,
     };
@@ -215,6 +215,7 @@ fn symbol(mutation: &Mutation) -> (char, Meaning) {
         | Mutation::SetWeights { .. }
         | Mutation::SetCapacity { .. }
         | Mutation::SetPolicies { .. }
+        | Mutation::SetGroup { .. }
         | Mutation::SetTags { .. } => ('~', Meaning::Changes),
         Mutation::SetMark { .. } | Mutation::ClearMark { .. } => ('·', Meaning::Aside),
     }
@@ -234,8 +235,10 @@ fn words(mutation: &Mutation) -> (String, String) {
         Mutation::CreateRule { priority, .. } => ("rule".to_owned(), format!("priority {priority}, {target}")),
         Mutation::DeleteRule { rule } => ("rule".to_owned(), rule.to_string()),
         Mutation::SetRule { conditions, .. } => {
-            let hosts = conditions.hosts.iter().chain(&conditions.paths).cloned().collect::<Vec<_>>().join(", ");
-            ("rule".to_owned(), format!("{hosts}: {target}"))
+            let hosts = conditions.hosts.iter().chain(&conditions.paths).cloned();
+            let more = conditions.more.iter().map(ToString::to_string);
+            let all = hosts.chain(more).collect::<Vec<_>>().join(", ");
+            ("rule".to_owned(), format!("{all}: {target}"))
         }
         Mutation::SetWeights { .. } => ("traffic".to_owned(), target),
         Mutation::CreateGroup { spec, .. } => {
@@ -244,6 +247,7 @@ fn words(mutation: &Mutation) -> (String, String) {
         }
         Mutation::SetCapacity { group, .. } => ("size".to_owned(), format!("{group}: {target}")),
         Mutation::SetPolicies { group, .. } => ("scaling".to_owned(), format!("{group}: {target}")),
+        Mutation::SetGroup { group, .. } => ("group".to_owned(), format!("{group}: {target}")),
         Mutation::SetTags { on, .. } => ("tags".to_owned(), format!("{}: {target}", name(on.to_string()))),
         Mutation::DeleteGroup { group, .. } => ("group".to_owned(), group.clone()),
         Mutation::SetMark { on, .. } => ("mark".to_owned(), format!("{target} on {on}")),
@@ -343,6 +347,7 @@ pub fn summary_line(plan: &Plan) -> String {
     let mut parts = Vec::new();
     for (word, many) in [
         ("create", "creates"),
+        ("takeover", "takeovers"),
         ("release", "releases"),
         ("rollback", "rollbacks"),
         ("update", "updates"),
@@ -562,6 +567,7 @@ pub fn word(change: Change) -> &'static str {
     match change {
         Change::None => "no change",
         Change::Create => "create",
+        Change::Takeover => "takeover",
         Change::Release => "release",
         Change::Rollback => "rollback",
         Change::Update => "update",

@@ -422,6 +422,7 @@ fn another(path: &str) -> &'static str {
         "rollout.on_failure" => "\"roll-back\"",
         "retention.warm" => "\"0s\"",
         "retention.records" => "0",
+        path if path.starts_with("drift.") => "\"ignore\"",
         _ => panic!("{path}: add another value here"),
     }
 }

@@ -11,9 +11,9 @@ use aws_smithy_types::DateTime;
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
     Activity, Condition, Conditions, Group, HealthCheck, Instance, Kept, Lifecycle, Listener, Opaque, Outcome, Policy,
-    Rule, RuleAction, Tags, Target, TargetGroup, TargetHealth, Targets, Template,
+    Rule, RuleAction, Shape, Tags, Target, TargetGroup, TargetHealth, Targets, Template,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::kept;
 
@@ -80,7 +80,33 @@ pub fn group(group: &asg::AutoScalingGroup) -> Result<Group, Missing> {
             Some((template.launch_template_name()?.to_owned(), version.to_owned()))
         }),
         target_groups: target_groups(group.target_group_arns())?,
+        shape: Some(shape(group)?),
         created: time(group.created_time(), "CreatedTime")?,
+    })
+}
+
+fn shape(group: &asg::AutoScalingGroup) -> Result<Shape, Missing> {
+    let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',').map(str::trim);
+    let mut subnets: Vec<String> = subnets.filter(|subnet| !subnet.is_empty()).map(str::to_owned).collect();
+    subnets.sort();
+    let grace = group.health_check_grace_period().and_then(|secs| u64::try_from(secs).ok()).unwrap_or(0);
+    let protected = group.instances().iter().filter(|machine| machine.protected_from_scale_in().unwrap_or(false));
+    let mut protected: Vec<String> = protected.filter_map(|machine| machine.instance_id()).map(str::to_owned).collect();
+    protected.sort();
+    let word = |machine: &asg::Instance| machine.lifecycle_state().map_or("", asg::LifecycleState::as_str).to_owned();
+    let in_hooks = group.instances().iter().filter(|machine| word(machine).ends_with(":Wait")).count();
+    Ok(Shape {
+        template_id: group.launch_template().and_then(|template| template.launch_template_id()).map(str::to_owned),
+        target_groups: target_groups(group.target_group_arns())?,
+        health_check: group.health_check_type().unwrap_or("EC2").to_owned(),
+        grace: Span::from_secs(grace),
+        subnets,
+        protects_new: group.new_instances_protected_from_scale_in().unwrap_or(false),
+        protected,
+        in_hooks: u32::try_from(in_hooks).unwrap_or(u32::MAX),
+        mixed_instances: group.mixed_instances_policy().is_some(),
+        termination: group.termination_policies().to_vec(),
+        deletion_protection: group.deletion_protection().map(|word| word.as_str().to_owned()),
     })
 }
 

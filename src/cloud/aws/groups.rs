@@ -14,7 +14,7 @@ const CREATE: &str = "CreateAutoScalingGroup";
 const DELETE: &str = "DeleteAutoScalingGroup";
 
 /// The one version of every template of ours. `$Latest` would change under a group's feet.
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 /// Policies whose name begins so are ours to delete.
 pub(super) const POLICY_PREFIX: &str = "ionroller-";

@@ -4,7 +4,7 @@
 //! - `limiter`: our own limits on calls; `errors`: what a failed call means.
 //! - `reader` and `writer`: the two halves of the port. `templates`, `target_groups`,
 //!   `rules` and `groups` hold the creations, each with its way to take over what is
-//!   already there.
+//!   already there; `mend` puts right what others changed.
 //! - `lease`: the table of leases in DynamoDB.
 //! - `convert` and `request`: values to and from the SDK's types, pure; `kept`: what a rule
 //!   has that is only sent again.
@@ -19,6 +19,7 @@ mod groups;
 mod kept;
 mod lease;
 mod limiter;
+mod mend;
 mod reader;
 mod request;
 mod rules;

@@ -6,7 +6,9 @@ use crate::cloud::error::{CloudError, ErrorKind};
 use crate::cloud::{CloudWriter, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks::{DIGEST, SCOPE, SERVICE};
-use crate::observed::resources::{Conditions, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::resources::{
+    Conditions, GroupChange, GroupSpec, Kept, Policy, Tags, TargetGroupSpec, TemplateSpec,
+};
 
 use super::errors::own;
 use super::request::{asg_tag, asg_tags, ec2_tags, elb_tags};
@@ -50,6 +52,10 @@ impl CloudWriter for AwsCloud {
 
     async fn set_capacity(&self, group: &str, min: u32, max: u32, desired: Option<u32>) -> Result<(), CloudError> {
         self.resize(group, min, max, desired).await
+    }
+
+    async fn set_group(&self, group: &str, change: &GroupChange) -> Result<(), CloudError> {
+        self.mend_group(group, change).await
     }
 
     async fn set_policies(&self, group: &str, policies: &[Policy]) -> Result<(), CloudError> {

@@ -8,7 +8,7 @@ use crate::cloud::{Caller, CloudError, CloudReader, ErrorKind, Owner};
 use crate::names::{AccountId, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks;
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, Instance, Listener, Rule, Tags, Target, TargetGroup, Targets, Template,
+    Activity, Conditions, Details, Group, Instance, Listener, Rule, Shape, Tags, Target, TargetGroup, Targets, Template,
 };
 use crate::time::Timestamp;
 
@@ -227,7 +227,32 @@ fn describe_group(name: &str, group: &SimGroup) -> Group {
         tags: group.tags.clone(),
         template: Some((group.template.clone(), group.template_version.clone())),
         target_groups: group.target_groups.clone(),
+        shape: Some(shape(group)),
         created: Timestamp::from_millis(group.created),
+    }
+}
+
+fn shape(group: &SimGroup) -> Shape {
+    let health_check = match (group.health_check_type.as_str(), group.target_groups.is_empty()) {
+        ("", true) => "EC2",
+        ("", false) => "ELB",
+        (word, _) => word,
+    };
+    let mut subnets = group.subnets.clone();
+    subnets.sort();
+    let protected = group.instances.iter().filter(|(_, machine)| machine.protected);
+    Shape {
+        template_id: group.template_id.clone(),
+        target_groups: group.target_groups.clone(),
+        health_check: health_check.to_owned(),
+        grace: group.grace,
+        subnets,
+        protects_new: group.protects_new,
+        protected: protected.map(|(id, _)| id.clone()).collect(),
+        in_hooks: 0,
+        mixed_instances: group.mixed_instances,
+        termination: group.termination.clone(),
+        deletion_protection: Some(group.deletion_protection.clone()).filter(|word| !word.is_empty()),
     }
 }
 

@@ -196,6 +196,15 @@ pub struct SimGroup {
     /// New machines are protected from scale-in.
     #[serde(default)]
     pub protects_new: bool,
+    /// Somebody has given it a mixed instances policy.
+    #[serde(default)]
+    pub mixed_instances: bool,
+    /// Which machines it terminates first; empty: as AWS does by default.
+    #[serde(default)]
+    pub termination: Vec<String>,
+    /// What keeps it from being deleted; empty: nothing.
+    #[serde(default)]
+    pub deletion_protection: String,
     /// Its tags.
     pub tags: Tags,
     /// Its policies, sorted by name.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::cloud::{CloudError, CloudWriter, ErrorKind, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    AmiSpec, Conditions, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
+    AmiSpec, Conditions, GroupChange, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
 };
 
 use super::SimCloud;
@@ -71,6 +71,20 @@ impl CloudWriter for SimCloud {
             (group.min, group.max, group.desired) = (min, max, wanted);
             Ok(())
         })
+    }
+
+    async fn set_group(&self, group: &str, change: &GroupChange) -> Result<(), CloudError> {
+        let asked = Asked { operation: change.operation(), resource: group };
+        let batches = match change {
+            // Source: API reference of SetInstanceProtection, at most 50 machines a call.
+            GroupChange::Unprotect(machines) => machines.len().div_ceil(50),
+            _ => 1,
+        };
+        let mut operations = vec![asked.operation; batches];
+        if matches!(change, GroupChange::Unprotect(_)) {
+            operations.push("UpdateAutoScalingGroup");
+        }
+        self.write(&operations, group, |world| world.set_group(asked, change))
     }
 
     async fn set_policies(&self, group: &str, policies: &[Policy]) -> Result<(), CloudError> {
@@ -316,6 +330,42 @@ impl World {
         Ok(())
     }
 
+    fn set_group(&mut self, asked: Asked<'_>, change: &GroupChange) -> Result<(), CloudError> {
+        if let GroupChange::Attach(arn) = change {
+            find_target_group(self, asked.operation, arn)?;
+        }
+        let template = match change {
+            GroupChange::Template(name) => {
+                let found = self.templates.iter().find(|(_, template)| template.name == name.as_str());
+                let missing = || asked.invalid("You must use a valid fully-formed launch template.");
+                Some(found.map(|(id, _)| id.clone()).ok_or_else(missing)?)
+            }
+            _ => None,
+        };
+        let group = self.standing_group(asked)?;
+        match change {
+            GroupChange::Template(name) => {
+                (group.template, group.template_id) = (name.to_string(), template);
+                (group.template_version, group.mixed_instances) = ("1".to_owned(), false);
+            }
+            GroupChange::Attach(arn) if group.target_groups.contains(arn) => {}
+            GroupChange::Attach(arn) => group.target_groups.push(arn.clone()),
+            GroupChange::HealthCheck { kind, grace } => (group.health_check_type, group.grace) = (kind.clone(), *grace),
+            GroupChange::Subnets(subnets) => group.subnets = subnets.clone(),
+            GroupChange::Resume(processes) => group.suspended.retain(|process| !processes.contains(process)),
+            GroupChange::Unprotect(machines) => {
+                group.protects_new = false;
+                for machine in machines {
+                    if let Some(machine) = group.instances.get_mut(machine) {
+                        machine.protected = false;
+                    }
+                }
+            }
+            GroupChange::Termination(policies) => group.termination = policies.clone(),
+        }
+        Ok(())
+    }
+
     fn delete_group(&mut self, asked: Asked<'_>) -> Result<(), CloudError> {
         let deleted_at = Some(after(self.now, self.pace.deletion));
         let Some(group) = self.groups.get_mut(asked.resource) else {
@@ -374,6 +424,9 @@ fn new_group(spec: &GroupSpec, template_id: String, now: i64) -> SimGroup {
         template_version: "1".to_owned(),
         health_check_type: if spec.target_group.is_some() { "ELB" } else { "EC2" }.to_owned(),
         protects_new: false,
+        mixed_instances: false,
+        termination: Vec::new(),
+        deletion_protection: String::new(),
         target_groups: spec.target_group.iter().cloned().collect(),
         grace: spec.grace,
         subnets: spec.subnets.clone(),

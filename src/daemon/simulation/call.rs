@@ -7,7 +7,7 @@ use crate::cloud::{CloudError, CloudWriter, RuleSpec, Tagged};
 use crate::names::{RuleArn, TargetGroupArn};
 use crate::observed::marks;
 use crate::observed::resources::{
-    Conditions, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
+    Conditions, GroupChange, GroupSpec, Kept, Policy, RuleAction, Tags, TargetGroupSpec, TemplateSpec,
 };
 
 /// One change of the port, with all that it says.
@@ -21,6 +21,7 @@ pub enum Call {
     CreateGroup(GroupSpec),
     SetCapacity(String, u32, u32, Option<u32>),
     SetPolicies(String, Vec<Policy>),
+    SetGroup(String, GroupChange),
     SetTags(Tagged, Tags),
     ClearTags(Tagged, Vec<String>),
     DeleteRule(RuleArn),
@@ -49,6 +50,7 @@ impl Call {
             Self::CreateGroup(_) => "CreateAutoScalingGroup",
             Self::SetCapacity(..) => "UpdateAutoScalingGroup",
             Self::SetPolicies(..) => "PutScalingPolicy",
+            Self::SetGroup(_, change) => change.operation(),
             Self::SetTags(..) => "CreateTags",
             Self::ClearTags(..) => "DeleteTags",
             Self::DeleteRule(_) => "DeleteRule",
@@ -70,6 +72,7 @@ impl Call {
             }
             Self::CreateGroup(spec) => cloud.create_group(spec).await,
             Self::SetCapacity(group, min, max, desired) => cloud.set_capacity(group, *min, *max, *desired).await,
+            Self::SetGroup(group, change) => cloud.set_group(group, change).await,
             Self::SetPolicies(group, policies) => cloud.set_policies(group, policies).await,
             Self::SetTags(on, tags) => cloud.set_tags(on, tags).await,
             Self::ClearTags(on, keys) => cloud.clear_tags(on, keys).await,
@@ -103,7 +106,10 @@ impl Call {
             Self::SetRule(arn, _, weights, _) => {
                 rule(arn).or_else(|| weights.iter().find_map(|(target, _)| target_group(target)))
             }
-            Self::SetCapacity(name, ..) | Self::SetPolicies(name, _) | Self::DeleteGroup(name) => group(name),
+            Self::SetCapacity(name, ..)
+            | Self::SetPolicies(name, _)
+            | Self::SetGroup(name, _)
+            | Self::DeleteGroup(name) => group(name),
             Self::SetTags(on, _) | Self::ClearTags(on, _) => tagged(on),
             Self::DeleteRule(arn) => rule(arn),
             Self::DeleteTemplate(id) => world.templates.get(id).and_then(|found| named(&found.tags)),
@@ -130,6 +136,7 @@ impl fmt::Display for Call {
             }
             Self::CreateGroup(spec) => write!(f, "{} {} to {}", spec.name, spec.min, spec.max),
             Self::SetCapacity(name, min, max, desired) => write!(f, "{name} {min} to {max}, {desired:?}"),
+            Self::SetGroup(name, change) => write!(f, "{name} {change}"),
             Self::SetPolicies(name, policies) => write!(f, "{name} {}", policies.len()),
             Self::SetTags(on, tags) => write!(f, "{on:?} {tags:?}"),
             Self::ClearTags(on, keys) => write!(f, "{on:?} {keys:?}"),

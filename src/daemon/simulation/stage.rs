@@ -18,8 +18,8 @@ use crate::cloud::sim::SimCloud;
 use crate::cloud::{Caller, Cloud, CloudError, CloudReader, CloudWriter, ErrorKind, Owner, RuleSpec, Tagged};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::resources::{
-    Activity, Conditions, Details, Group, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup, TargetGroupSpec,
-    Targets, Template, TemplateSpec,
+    Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
+    TargetGroupSpec, Targets, Template, TemplateSpec,
 };
 use crate::time::{Span, Timestamp};
 
@@ -365,6 +365,10 @@ impl CloudWriter for Stage {
 
     async fn set_capacity(&self, group: &str, min: u32, max: u32, desired: Option<u32>) -> Result<(), CloudError> {
         self.change(Call::SetCapacity(group.to_owned(), min, max, desired)).await.map(drop)
+    }
+
+    async fn set_group(&self, group: &str, change: &GroupChange) -> Result<(), CloudError> {
+        self.change(Call::SetGroup(group.to_owned(), change.clone())).await.map(drop)
     }
 
     async fn set_policies(&self, group: &str, policies: &[Policy]) -> Result<(), CloudError> {

@@ -34,6 +34,8 @@ const HEALTH_CHECKS: Kind = Integer(2, 10);
 const MOUNT_PATH: Kind = text("an absolute path without `..` and colons", "^/[^:]*$");
 const VARIABLE: TextRule =
     rule("letters, digits and underscores, not beginning with a digit", "^[A-Za-z_][A-Za-z0-9_]*$");
+/// What becomes of something that somebody else has changed.
+const DRIFT: Kind = Word(&["heal", "report", "ignore"]);
 const ANY: TextRule = rule("any", "");
 
 /// Every key of a service file.
@@ -88,6 +90,14 @@ pub const SERVICE: &[Key] = &[
     key("", "load_balancer", Table, Absent("a worker, which gets no traffic"), IN_DIGEST, "How traffic comes."),
     key("", "rollout", Table, Absent("the defaults below"), IN_PLACE, "How a new release takes over."),
     key("", "retention", Table, Absent("the defaults below"), IN_PLACE, "What stays of old releases."),
+    key(
+        "",
+        "drift",
+        Table,
+        Absent("the defaults below"),
+        IN_PLACE,
+        "What becomes of what somebody else changes in AWS: `heal` puts it right and says so, `report` says it, `ignore` does neither.",
+    ),
     key(
         "",
         "tags",
@@ -396,6 +406,66 @@ pub const SERVICE: &[Key] = &[
         "How long the old machines stay at full size, so that a revert is instant.",
     ),
     key("retention", "records", Integer(0, 100), Default("3"), IN_PLACE, "Past releases kept as launch templates."),
+    key(
+        "drift",
+        "conditions",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "Conditions of the service's rule that the file doesn't say. They are compared once the file's were brought about.",
+    ),
+    key(
+        "drift",
+        "target_groups",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "Target groups with weight in the service's action that belong to no release of it. Their part goes to the live release.",
+    ),
+    key(
+        "drift",
+        "template",
+        DRIFT,
+        Default("report"),
+        IN_PLACE,
+        "A group that launches from anything but version 1 of its own template. What runs behind it nobody reviewed, so it is no target of an instant rollback.",
+    ),
+    key(
+        "drift",
+        "lost_template",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "A group whose launch template is gone. It is made again, and the group is pointed to it.",
+    ),
+    key("drift", "attachment", DRIFT, Default("heal"), IN_PLACE, "A group whose target group was detached."),
+    key(
+        "drift",
+        "health_check",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "The health check type of a group, and its grace period, which is `rollout.healthy_deadline`.",
+    ),
+    key("drift", "subnets", DRIFT, Default("heal"), IN_PLACE, "The subnets of a group."),
+    key(
+        "drift",
+        "suspended_processes",
+        DRIFT,
+        Default("report"),
+        IN_PLACE,
+        "Processes of a group that somebody has suspended.",
+    ),
+    key(
+        "drift",
+        "scale_in_protection",
+        DRIFT,
+        Default("report"),
+        IN_PLACE,
+        "Machines that are protected from scale-in. A group that is being emptied loses it, whatever is said here.",
+    ),
+    key("drift", "termination_policies", DRIFT, Default("heal"), IN_PLACE, "Which machines a group terminates first."),
+    key("drift", "deletion_protection", DRIFT, Default("report"), IN_PLACE, "A group that is protected from deletion."),
 ];
 
 /// Every key of `ionroller.toml`.

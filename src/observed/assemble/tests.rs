@@ -70,6 +70,7 @@ fn group(version: &str, ending: &str) -> Group {
         tags: identity(version).tags(),
         template: None,
         target_groups: Vec::new(),
+        shape: None,
         created: AT,
     }
 }

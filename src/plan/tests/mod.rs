@@ -8,6 +8,7 @@ mod wild;
 mod worker;
 
 mod damage;
+mod drift;
 mod failures;
 mod fence;
 mod files;

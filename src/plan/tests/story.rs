@@ -101,6 +101,7 @@ pub fn file(version: &str) -> ServiceSpec {
         }),
         rollout: Rollout { steps: vec![10, 100], ..Rollout::default() },
         retention: Retention::default(),
+        drift: Default::default(),
         tags: Default::default(),
         digest: Digest::of(version.as_bytes()),
         user_data: String::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::story::{Story, file};
 use crate::desired::spec::{Protocol, ServiceSpec};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
-use crate::observed::resources::{Conditions, Rule, RuleAction, TargetHealth};
+use crate::observed::resources::{Condition, Conditions, Kept, Opaque, Rule, RuleAction, TargetHealth};
 use crate::observed::state::Slot;
 use crate::plan::action::{Kind, Mutation};
 use crate::plan::types::Change;
@@ -359,10 +359,10 @@ fn a_rule_that_forwards_to_others_is_taken_over_with_its_conditions() {
     let standing = story.model.state.standing.as_mut().unwrap();
     standing.arn = RuleArn::parse(&lb.listener.as_str().replacen(":listener/", ":listener-rule/", 1)).unwrap();
     standing.priority = Some(10);
-    standing.conditions = Conditions { hosts: vec!["old.example.com".to_owned()], ..Conditions::default() };
-    let conditions = standing.conditions.clone();
-    story.until_weight("1", 100);
-    assert_eq!(story.model.state.rules[0].conditions, conditions, "they change at settle");
+    standing.conditions = Conditions { hosts: vec!["web.example.com".to_owned()], ..Conditions::default() };
+    let plan = story.plan();
+    assert_eq!(plan.change, Change::Takeover);
+    assert!(plan.because.contains("priority 10") && plan.because.contains("target group old"), "{}", plan.because);
     story.converged();
     assert_eq!(story.model.state.rules[0].conditions.hosts, ["web.example.com"]);
     // It is the user's, so it stays where it is.
@@ -372,6 +372,47 @@ fn a_rule_that_forwards_to_others_is_taken_over_with_its_conditions() {
     story.commit(moved);
     story.run();
     assert!(story.waits().contains("never deleted"), "{}", story.waits());
+}
+
+/// A takeover changes who answers, and not which requests.
+#[test]
+fn a_rule_with_other_conditions_than_the_file_is_not_taken_over() {
+    let spec = adopting(file("1"));
+    let lb = spec.load_balancer.clone().unwrap();
+    let same = || vec!["web.example.com".to_owned()];
+    for conditions in [
+        Conditions { hosts: vec!["old.example.com".to_owned()], ..Conditions::default() },
+        Conditions {
+            hosts: same(),
+            more: vec![Condition::SourceIps(vec!["10.0.0.0/8".to_owned()])],
+            ..Conditions::default()
+        },
+    ] {
+        let mut story = taken(&spec);
+        let standing = story.model.state.standing.as_mut().unwrap();
+        standing.arn = RuleArn::parse(&lb.listener.as_str().replacen(":listener/", ":listener-rule/", 1)).unwrap();
+        (standing.priority, standing.conditions) = (Some(10), conditions.clone());
+        assert!(story.step().is_none(), "{}", story.log());
+        let waits = story.waits();
+        assert!(waits.starts_with("preflight: ") && waits.contains(&conditions.to_string()), "{waits}");
+        assert!(waits.contains("the file says host web.example.com"), "{waits}");
+        assert_eq!(story.plan().change, Change::Blocked);
+        story.model.state.standing.as_mut().unwrap().conditions = Conditions { hosts: same(), ..Conditions::default() };
+        story.converged();
+        assert_eq!(shares(&story), [("1".to_owned(), 100)]);
+    }
+}
+
+/// Authentication before the forward is the user's, and stays.
+#[test]
+fn a_rule_with_authentication_is_taken_over_with_it() {
+    let spec = adopting(default_file("1"));
+    let mut story = taken(&spec);
+    let before = vec![Opaque { kind: "authenticate-oidc".to_owned(), text: "{}".to_owned() }];
+    let kept = Kept { before, ..Kept::default() };
+    story.model.state.standing.as_mut().unwrap().action = RuleAction::forward(vec![(foreign(), 1)], kept.clone());
+    story.converged();
+    assert_eq!(story.model.state.rules[0].action.kept(), kept, "{}", story.log());
 }
 
 #[test]

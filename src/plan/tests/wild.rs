@@ -426,6 +426,7 @@ fn members(owner: &ServerGroup, name: String, group: &Group) -> GroupState {
         commit: "0".repeat(40),
         tags,
         template: Some((owner.name.to_string(), "1".to_owned())),
+        shape: None,
     }
 }
 

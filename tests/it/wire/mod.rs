@@ -5,6 +5,7 @@ mod accounts;
 mod copies;
 mod crashes;
 mod daemon;
+mod drift;
 mod failures;
 mod faults;
 mod gates;

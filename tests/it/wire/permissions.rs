@@ -54,6 +54,29 @@ fn in_full(version: &str) -> Web {
     }
 }
 
+/// Processes are suspended, machines protected, the target group detached; the file says that
+/// all of it is put right.
+fn somebody_interferes(world: &World) {
+    let group = world.group_of("1.2.0");
+    let name = group["name"].as_str().unwrap();
+    let machine = group["instances"][0]["id"].as_str().unwrap();
+    let arn = group["target_groups"][0].as_str().unwrap();
+    for form in [
+        [("Action", "SuspendProcesses"), ("ScalingProcesses.member.1", "AZRebalance"), ("x", "")],
+        [("Action", "SetInstanceProtection"), ("InstanceIds.member.1", machine), ("ProtectedFromScaleIn", "true")],
+        [("Action", "DetachLoadBalancerTargetGroups"), ("TargetGroupARNs.member.1", arn), ("x", "")],
+    ] {
+        let group = [("AutoScalingGroupName", name)];
+        let form: Vec<_> = form.into_iter().filter(|(key, _)| *key != "x").chain(group).collect();
+        world.by_hand("autoscaling", &form);
+    }
+    let file = std::fs::read_to_string(world.repo().join("services/web.toml")).unwrap();
+    let drift = "\n[drift]\nsuspended_processes = \"heal\"\nscale_in_protection = \"heal\"\n";
+    world.write("services/web.toml", &format!("{file}{drift}"));
+    world.commit_all("drift is put right");
+    world.apply();
+}
+
 fn images(world: &World, versions: &[&str]) {
     for version in versions {
         let name = format!("web-{version}");
@@ -92,6 +115,9 @@ fn by_a_rule() -> Used {
     let text = world.text(&changed).replace("interval = \"5s\"", "interval = \"6s\"");
     world.write("services/web.toml", &text.replace("deregistration_delay = \"1s\"", "deregistration_delay = \"2s\""));
     world.commit_all("another health check");
+    world.apply();
+    somebody_interferes(&world);
+    world.commit(&changed);
     world.apply();
     world.commit(&Web { warm: "0s".to_owned(), records: 0, ..changed });
     world.run(&["apply", "--wait", "retired", "--timeout", "100s"]).ended(0);

@@ -1,0 +1,238 @@
+//! What somebody else changes of what is ours: said, and put right where the file lets us.
+
+use super::story::{Story, file, hold};
+use crate::desired::drift::{Field, Policy};
+use crate::desired::spec::ServiceSpec;
+use crate::names::TargetGroupArn;
+use crate::observed::resources::{Condition, Conditions, GroupChange, RuleAction, Shape, TargetHealth};
+use crate::plan::action::{Kind, Mutation};
+use crate::plan::types::{Change, RollbackClass};
+
+fn with(version: &str, field: Field, policy: Policy) -> ServiceSpec {
+    let mut spec = file(version);
+    spec.drift.0.insert(field, policy);
+    spec
+}
+
+fn add_source_ip(story: &mut Story) {
+    story.model.state.rules[0].conditions.more = vec![Condition::SourceIps(vec!["10.0.0.0/8".to_owned()])];
+}
+
+fn plain() -> Conditions {
+    Conditions { hosts: vec!["web.example.com".to_owned()], ..Conditions::default() }
+}
+
+fn shape<'a>(story: &'a mut Story, version: &str) -> &'a mut Shape {
+    story.group_mut(version).group.as_mut().unwrap().shape.as_mut().unwrap()
+}
+
+fn fields(story: &Story) -> Vec<(Field, Policy)> {
+    story.plan().drift.iter().map(|drift| (drift.field, drift.policy)).collect()
+}
+
+#[test]
+fn what_was_made_and_settled_has_not_drifted() {
+    let mut story = Story::settled("1.0");
+    assert_eq!(fields(&story), []);
+    story.commit(file("1.1")).until_weight("1.1", 10);
+    assert_eq!(fields(&story), []);
+    story.converged();
+    assert_eq!(fields(&story), []);
+}
+
+#[test]
+fn a_condition_that_somebody_adds_is_said_and_taken_out() {
+    let mut story = Story::settled("1.0");
+    add_source_ip(&mut story);
+    let plan = story.plan();
+    assert_eq!(plan.change, Change::Update);
+    assert_eq!((plan.drift[0].field, plan.drift[0].policy), (Field::Conditions, Policy::Heal));
+    let action = &plan.actions[0];
+    assert_eq!(action.mutation.kind(), Kind::SetRule);
+    assert!(action.because.contains("host web.example.com, source IP 10.0.0.0/8 instead of host web"), "{action:?}");
+    assert!(action.expects.iter().any(|what| what.contains("source IP 10.0.0.0/8")), "{action:?}");
+    story.converged();
+    assert_eq!(story.model.state.rules[0].conditions, plain());
+    assert_eq!((story.weight("1.0"), story.plan().change), (100, Change::None));
+}
+
+#[test]
+fn a_changed_host_is_put_back_before_a_release_settles_and_a_new_one_is_not_fought() {
+    let mut story = Story::settled("1.0");
+    story.model.state.rules[0].conditions.hosts = vec!["other.example.com".to_owned()];
+    story.commit(file("1.1")).until_weight("1.1", 10);
+    let now = story.model.state.rules[0].conditions.clone();
+    assert_eq!(now, plain(), "{}", story.log());
+    story.converged();
+    // What the commit itself changes comes at settle, and is no drift before.
+    let mut moved = file("1.2");
+    moved.load_balancer.as_mut().unwrap().rule.as_mut().unwrap().hosts = vec!["new.example.com".to_owned()];
+    story.commit(moved).until_weight("1.2", 10);
+    assert_eq!((fields(&story), &story.model.state.rules[0].conditions), (vec![], &plain()));
+    story.converged();
+    assert_eq!(story.model.state.rules[0].conditions.hosts, ["new.example.com"]);
+}
+
+#[test]
+fn a_revert_says_which_conditions_its_one_call_changes() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).converged();
+    add_source_ip(&mut story);
+    story.commit(file("1.0"));
+    let first = story.step().unwrap();
+    assert_eq!(story.weight("1.0"), 100, "{first:?}");
+    assert!(first.expects.iter().any(|what| what.contains("source IP 10.0.0.0/8")), "{first:?}");
+}
+
+#[test]
+fn what_is_only_reported_stays() {
+    let spec = with("1.0", Field::Conditions, Policy::Report);
+    let mut story = super::story::settle(spec);
+    add_source_ip(&mut story);
+    assert!(story.step().is_none(), "{}", story.log());
+    assert_eq!(fields(&story), [(Field::Conditions, Policy::Report)]);
+    assert_eq!(story.plan().change, Change::None);
+    let mut story = super::story::settle(with("1.0", Field::Conditions, Policy::Ignore));
+    add_source_ip(&mut story);
+    assert!(story.step().is_none() && fields(&story).is_empty());
+}
+
+#[test]
+fn a_held_service_is_not_put_right_and_says_so() {
+    let mut story = Story::settled("1.0");
+    hold(&mut story, "1.0");
+    add_source_ip(&mut story);
+    assert!(story.step().is_none(), "{}", story.log());
+    assert_eq!(fields(&story), [(Field::Conditions, Policy::Heal)]);
+}
+
+fn stranger() -> TargetGroupArn {
+    TargetGroupArn::parse("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/theirs/73e2").unwrap()
+}
+
+fn let_in(story: &mut Story, weight: u32) {
+    story.model.state.rules[0].action.weights_mut().unwrap().push((stranger(), weight));
+    story.model.state.foreign.insert(stranger(), [("i-x".to_owned(), TargetHealth::Healthy.into())].into());
+}
+
+#[test]
+fn a_stranger_in_our_action_is_said_and_leaves() {
+    let mut story = Story::settled("1.0");
+    let_in(&mut story, 5);
+    let plan = story.plan();
+    assert_eq!((plan.change, plan.drift[0].field), (Change::Update, Field::TargetGroups));
+    assert_eq!(plan.drift[0].found, "theirs (not ours) 5 %");
+    story.converged();
+    assert_eq!(story.model.state.rules[0].action.percents().len(), 1, "{}", story.log());
+    assert_eq!(story.weight("1.0"), 100);
+}
+
+#[test]
+fn a_stranger_in_our_action_blocks_neither_a_release_nor_a_revert() {
+    for policy in [Policy::Heal, Policy::Report] {
+        let mut story = super::story::settle(with("1.0", Field::TargetGroups, policy));
+        let_in(&mut story, 5);
+        story.commit(with("1.1", Field::TargetGroups, policy)).converged();
+        assert_eq!(story.weight("1.1"), 100, "{}", story.log());
+        // Its machines are gone: a revert that needs new ones.
+        story.later(crate::time::Span::from_mins(90)).converged();
+        let_in(&mut story, 5);
+        story.commit(with("1.0", Field::TargetGroups, policy)).converged();
+        assert_eq!(story.weight("1.0"), 100, "{}", story.log());
+    }
+}
+
+#[test]
+fn a_detached_target_group_is_attached_again() {
+    let mut story = Story::settled("1.0");
+    shape(&mut story, "1.0").target_groups.clear();
+    assert_eq!(fields(&story), [(Field::Attachment, Policy::Heal)]);
+    let arn = story.group("1.0").target_group.as_ref().unwrap().arn.clone();
+    let action = story.step().unwrap();
+    let Mutation::SetGroup { change, .. } = &action.mutation else { panic!("{action:?}") };
+    assert_eq!(*change, GroupChange::Attach(arn));
+    story.converged();
+}
+
+#[test]
+fn each_part_of_a_group_is_put_right() {
+    let mut story = Story::settled("1.0");
+    let changed = shape(&mut story, "1.0");
+    changed.health_check = "EC2".to_owned();
+    changed.subnets = vec!["subnet-x".to_owned()];
+    changed.termination = vec!["NewestInstance".to_owned()];
+    assert_eq!(fields(&story).len(), 3, "{:?}", story.plan().drift);
+    story.converged();
+    assert_eq!(fields(&story), []);
+    // The grace is the deadline of the file.
+    let mut spec = file("1.0");
+    spec.rollout.healthy_deadline = crate::time::Span::from_mins(20);
+    story.commit(spec).converged();
+    assert_eq!(shape(&mut story, "1.0").grace, crate::time::Span::from_mins(20));
+}
+
+#[test]
+fn suspended_processes_are_reported_unless_the_file_says_more() {
+    let suspend = |story: &mut Story| {
+        story.group_mut("1.0").group.as_mut().unwrap().suspended = vec!["Launch".to_owned()];
+    };
+    let mut story = Story::settled("1.0");
+    suspend(&mut story);
+    assert!(story.step().is_none());
+    assert_eq!(fields(&story), [(Field::SuspendedProcesses, Policy::Report)]);
+    let mut story = super::story::settle(with("1.0", Field::SuspendedProcesses, Policy::Heal));
+    suspend(&mut story);
+    story.converged();
+    assert!(story.members("1.0").suspended.is_empty(), "{}", story.log());
+}
+
+#[test]
+fn what_is_emptied_loses_its_protection() {
+    let mut story = Story::settled("1.0");
+    let machines: Vec<String> = story.members("1.0").instances.iter().map(|machine| machine.id.clone()).collect();
+    shape(&mut story, "1.0").protected = machines.clone();
+    assert_eq!(fields(&story), [(Field::ScaleInProtection, Policy::Report)]);
+    story.commit(file("1.1")).converged();
+    story.later(crate::time::Span::from_mins(61));
+    story.run_to_the_end();
+    let log = story.log();
+    let said = format!("{} of its machines are protected from scale-in, and it is being emptied", machines.len());
+    assert!(log.contains("2 machines without scale-in protection") && log.contains(&said), "{log}");
+    assert!(log.find("desired 0") < log.find(&said), "{log}");
+}
+
+/// Machines of unknown content may run behind another version.
+#[test]
+fn a_group_on_another_template_version_is_no_instant_way_back() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).converged();
+    assert_eq!(story.plan().rollback, Some(RollbackClass::Instant));
+    let name = story.name("1.0").to_string();
+    story.group_mut("1.0").group.as_mut().unwrap().template = Some((name, "2".to_owned()));
+    assert_eq!(story.plan().rollback, Some(RollbackClass::Full));
+    assert_eq!(fields(&story), [(Field::Template, Policy::Report)]);
+    assert!(story.step().is_none(), "{}", story.log());
+    story.commit(file("1.0")).converged();
+    assert_eq!(story.weight("1.0"), 100, "{}", story.log());
+    assert_eq!(story.members("1.0").template.as_ref().unwrap().1, "1");
+}
+
+#[test]
+fn a_template_that_is_gone_is_made_again_and_the_group_pointed_to_it() {
+    let mut story = Story::settled("1.0");
+    shape(&mut story, "1.0").template_id = Some("lt-gone".to_owned());
+    assert_eq!(fields(&story), [(Field::LostTemplate, Policy::Heal)]);
+    story.converged();
+    let id = story.group("1.0").template.as_ref().unwrap().id.clone();
+    assert_eq!(shape(&mut story, "1.0").template_id, Some(id));
+}
+
+#[test]
+fn weights_are_not_touched_by_a_heal_of_conditions() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).until_weight("1.1", 10);
+    add_source_ip(&mut story);
+    story.converged();
+    assert_eq!((story.weight("1.1"), story.weight("1.0")), (100, 0));
+    assert!(matches!(story.model.state.rules[0].action, RuleAction::Forward(_)));
+}
