@@ -13,7 +13,7 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{self, group_carrier, template_carrier};
 use super::types::{Reason, RollbackClass};
 use super::view::View;
-use super::{drift, resources, retire, rollout, settings, traffic};
+use super::{drift, resources, rollout, settings, traffic};
 
 /// Question 3: live has weight and `retired`. A rollback moved the traffic and was cut off,
 /// or has just moved it: fence, mark the group that was left, take its `stable`, restore
