@@ -155,7 +155,8 @@ fn read(repository: &ConfigRepository, settings: &Settings, known: Seen, tip: Ti
     };
     let keys = trust::keys(&settings.trust, known.keys.as_ref())?;
     let same_keys = keys.as_ref().map(|keys| keys.digest()) == known.keys.as_ref().map(|keys| keys.digest());
-    if known.tip.as_ref() == Some(&tip) && same_keys {
+    let incomplete = repository.is_incomplete();
+    if known.tip.as_ref() == Some(&tip) && same_keys && !incomplete {
         return Ok((Seen { keys, ..known }, None));
     }
     let judged = match &keys {
@@ -170,10 +171,14 @@ fn read(repository: &ConfigRepository, settings: &Settings, known: Seen, tip: Ti
     // A target that is judged by its keys again is told which count now.
     let strict = settings.trust.mode == TrustMode::Strict;
     let is_new = |commit: &CommitId| seen.target.as_ref() != Some(commit) || (strict && !same_keys);
+    let is_new = |commit: &CommitId| is_new(commit) || incomplete;
     let Some(commit) = judged.commit.filter(is_new) else {
         return Ok((seen, None));
     };
     let desired = repository.desired(&commit).map_err(|error| chain(&error))?;
+    if incomplete && repository.is_incomplete() && seen.target.as_ref() == Some(&commit) {
+        return Ok((seen, None));
+    }
     for problem in desired.diagnostics.iter().filter(|problem| problem.severity == Severity::Error) {
         tracing::warn!(file = problem.file.as_deref().unwrap_or(""), line = problem.line, "{}", problem.message);
     }

@@ -64,7 +64,20 @@ pub fn refuse(desired: &mut Desired, service: &ServiceName, path: &str, text: &s
          it, revert both and make one"
     );
     *file = ServiceFile::Broken;
-    let problem = Diagnostic::new(Severity::Error, message).at(path, version_place(text)).help(help);
+    add(desired, Diagnostic::new(Severity::Error, message).at(path, version_place(text)).help(help));
+}
+
+/// Refuses a service of whose file older contents can't be read: whether its digest came with
+/// its version is unknown, and a new version may run an old build.
+pub fn refuse_unread(desired: &mut Desired, service: &ServiceName, path: &str, text: &str) {
+    let Some(file) = desired.services.get_mut(service) else { return };
+    *file = ServiceFile::Broken;
+    let message = "whether image.digest came with this version can't be told: older contents of the file can't be read";
+    let help = "the repository is damaged or a partial clone; clone it again without --filter, or run `git fsck`";
+    add(desired, Diagnostic::new(Severity::Error, message.to_owned()).at(path, version_place(text)).help(help));
+}
+
+fn add(desired: &mut Desired, problem: Diagnostic) {
     let place = |known: &Diagnostic| (known.file.as_deref().unwrap_or_default().to_owned(), known.line);
     let at = desired.diagnostics.partition_point(|known| place(known) <= place(&problem));
     desired.diagnostics.insert(at, problem);

@@ -3,7 +3,7 @@
 use git2::{MergeFileInput, MergeFileOptions};
 
 use super::error::GitError;
-use super::history::{FIRST_PARENTS_MAX, entry_at, parent_that_agrees};
+use super::history::FIRST_PARENTS_MAX;
 use super::repository::{Repository, commit_id};
 use crate::names::CommitId;
 use crate::time::Timestamp;
@@ -34,23 +34,22 @@ impl Repository {
     /// Ends where history is cut off.
     ///
     /// # Errors
-    /// The commit `from` can't be read.
+    /// The commit `from`, or something on the way back, can't be read.
     pub fn file_changes(&self, from: &CommitId, path: &str, max: usize) -> Result<Vec<FileChange>, GitError> {
         let mut commit = self.find_commit(from)?;
         let mut changes = Vec::new();
         while changes.len() < max {
-            let Some(entry) = entry_at(&commit, path) else { break };
+            let entry = self.entry_at(&commit, path)?;
             if commit.parent_count() == 0 {
                 if entry.is_some() && !self.is_shallow() {
                     changes.push(change(&commit, None));
                 }
                 break;
             }
-            match parent_that_agrees(&commit, path, entry) {
-                None => break,
-                Some(Some(parent)) => commit = parent,
-                Some(None) => {
-                    let Ok(parent) = commit.parent(0) else { break };
+            match self.parent_that_agrees(&commit, path, entry)? {
+                Some(parent) => commit = parent,
+                None => {
+                    let parent = commit.parent(0).map_err(|error| self.walk(error))?;
                     changes.push(change(&commit, Some(commit_id(parent.id()))));
                     commit = parent;
                 }
@@ -63,7 +62,7 @@ impl Repository {
     /// one. A merge is one change there, whatever it brought.
     ///
     /// # Errors
-    /// The commit `from` can't be read.
+    /// The commit `from`, or something on the way back, can't be read.
     pub fn file_changes_of_branch(&self, from: &CommitId, path: &str, max: usize) -> Result<Vec<FileChange>, GitError> {
         let mut commit = self.find_commit(from)?;
         let mut changes = Vec::new();
@@ -71,8 +70,12 @@ impl Repository {
             if changes.len() >= max {
                 break;
             }
-            let (Some(entry), Ok(parent)) = (entry_at(&commit, path), commit.parent(0)) else { break };
-            let Some(before) = entry_at(&parent, path) else { break };
+            let entry = self.entry_at(&commit, path)?;
+            if commit.parent_count() == 0 {
+                break;
+            }
+            let parent = commit.parent(0).map_err(|error| self.walk(error))?;
+            let before = self.entry_at(&parent, path)?;
             if before != entry {
                 changes.push(change(&commit, Some(commit_id(parent.id()))));
             }

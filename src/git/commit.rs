@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use git2::build::{CheckoutBuilder, TreeUpdateBuilder};
-use git2::{BranchType, ErrorCode, FileMode, IndexEntry, IndexTime, ObjectType, RepositoryState, Signature, Status};
+use git2::{BranchType, ErrorCode, FileMode, IndexEntry, IndexTime, RepositoryState, Signature, Status};
 
 use super::access::Access;
 use super::error::{Cause, GitError};
@@ -352,13 +352,11 @@ impl Repository {
     /// # Errors
     /// The commit can't be read.
     pub fn file_at(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, GitError> {
-        let tree = self.find_commit(commit)?.tree();
-        let tree = tree.map_err(|error| self.damage(format!("the root folder of commit {commit}"), error))?;
-        let Ok(entry) = tree.get_path(Path::new(path)) else { return Ok(None) };
-        if entry.kind() != Some(ObjectType::Blob) {
+        let Some((id, mode)) = self.entry_at(&self.find_commit(commit)?, path)? else { return Ok(None) };
+        if [FileMode::Tree, FileMode::Commit].into_iter().any(|other| i32::from(other) == mode) {
             return Ok(None);
         }
-        let blob = self.handle.find_blob(entry.id());
+        let blob = self.handle.find_blob(id);
         blob.map(|blob| Some(blob.content().to_vec())).map_err(|error| self.damage(format!("the file `{path}`"), error))
     }
 }

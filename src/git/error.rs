@@ -513,7 +513,11 @@ fn default_branch(head: Option<&str>) -> String {
 }
 
 fn mend(mirror: bool) -> &'static str {
-    if mirror { "; the mirror is made anew at the next fetch" } else { "; run `git fsck`, or clone it again" }
+    if mirror {
+        "; the mirror is made anew at the next fetch"
+    } else {
+        "; clone it again without --filter, or run `git fsck`"
+    }
 }
 
 fn denial(ssh: bool, offered: &str, passed_over: &str) -> String {

@@ -84,13 +84,13 @@ impl Repository {
     /// if the path was never there, or the change is out of reach.
     pub fn last_change(&self, from: &CommitId, path: &str) -> Option<CommitId> {
         let mut commit = self.find_commit(from).ok()?;
-        let entry = entry_at(&commit, path)?;
+        let entry = self.entry_at(&commit, path).ok()?;
         for _ in 0..COMMITS_MAX {
             if commit.parent_count() == 0 {
                 let is_edge = self.is_shallow() || entry.is_none();
                 return (!is_edge).then(|| commit_id(commit.id()));
             }
-            commit = match parent_that_agrees(&commit, path, entry)? {
+            commit = match self.parent_that_agrees(&commit, path, entry).ok()? {
                 None => return Some(commit_id(commit.id())),
                 Some(parent) => parent,
             };
@@ -102,24 +102,41 @@ impl Repository {
     /// are its states one by one, and shows what the files `names` of the folder `path`
     /// held: each content once until it changes, the newest first, and none where there is
     /// no file. A file is looked at until `look` says that it has seen enough. Looks at
-    /// 1,000 commits at most, and ends where history is cut off or cannot be read.
+    /// 1,000 commits at most, and ends where history is cut off.
+    ///
+    /// Gives the files that were not looked at to their end, because something is missing or
+    /// broken: of these nothing may be concluded.
     pub fn older_contents(
         &self,
         from: &CommitId,
         path: &str,
         names: impl IntoIterator<Item = String>,
         mut look: impl FnMut(&str, Option<&[u8]>) -> bool,
-    ) {
+    ) -> BTreeSet<String> {
         let mut watched: BTreeMap<String, Option<Option<Oid>>> = names.into_iter().map(|name| (name, None)).collect();
+        let mut unread = BTreeSet::new();
         let mut last_folder = None;
-        let mut next = self.find_commit(from).ok();
+        let mut next = self.find_commit(from);
         for _ in 0..FIRST_PARENTS_MAX {
-            let Some(commit) = next.filter(|_| !watched.is_empty()) else { return };
-            let Some(folder) = entry_at(&commit, path) else { return };
-            // Most commits leave it alone, and then nothing in it is compared.
-            if last_folder != Some(folder) {
+            if watched.is_empty() {
+                break;
+            }
+            let tree = next.and_then(|commit| {
+                let folder = self.entry_at(&commit, path)?;
+                // Most commits leave it alone, and then nothing in it is compared.
+                if last_folder == Some(folder) {
+                    return Ok((commit, None));
+                }
+                let tree = folder.map(|(id, _)| self.handle.find_tree(id)).transpose();
+                let tree = tree.map_err(|error| self.damage(format!("the folder `{path}`"), error))?;
                 last_folder = Some(folder);
-                let tree = folder.and_then(|(id, _)| self.handle.find_tree(id).ok());
+                Ok((commit, Some(tree)))
+            });
+            let Ok((commit, tree)) = tree else {
+                unread.extend(watched.into_keys());
+                break;
+            };
+            if let Some(tree) = tree {
                 watched.retain(|name, last| {
                     let id = tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| entry.id());
                     if last.replace(id) == Some(id) {
@@ -129,12 +146,23 @@ impl Repository {
                     if id.is_some_and(|id| self.is_too_large(id)) {
                         return true;
                     }
-                    let blob = id.and_then(|id| self.handle.find_blob(id).ok());
-                    look(name, blob.as_ref().map(git2::Blob::content))
+                    match id.map(|id| self.handle.find_blob(id)).transpose() {
+                        Ok(blob) => look(name, blob.as_ref().map(git2::Blob::content)),
+                        Err(error) => {
+                            self.damage(format!("the file `{path}/{name}`"), error);
+                            unread.insert(name.clone());
+                            false
+                        }
+                    }
                 });
             }
-            next = commit.parent(0).ok();
+            // At the edge of a shallow clone a commit counts as having no parents.
+            if commit.parent_count() == 0 {
+                break;
+            }
+            next = commit.parent(0).map_err(|error| self.walk(error));
         }
+        unread
     }
 
     fn is_too_large(&self, file: Oid) -> bool {
@@ -179,8 +207,13 @@ impl Repository {
             Some(parent) => self.walk_between(found.id(), &[parent]).map_err(|error| self.walk(error))?,
             None => vec![found.id()],
         };
-        let mut brought = brought.into_iter().filter_map(|id| self.handle.find_commit(id).ok());
-        Ok(brought.any(|commit| says_revert(&String::from_utf8_lossy(commit.message_bytes()))))
+        for id in brought {
+            let commit = self.handle.find_commit(id).map_err(|error| self.walk(error))?;
+            if says_revert(&String::from_utf8_lossy(commit.message_bytes())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn walk_between(&self, newest: Oid, since: &[Oid]) -> Result<Vec<Oid>, git2::Error> {
@@ -229,30 +262,42 @@ fn says_revert(message: &str) -> bool {
     message.starts_with("Revert \"") || message.lines().any(said)
 }
 
-/// The first parent that has the same at `path`: `Some(None)` if all differ,
-/// `None` if one cannot be read.
-pub(super) fn parent_that_agrees<'r>(
-    commit: &git2::Commit<'r>,
-    path: &str,
-    entry: Option<(Oid, i32)>,
-) -> Option<Option<git2::Commit<'r>>> {
-    for index in 0..commit.parent_count() {
-        let parent = commit.parent(index).ok()?;
-        if entry_at(&parent, path)? == entry {
-            return Some(Some(parent));
+impl Repository {
+    /// The first parent that has the same at `path`; none if all differ.
+    pub(super) fn parent_that_agrees<'r>(
+        &self,
+        commit: &git2::Commit<'r>,
+        path: &str,
+        entry: Option<(Oid, i32)>,
+    ) -> Result<Option<git2::Commit<'r>>, GitError> {
+        for index in 0..commit.parent_count() {
+            let parent = commit.parent(index).map_err(|error| self.walk(error))?;
+            if self.entry_at(&parent, path)? == entry {
+                return Ok(Some(parent));
+            }
         }
+        Ok(None)
     }
-    Some(None)
-}
 
-/// What the commit has at `path`: `Some(None)` for nothing, `None` if its tree
-/// cannot be read.
-pub(super) fn entry_at(commit: &git2::Commit<'_>, path: &str) -> Option<Option<(Oid, i32)>> {
-    let tree = commit.tree().ok()?;
-    match tree.get_path(path.as_ref()) {
-        Ok(entry) => Some(Some((entry.id(), entry.filemode()))),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => Some(None),
-        Err(_) => None,
+    /// What the commit has at `path`, if anything. libgit2's own way down a path takes a
+    /// folder that is missing from a damaged or partial clone for one that is not there.
+    pub(super) fn entry_at(&self, commit: &git2::Commit<'_>, path: &str) -> Result<Option<(Oid, i32)>, GitError> {
+        let damage = |error| self.damage(format!("a folder of commit {}", commit.id()), error);
+        let mut tree = commit.tree().map_err(damage)?;
+        let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            let Some(entry) = tree.get_name(name) else { return Ok(None) };
+            if names.peek().is_none() {
+                return Ok(Some((entry.id(), entry.filemode())));
+            }
+            if entry.kind() != Some(git2::ObjectType::Tree) {
+                return Ok(None);
+            }
+            let below = self.handle.find_tree(entry.id()).map_err(damage)?;
+            drop(entry);
+            tree = below;
+        }
+        Ok(None)
     }
 }
 

@@ -141,9 +141,22 @@ impl Repository {
         keys: &TrustedKeys,
         now: Timestamp,
     ) -> Result<Option<Untrusted>, GitError> {
-        let since: Vec<git2::Oid> = since.iter().filter(|id| self.find_commit(id).is_ok()).map(oid).collect();
         if since.is_empty() {
             return self.distrust(newest, keys, now);
+        }
+        let mut known = Vec::new();
+        for id in since {
+            match self.find_commit(id) {
+                Ok(_) => known.push(oid(id)),
+                // Without it more is looked at, not less, as long as another one is known.
+                Err(GitError::UnknownCommit { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let since = known;
+        if since.is_empty() {
+            let why = "can't be held against what was acted on, which is not in this repository".to_owned();
+            return Ok(Some(Untrusted { commit: newest.clone(), why }));
         }
         let walked = self.walk_between(oid(newest), &since).map_err(|error| self.walk(error))?;
         if walked.len() >= COMMITS_MAX {

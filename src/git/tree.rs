@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::collect::{FILE_BYTES_MAX, Folder, Node, TREE_BYTES_MAX, collect, printable};
-use super::error::GitError;
+use super::error::{Cause, GitError};
 use super::repository::{Origin, Repository};
 use crate::bounded::size as size_text;
 use crate::desired::files::{ConfigFiles, FileContent};
@@ -42,11 +42,23 @@ impl Repository {
     }
 
     /// As [`Self::config_files`], with one service's file and no other's: what a past commit
-    /// said of it, at the price of a few files.
+    /// said of it, at the price of a few files. A file that is missing from a partial clone
+    /// is an error here.
     pub fn config_files_of(&self, commit: &CommitId, folder: &str, service: &str) -> Result<ConfigFiles, GitError> {
         let mut top = self.config_tree(commit, folder)?;
         top.only = Some((0, format!("{service}.toml")));
-        collect(&top, root_of(folder)?)
+        let files = collect(&top, root_of(folder)?)?;
+        // What is missing here would be taken for a file that was broken then.
+        let missing =
+            |content: &FileContent| matches!(content, FileContent::Unreadable { reason } if reason == NOT_HERE);
+        match files.files.iter().find(|(_, content)| missing(content)) {
+            None => Ok(files),
+            Some((path, _)) => {
+                let source = Cause::new(NOT_HERE);
+                let what = format!("the file `{}{path}` of commit {}", files.root, commit.short());
+                Err(GitError::Damaged { what, location: self.location(), mirror: false, source })
+            }
+        }
     }
 
     /// The version of what `config_files` would read. Costs a few look-ups,
@@ -120,6 +132,9 @@ impl Repository {
     }
 }
 
+/// Why a file of a partial clone can't be used.
+const NOT_HERE: &str = "its content is not in this clone: clone it again without --filter";
+
 const SYMLINK: i32 = 0o120_000;
 
 pub(super) struct TreeFolder<'r> {
@@ -177,8 +192,7 @@ impl TreeFolder<'_> {
             let local = self.repository.is_local();
             if local && error.code() == ErrorCode::NotFound {
                 // A partial clone; the other files may well be there.
-                let reason = "its content is not in this clone: clone it again without --filter";
-                return Ok(FileContent::Unreadable { reason: reason.to_owned() });
+                return Ok(FileContent::Unreadable { reason: NOT_HERE.to_owned() });
             }
             Err(self.repository.damage(format!("the file `{}`", printable(name)), error))
         })

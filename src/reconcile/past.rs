@@ -40,17 +40,20 @@ impl<'a> Past<'a> {
     }
 
     /// The release that a commit asked for; none where its file was broken or not there.
-    pub fn release(&mut self, commit: &CommitId) -> Option<Release> {
+    ///
+    /// # Errors
+    /// Something of it can't be read, so that nothing may be concluded.
+    pub fn release(&mut self, commit: &CommitId) -> Result<Option<Release>, GitError> {
         if let Some(known) = self.known.get(commit) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let files = self.repository.config_files_of(commit, self.folder, self.service.as_str()).ok();
-        let release = files.and_then(|files| {
-            let desired = crate::desired::load(&files, None);
-            spec_of(&desired, self.service).map(release)
-        });
+        let release = match self.repository.config_files_of(commit, self.folder, self.service.as_str()) {
+            Ok(files) => spec_of(&crate::desired::load(&files, None), self.service).map(release),
+            Err(GitError::NoFolder { .. } | GitError::TooMuch { .. }) => None,
+            Err(error) => return Err(error),
+        };
         self.known.insert(commit.clone(), release.clone());
-        release
+        Ok(release)
     }
 }
 

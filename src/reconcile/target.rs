@@ -68,14 +68,15 @@ pub trait History: Send {
     /// # Errors
     /// History can't be read.
     fn has_trailer(&self, newest: &CommitId, since: &[CommitId], key: &str) -> Result<bool, GitError>;
-    /// What files of a folder held, along first parents, see [`Repository::older_contents`].
+    /// What files of a folder held, along first parents, see [`Repository::older_contents`]:
+    /// gives the files of which something can't be read.
     fn older_contents(
         &self,
         from: &CommitId,
         folder: &str,
         names: Vec<String>,
         look: &mut dyn FnMut(&str, Option<&[u8]>) -> bool,
-    );
+    ) -> BTreeSet<String>;
     /// Whether history is cut off.
     fn is_shallow(&self) -> bool;
 }
@@ -107,8 +108,8 @@ impl History for Repository {
         folder: &str,
         names: Vec<String>,
         look: &mut dyn FnMut(&str, Option<&[u8]>) -> bool,
-    ) {
-        Self::older_contents(self, from, folder, names, look);
+    ) -> BTreeSet<String> {
+        Self::older_contents(self, from, folder, names, look)
     }
 
     fn is_shallow(&self) -> bool {
@@ -155,6 +156,8 @@ struct Inner {
     folder: String,
     /// The files that were parsed last: nothing is parsed again unless they change.
     latest: Option<(ConfigVersion, Arc<Desired>)>,
+    /// Something that the last commit was held against could not be read.
+    incomplete: bool,
     known: Known,
 }
 
@@ -196,7 +199,7 @@ impl ConfigRepository {
     fn over(store: Store, folder: &str) -> Self {
         let known = Known::default();
         let blocks = matches!(store, Store::Git(_));
-        let inner = Inner { store, folder: folder.to_owned(), latest: None, known: known.clone() };
+        let inner = Inner { store, folder: folder.to_owned(), latest: None, incomplete: false, known: known.clone() };
         Self {
             inner: Arc::new(Mutex::new(inner)),
             remote: None,
@@ -242,6 +245,12 @@ impl ConfigRepository {
         self.with(|repository| repository.stored_tip(branch))
     }
 
+    /// Whether something that the last commit was held against could not be read: once that
+    /// is mended, the same commit says more.
+    pub fn is_incomplete(&self) -> bool {
+        self.inner().incomplete
+    }
+
     /// Ends an exchange with the remote that is under way.
     pub fn end_exchange(&self) {
         self.breaker.end();
@@ -274,6 +283,7 @@ impl ConfigRepository {
         let version = inner.store.history().config_version(commit, &inner.folder)?;
         if let Some((known, desired)) = &inner.latest
             && *known == version
+            && !inner.incomplete
         {
             let same_files = Desired { commit: Some(commit.clone()), ..(**desired).clone() };
             return Ok(Arc::new(same_files));
@@ -320,7 +330,7 @@ impl ConfigRepository {
 
 impl Inner {
     /// What files say, in the light of the history that leads to `before`.
-    fn judge(&self, files: &ConfigFiles, commit: &CommitId, before: &CommitId) -> Desired {
+    fn judge(&mut self, files: &ConfigFiles, commit: &CommitId, before: &CommitId) -> Desired {
         let mut desired = crate::desired::load(files, Some(commit.clone()));
         let mut texts = BTreeMap::new();
         let mut rows = BTreeMap::new();
@@ -337,11 +347,17 @@ impl Inner {
         }
         let folder = format!("{}services", files.root);
         let names: Vec<String> = rows.keys().cloned().collect();
-        self.store.history().older_contents(before, &folder, names, &mut |name, older| {
+        let unread = self.store.history().older_contents(before, &folder, names, &mut |name, older| {
             let older = older.map(String::from_utf8_lossy);
             rows.get_mut(name).is_some_and(|row| row.look(older.as_deref()))
         });
-        for (name, row) in &rows {
+        self.incomplete = !unread.is_empty();
+        for name in &unread {
+            if let Some((service, text)) = texts.get(name) {
+                unchanged::refuse_unread(&mut desired, service, &format!("{folder}/{name}"), text);
+            }
+        }
+        for (name, row) in rows.iter().filter(|(name, _)| !unread.contains(*name)) {
             if let (Some(came_with), Some((service, text))) = (row.came_with_another(), texts.get(name)) {
                 unchanged::refuse(&mut desired, service, &format!("{folder}/{name}"), text, came_with);
             }

@@ -110,7 +110,11 @@ pub fn changes_to_undo(
     };
     let changes = past.changes_of_branch(tip, path)?;
     let found = changes_among(goal, &changes, current, past, path);
-    found.map(|found| found.into_iter().cloned().collect()).map_err(|_| nothing)
+    match found {
+        Ok(found) => Ok(found.into_iter().cloned().collect()),
+        Err(UndoError::Git(error)) => Err(error.into()),
+        Err(_) => Err(nothing),
+    }
 }
 
 fn changes_among<'c>(
@@ -122,14 +126,14 @@ fn changes_among<'c>(
 ) -> Result<Vec<&'c FileChange>, UndoError> {
     let current = current.map(|release| &release.digest);
     if let Some(newest) = changes.first()
-        && goal.is_met_by(past.release(&newest.commit).as_ref(), current)
+        && goal.is_met_by(past.release(&newest.commit)?.as_ref(), current)
     {
         return Err(UndoError::Unchanged { path: path.to_owned() });
     }
     let mut undo = Vec::new();
     for change in changes {
-        let after = past.release(&change.commit);
-        let before = change.parent.as_ref().and_then(|parent| past.release(parent));
+        let after = past.release(&change.commit)?;
+        let before = change.parent.as_ref().map(|parent| past.release(parent)).transpose()?.flatten();
         if after != before {
             undo.push(change);
         }

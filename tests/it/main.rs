@@ -29,6 +29,7 @@ mod limits;
 mod markdown;
 mod odd_files;
 mod odd_merges;
+mod partial;
 mod planned;
 mod problems;
 mod releasing;

@@ -29,8 +29,9 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     let tip = target.desired.commit.clone();
     let asked = match &tip {
         Some(tip) => commit.repository.with(|repository| asked(repository, folder, args, tip))?,
-        None => Vec::new(),
+        None => Asked::default(),
     };
+    let Asked { releases: asked, unread } = asked;
     let service = plan.services.iter().find(|service| service.name == args.service);
     let entries = entries(asked, service.map_or(&[], |service| &service.records));
     if entries.is_empty() && service.is_none() {
@@ -38,6 +39,9 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     }
     if commit.shallow {
         ui.tell("hint: this is a shallow clone, so older commits are missing; git fetch --unshallow gets them");
+    }
+    if let Some(unread) = unread {
+        ui.tell(&format!("hint: some commits are left out: {unread}"));
     }
     let shown = file_of(&args.service);
     let diagnostics =
@@ -58,23 +62,34 @@ pub async fn run(args: &Args, ui: &Ui) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the commits of the past asked for.
+#[derive(Default)]
+struct Asked {
+    /// The newest first.
+    releases: Vec<(Release, AskedBy)>,
+    /// Why some are missing, if so.
+    unread: Option<GitError>,
+}
+
 /// The releases that the commits of the past asked for, newest first.
-fn asked(
-    repository: &Repository,
-    folder: &str,
-    args: &Args,
-    tip: &CommitId,
-) -> Result<Vec<(Release, AskedBy)>, GitError> {
+fn asked(repository: &Repository, folder: &str, args: &Args, tip: &CommitId) -> Result<Asked, GitError> {
     let mut past = Past::new(repository, folder, &args.service);
     let path = match folder.trim_matches('/') {
         "" | "." => file_of(&args.service),
         folder => format!("{folder}/{}", file_of(&args.service)),
     };
-    let mut asked = Vec::new();
+    let mut asked = Asked::default();
     for change in past.changes(tip, &path)? {
-        if let Some(release) = past.release(&change.commit) {
+        let release = match past.release(&change.commit) {
+            Ok(release) => release,
+            Err(error) => {
+                asked.unread = Some(error);
+                continue;
+            }
+        };
+        if let Some(release) = release {
             let by = AskedBy { commit: change.commit, at: change.at, author: change.author, subject: change.subject };
-            asked.push((release, by));
+            asked.releases.push((release, by));
         }
     }
     Ok(asked)

@@ -174,9 +174,9 @@ impl History for Commits {
         folder: &str,
         names: Vec<String>,
         look: &mut dyn FnMut(&str, Option<&[u8]>) -> bool,
-    ) {
+    ) -> BTreeSet<String> {
         let graph = self.lock();
-        let Some(from) = graph.find(from) else { return };
+        let Some(from) = graph.find(from) else { return BTreeSet::new() };
         for name in names {
             let path = format!("{folder}/{name}");
             let mut last = None;
@@ -195,6 +195,7 @@ impl History for Commits {
                 }
             }
         }
+        BTreeSet::new()
     }
 
     fn is_shallow(&self) -> bool {
