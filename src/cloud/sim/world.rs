@@ -460,6 +460,6 @@ fn first_version() -> String {
 }
 
 /// A time and a span, in milliseconds.
-pub(super) fn after(at: i64, span: Span) -> i64 {
+pub(crate) fn after(at: i64, span: Span) -> i64 {
     at.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
 }

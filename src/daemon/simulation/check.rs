@@ -7,19 +7,23 @@
 //! only where no reading has shown the past for a while.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::{SimGroup, World};
-use crate::cloud::{CloudError, Tagged};
+use crate::cloud::CloudError;
+use crate::desired::spec::{ServiceFile, ServiceSpec};
 use crate::names::{CommitId, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{self, Mark};
 use crate::observed::resources::Tags;
+use crate::plan::types::{Plan, ServicePlan};
 use crate::reconcile::Target;
 use crate::time::{Span, Timestamp};
 use tokio::sync::watch;
 
+use super::borne::Burdens;
 use super::call::{Call, Done};
 use super::facts::{
     self, actions, difference, group_of, has_weight, healthy, is_foreign, is_instant, is_of, is_stable,
@@ -48,9 +52,13 @@ pub struct Check {
     /// Whose change is looked at.
     who: Who,
     /// Verdicts: service and digest.
-    rejected: BTreeSet<(String, String)>,
+    pub rejected: BTreeSet<(String, String)>,
     /// Way backs that must be one call, by service.
     pub reverts: BTreeMap<String, Revert>,
+    /// Who bears what.
+    pub burdens: Burdens,
+    /// All calls about some service fail.
+    pub curse: bool,
     /// Readings may show the past until then.
     pub stale_until: i64,
     /// When passes began in which nothing was changed, the last last.
@@ -61,10 +69,15 @@ pub struct Check {
     pub seen: BTreeMap<&'static str, u64>,
 }
 
+/// What a daemon has planned.
+pub type Planned = Option<Arc<Plan>>;
+
 /// What is known of a daemon that makes changes.
 struct Acting {
     /// What it was given last.
     given: watch::Receiver<Option<Target>>,
+    /// What it planned last.
+    plan: watch::Receiver<Planned>,
     /// The commit of the pass under way, and what it says of freezes.
     pass: Option<CommitId>,
     /// Nothing may start in this pass.
@@ -90,6 +103,8 @@ impl Check {
             who: Who::Daemon,
             rejected: BTreeSet::new(),
             reverts: BTreeMap::new(),
+            burdens: Burdens::default(),
+            curse: false,
             stale_until: i64::MIN,
             passes: VecDeque::new(),
             broken: None,
@@ -142,11 +157,43 @@ impl Check {
         self.readings.retain(|(who, _), _| *who != Who::Daemon);
         self.acting.remove(&Who::Daemon);
         self.passes.clear();
+        self.burdens.forget();
     }
 
     /// A daemon that makes changes has started.
-    pub fn starts(&mut self, who: Who, given: watch::Receiver<Option<Target>>) {
-        self.acting.insert(who, Acting { given, pass: None, frozen: false });
+    pub fn starts(&mut self, who: Who, given: watch::Receiver<Option<Target>>, plan: watch::Receiver<Planned>) {
+        self.acting.insert(who, Acting { given, plan, pass: None, frozen: false });
+    }
+
+    /// What the pass before has planned for each service.
+    pub fn planned(&self) -> Vec<ServicePlan> {
+        let plan = self.acting.get(&Who::Daemon).and_then(|acting| acting.plan.borrow().clone());
+        plan.map(|plan| plan.services.clone()).unwrap_or_default()
+    }
+
+    /// What the daemon goes by for a service.
+    fn spec(&self, service: &str) -> Option<ServiceSpec> {
+        let target = self.acting.get(&Who::Daemon)?.given.borrow().clone()?;
+        let found = target.desired.services.iter().find(|(name, _)| name.as_str() == service);
+        match found {
+            Some((_, ServiceFile::Valid(spec))) => Some((**spec).clone()),
+            _ => None,
+        }
+    }
+
+    /// The digest that the daemon wants of a service.
+    pub fn wants(&self, service: &str) -> Option<String> {
+        self.spec(service).map(|spec| spec.digest.to_string())
+    }
+
+    /// The least machines that its file says.
+    pub fn min(&self, service: &str) -> u64 {
+        self.spec(service).map_or(0, |spec| u64::from(spec.capacity.min))
+    }
+
+    /// Whose change is looked at.
+    pub fn who(&self) -> Who {
+        self.who
     }
 
     /// The commit of the pass that a change belongs to.
@@ -159,11 +206,11 @@ impl Check {
         self.pass().is_some_and(|pass| self.commits.has_file(pass, turn))
     }
 
-    fn saw(&mut self, what: &'static str) {
+    pub fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 
-    fn wrong(&mut self, invariant: &str, how: String) {
+    pub fn wrong(&mut self, invariant: &str, how: String) {
         self.broken.get_or_insert(format!("{invariant}: {how}"));
     }
 
@@ -192,6 +239,7 @@ impl Check {
                 self.served(turn, call, before, after);
                 self.kept(turn, call, before);
                 self.verdicts(turn, call, before);
+                self.blameless(turn, call, before);
                 self.fenced(turn, call, before);
                 self.instant(turn, call, before, result.is_ok());
             } else {
@@ -199,6 +247,9 @@ impl Check {
             }
         }
         self.passes.clear();
+        if result.is_err() {
+            self.burdens.forget();
+        }
         self.note_verdicts(call, before, after);
     }
 
@@ -336,7 +387,7 @@ impl Check {
 
     /// Whether what is acted on may be past already: it was when it was read, or another daemon
     /// has acted since.
-    fn shows_the_past(&self, before: &World) -> bool {
+    pub fn shows_the_past(&self, before: &World) -> bool {
         before.now <= self.stale_until + STALE_AFTER || self.acting.contains_key(&Who::Second)
     }
 
@@ -388,79 +439,6 @@ impl Check {
             if mine > 0 && !serving.is_empty() && serving.iter().all(|arn| healthy(before, arn) == 0) {
                 self.wrong("kept", format!("{call}: nobody with traffic answers, and it could"));
             }
-        }
-    }
-
-    /// 10 Rejected stays rejected, and what was stable never is.
-    fn verdicts(&mut self, turn: &str, call: &Call, before: &World) {
-        let rejected = |digest: &String| self.rejected.contains(&(turn.to_owned(), digest.clone()));
-        let digest_of = |arn: &TargetGroupArn| {
-            before.target_groups.get(arn).and_then(|group| group.tags.get(marks::DIGEST)).cloned()
-        };
-        let digest = match call {
-            Call::CreateTargetGroup(spec) => spec.tags.get(marks::DIGEST).cloned(),
-            Call::CreateGroup(spec) => {
-                let digest = spec.tags.get(marks::DIGEST).cloned();
-                // One that serves and has lost its group gets it back.
-                let serves = spec.target_group.as_ref().is_some_and(|arn| has_weight(before, arn));
-                digest.filter(|_| !serves)
-            }
-            Call::SetRule(arn, _, new, _) => {
-                let had: BTreeMap<TargetGroupArn, u32> = actions(before)
-                    .find(|(rule, _)| rule == arn)
-                    .map(|(_, w)| w)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .collect();
-                let raised = new.iter().find(|(arn, weight)| *weight > had.get(arn).copied().unwrap_or(0));
-                // Where it is the only one, it has the traffic whatever was said of it; and a first
-                // release that was rejected stands in for live until another has settled.
-                let stands_in = |arn: &TargetGroupArn| {
-                    let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
-                    let stands = |group: &SimGroup| is_of(&group.tags, turn) && is_stable(before, group);
-                    !before.groups.values().any(stands) && new.iter().any(|(other, _)| made(arn) < made(other))
-                };
-                let wrong = raised.filter(|(arn, _)| new.len() > 1 && !stands_in(arn));
-                wrong.and_then(|(arn, _)| digest_of(arn))
-            }
-            Call::DeleteTemplate(id) => {
-                let lost = before.templates.get(id).filter(|found| found.tags.contains_key(Mark::Rejected.key()));
-                if let Some(lost) = lost.filter(|lost| !lost.tags.contains_key(Mark::Stable.key())) {
-                    let name = lost.name.clone();
-                    return self.wrong("rejected stays rejected", format!("{call}: {name} takes its verdict along"));
-                }
-                None
-            }
-            Call::SetTags(Tagged::Template(id), tags) if tags.contains_key(Mark::Rejected.key()) => {
-                let stable = before.templates.get(id).is_some_and(|found| found.tags.contains_key(Mark::Stable.key()));
-                if stable {
-                    self.wrong("rejected stays rejected", format!("{call}: it is stable"));
-                }
-                return self.saw("verdict");
-            }
-            _ => return,
-        };
-        if let Some(digest) = digest.filter(rejected) {
-            self.wrong("rejected stays rejected", format!("{call}: {} was rejected", &digest[..10]));
-        }
-    }
-
-    fn note_verdicts(&mut self, call: &Call, before: &World, after: &World) {
-        let of = |world: &World, id: &str| {
-            let tags = &world.templates.get(id)?.tags;
-            Some((tags.get(marks::SERVICE)?.clone(), tags.get(marks::DIGEST)?.clone()))
-        };
-        match call {
-            Call::SetTags(Tagged::Template(id), tags) if tags.contains_key(Mark::Rejected.key()) => {
-                let made = after.templates.get(id).is_some_and(|found| found.tags.contains_key(Mark::Rejected.key()));
-                self.rejected.extend(of(after, id).filter(|_| made));
-            }
-            Call::ClearTags(Tagged::Template(id), keys) if keys.iter().any(|key| key == Mark::Rejected.key()) => {
-                if let Some(known) = of(before, id) {
-                    self.rejected.remove(&known);
-                }
-            }
-            _ => {}
         }
     }
 

@@ -85,9 +85,13 @@ enum Theme {
     Machines,
     Launches,
     Process,
+    Starts,
+    Sides,
+    MachineHands,
+    GroupHands,
 }
 
-const THEMES: [Theme; 11] = [
+const THEMES: [Theme; 15] = [
     Theme::Commits,
     Theme::Reverts,
     Theme::OddCommits,
@@ -99,6 +103,10 @@ const THEMES: [Theme; 11] = [
     Theme::Machines,
     Theme::Launches,
     Theme::Process,
+    Theme::Starts,
+    Theme::Sides,
+    Theme::MachineHands,
+    Theme::GroupHands,
 ];
 
 impl Theme {
@@ -231,7 +239,8 @@ impl Theme {
             Self::Launches => {
                 match random.u32(0..4) {
                     0 => {
-                        add(at, Event::NoLaunch { s, version });
+                        let (text, every) = (random.usize(..), random.bool().then(|| random.u32(2..4)));
+                        add(at, Event::NoLaunch { s, version, text, every });
                         add(later, Event::Launch { s, version });
                     }
                     1 => add(at, Event::NoImage { s, version }),
@@ -242,6 +251,7 @@ impl Theme {
                 }
                 add(at + 1, Event::Release { s, version, min: random.u32(1..4), steps: random.usize(0..4) });
             }
+            Self::Starts | Self::Sides | Self::MachineHands | Self::GroupHands => self.hands(random, at, script),
             Self::Process => {
                 if random.bool() {
                     add(at, release(random));
@@ -255,6 +265,96 @@ impl Theme {
                     _ => {
                         add(at, Event::GitDown { down: true });
                         add(later, Event::GitDown { down: false });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the field has shown: machines that take long to start, and what people do to
+    /// machines and groups in the midst of a rollout.
+    fn hands(self, random: &mut fastrand::Rng, at: u64, script: &mut Script) {
+        let s = random.usize(0..script.kinds.len());
+        let (nth, count) = (random.usize(0..3), random.usize(1..4));
+        let old = random.u32(0..VERSIONS);
+        let version = (old + random.u32(1..VERSIONS)) % VERSIONS;
+        let (soon, later) = (at + random.u64(20..400), at + random.u64(100..900));
+        let release = |random: &mut fastrand::Rng, version: u32| {
+            let (min, steps) = (random.u32(1..4), random.usize(1..4));
+            Event::Release { s, version, min, steps }
+        };
+        let first = release(random, version);
+        let mut add = |at: u64, event: Event| script.events.push((at, event));
+        match self {
+            // Longer than the checks allow, and a group that grows in the midst of it.
+            Self::Starts => {
+                let secs = random.u64(20..240);
+                add(at, Event::SlowStart { s, version, secs });
+                add(at + 1, first);
+                add(soon + secs, Event::Autoscale { s, nth, desired: random.u32(2..7) });
+                if random.bool() {
+                    add(soon + secs + 10, Event::Kill { s, nth, count });
+                }
+            }
+            // One of two sides dies while the other could do everything.
+            Self::Sides => {
+                let dies = if random.bool() { old } else { version };
+                add(at, release(random, old));
+                let second = at + random.u64(300..700);
+                add(second, first);
+                let dead = second + random.u64(60..400);
+                add(dead, Event::Sick { s, version: dies });
+                if random.bool() {
+                    add(dead + random.u64(30..600), Event::Well { s, version: dies });
+                }
+                if random.bool() {
+                    add(second, Event::Pause { s, on: true });
+                    add(dead + 300, Event::Pause { s, on: false });
+                }
+            }
+            Self::MachineHands => {
+                if random.bool() {
+                    add(at, first);
+                }
+                match random.u32(0..8) {
+                    0 => add(soon, Event::PowerOff { s, nth, count }),
+                    1 => add(soon, Event::DetachMachines { s, nth, count }),
+                    2 => {
+                        add(soon, Event::Standby { s, nth, count });
+                        add(later, Event::Back { s, nth });
+                    }
+                    3 => add(soon, Event::Protect { s, nth, count }),
+                    4 => add(at, Event::Vanish { s, version, secs: random.u64(40..900) }),
+                    5 => add(at, Event::Flap { s, version, secs: *random.choice([1, 7, 45].iter()).unwrap_or(&1) }),
+                    6 => add(at, Event::Wrong { s, version, in_time: random.bool() }),
+                    // None can be had while they are gone.
+                    _ => {
+                        add(soon, Event::NoLaunch { s, version, text: random.usize(..), every: None });
+                        add(soon, Event::Kill { s, nth, count });
+                        add(later, Event::Launch { s, version });
+                    }
+                }
+            }
+            _ => {
+                add(at, first);
+                match random.u32(0..4) {
+                    0 => {
+                        add(soon, Event::Detach { s, nth });
+                        if random.bool() {
+                            add(later, Event::Attach { s, nth });
+                        }
+                    }
+                    1 => {
+                        add(soon, Event::Suspend { s, nth, which: Some(random.usize(..)) });
+                        add(later, Event::Suspend { s, nth, which: None });
+                    }
+                    2 => {
+                        add(soon, Event::Sticky { s, nth, on: true });
+                        add(later, Event::Sticky { s, nth, on: false });
+                    }
+                    _ => {
+                        add(at, Event::ZoneOff { off: true });
+                        add(later, Event::ZoneOff { off: false });
                     }
                 }
             }

@@ -6,11 +6,13 @@
 //! between the program and AWS, `check` knows the invariants, `rest` how it must end, and
 //! `shrink` makes a short script of one that breaks something. `scripts/simulate` runs many.
 
+mod borne;
 mod call;
 mod check;
 mod facts;
 mod files;
 mod generate;
+mod hands;
 mod history;
 mod isolated;
 mod rest;
@@ -21,6 +23,7 @@ mod stage;
 mod stories;
 mod tests;
 mod told;
+mod verdicts;
 
 use std::fmt;
 

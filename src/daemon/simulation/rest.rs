@@ -162,7 +162,10 @@ impl Run {
     /// and good of every service. Nothing may be stuck for ever.
     async fn last_word(&mut self) -> Result<(), String> {
         self.theatre.note("the last commit");
-        self.theatre.state().cursed = None;
+        {
+            let mut state = self.theatre.state();
+            (state.cursed, state.check.curse) = (None, false);
+        }
         // Marks of the future count as now; a clock that was behind is set right, too.
         self.theatre.state().clock = 0;
         let mut files = Files::first(&self.script);

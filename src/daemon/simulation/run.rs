@@ -116,7 +116,7 @@ impl Run {
             Box::pin(async move { Ok(stage) })
         });
         if who.is_acting() {
-            self.theatre.state().check.starts(who, shared.target.subscribe());
+            self.theatre.state().check.starts(who, shared.target.subscribe(), shared.plan.subscribe());
         }
         let git = source::run(shared.clone());
         let work = work::run((connect, None), Arc::new(RealTime), who == Who::Dry, shared.clone());
@@ -226,11 +226,22 @@ impl Run {
             Event::CrashAfter { s, version, secs } => {
                 self.rules(s, version, |rules| rules.crash_after = Some(Span::from_secs(secs)));
             }
-            Event::NoLaunch { s, version } => {
-                let text = "Your quota allows for 0 more running instances. Launching EC2 instance failed.";
-                self.rules(s, version, |rules| rules.launch_failure = Some(text.to_owned()));
-            }
-            Event::Launch { s, version } => self.rules(s, version, |rules| rules.launch_failure = None),
+            Event::NoLaunch { .. }
+            | Event::Launch { .. }
+            | Event::SlowStart { .. }
+            | Event::Wrong { .. }
+            | Event::Flap { .. }
+            | Event::Vanish { .. }
+            | Event::PowerOff { .. }
+            | Event::DetachMachines { .. }
+            | Event::Standby { .. }
+            | Event::Back { .. }
+            | Event::Protect { .. }
+            | Event::Suspend { .. }
+            | Event::Detach { .. }
+            | Event::Attach { .. }
+            | Event::Sticky { .. }
+            | Event::ZoneOff { .. } => self.hand(event),
             Event::NoImage { s, version } => self.rules(s, version, |rules| rules.ami_missing = true),
             Event::SlowBoot { s, version, secs } => {
                 self.rules(s, version, |rules| rules.boot = Some(Span::from_secs(secs)));
@@ -243,7 +254,10 @@ impl Run {
                 let seed = self.random.u64(..);
                 self.theatre.faulty.set_odds(Odds { seed, before, after, throttled });
             }
-            Event::Curse { s, on } => self.theatre.state().cursed = on.then_some(s),
+            Event::Curse { s, on } => {
+                let mut state = self.theatre.state();
+                (state.cursed, state.check.curse) = (on.then_some(s), on);
+            }
             Event::Stale { percent, secs } => self.stale(percent, secs),
             Event::Slow { millis } => self.theatre.state().slow = millis,
             Event::CrashCall { nth, after } => {
@@ -270,13 +284,18 @@ impl Run {
         self.theatre.state().check.stale_until = if percent > 0 { i64::MAX / 2 } else { now };
     }
 
-    fn rules(&self, s: usize, version: u32, change: impl FnOnce(&mut crate::cloud::sim::world::VersionRules)) {
+    pub(super) fn rules(
+        &self,
+        s: usize,
+        version: u32,
+        change: impl FnOnce(&mut crate::cloud::sim::world::VersionRules),
+    ) {
         let version = files::version(s, version);
         self.theatre.sim.change(|world| change(world.versions.entry(version).or_default()));
     }
 
     /// Does something with a service's nth group, if it has any.
-    fn with_group(&self, s: usize, nth: usize, act: impl FnOnce(&str)) {
+    pub(super) fn with_group(&self, s: usize, nth: usize, act: impl FnOnce(&str)) {
         let names: Vec<String> = self.theatre.sim.look(|world| {
             let mine = |tags: &Tags| tags.get(marks::SERVICE).and_then(|name| files::number(name)) == Some(s);
             world.groups.iter().filter(|(_, group)| mine(&group.tags)).map(|(name, _)| name.clone()).collect()
@@ -370,9 +389,11 @@ impl Run {
         self.theatre.sim.change(|world| {
             world.no_capacity.clear();
             for rules in world.versions.values_mut() {
-                (rules.launch_failure, rules.boot) = (None, None);
+                (rules.launch_failure, rules.launch_fails_every) = (None, None);
+                (rules.boot, rules.warmup, rules.flaps, rules.vanishes_after) = (None, None, None, None);
             }
         });
+        self.undo_hands();
     }
 }
 

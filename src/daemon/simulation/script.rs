@@ -88,6 +88,24 @@ pub enum Event {
     Abort { s: usize },
     /// Machines of a service's nth group die.
     Kill { s: usize, nth: usize, count: usize },
+    /// Machines of a service's nth group are powered off.
+    PowerOff { s: usize, nth: usize, count: usize },
+    /// Machines of a service's nth group are detached from it.
+    DetachMachines { s: usize, nth: usize, count: usize },
+    /// Machines of a service's nth group go into standby.
+    Standby { s: usize, nth: usize, count: usize },
+    /// Those in standby come back.
+    Back { s: usize, nth: usize },
+    /// Machines of a service's nth group are protected from scale-in.
+    Protect { s: usize, nth: usize, count: usize },
+    /// Some of its processes are suspended, by number; or none any more.
+    Suspend { s: usize, nth: usize, which: Option<usize> },
+    /// Its target group is detached from it.
+    Detach { s: usize, nth: usize },
+    /// Its target group is attached to it again.
+    Attach { s: usize, nth: usize },
+    /// Target stickiness is switched on or off for its target group.
+    Sticky { s: usize, nth: usize, on: bool },
     /// An autoscaler's word to a service's nth group.
     Autoscale { s: usize, nth: usize, desired: u32 },
     /// Somebody deletes a service's nth group by force.
@@ -102,9 +120,17 @@ pub enum Event {
     Well { s: usize, version: u32 },
     /// Machines of a version stop answering so many seconds after they came into service.
     CrashAfter { s: usize, version: u32, secs: u64 },
-    /// Machines of a version can't be launched, for a reason of the account.
-    NoLaunch { s: usize, version: u32 },
-    /// They can again.
+    /// Their application takes so long until it answers, once they are in service.
+    SlowStart { s: usize, version: u32, secs: u64 },
+    /// They answer health checks with 502, or not in time.
+    Wrong { s: usize, version: u32, in_time: bool },
+    /// The load balancer's word about them changes that often.
+    Flap { s: usize, version: u32, secs: u64 },
+    /// They vanish so many seconds after they came into service, as spot machines do.
+    Vanish { s: usize, version: u32, secs: u64 },
+    /// Every nth launch of a version fails, for a reason that is none of its own; or every one.
+    NoLaunch { s: usize, version: u32, text: usize, every: Option<u32> },
+    /// They can be launched again.
     Launch { s: usize, version: u32 },
     /// Their image does not exist.
     NoImage { s: usize, version: u32 },
@@ -112,6 +138,8 @@ pub enum Event {
     SlowBoot { s: usize, version: u32, secs: u64 },
     /// No machines are to be had in that many of the two zones.
     NoCapacity { zones: usize },
+    /// One of the two zones is not enabled for the load balancers, or is.
+    ZoneOff { off: bool },
     /// Calls fail: out of a thousand before and after they were done, and throttled.
     Odds { before: u32, after: u32, throttled: u32 },
     /// Every call about one service fails, or none any more.
@@ -152,6 +180,19 @@ impl Event {
             | Self::Retry { s }
             | Self::Abort { s }
             | Self::Kill { s, .. }
+            | Self::PowerOff { s, .. }
+            | Self::DetachMachines { s, .. }
+            | Self::Standby { s, .. }
+            | Self::Back { s, .. }
+            | Self::Protect { s, .. }
+            | Self::Suspend { s, .. }
+            | Self::Detach { s, .. }
+            | Self::Attach { s, .. }
+            | Self::Sticky { s, .. }
+            | Self::SlowStart { s, .. }
+            | Self::Wrong { s, .. }
+            | Self::Flap { s, .. }
+            | Self::Vanish { s, .. }
             | Self::Autoscale { s, .. }
             | Self::DeleteGroup { s, .. }
             | Self::Empty { s, .. }

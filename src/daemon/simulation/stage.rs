@@ -236,12 +236,20 @@ impl CloudReader for Stage {
         let now = (self.now(), self.theatre.sync());
         // What reads and changes nothing leaves its calls behind, too.
         self.theatre.sim.forget_calls();
-        self.theatre.state().check.begin(self.who, service.as_deref(), now);
+        {
+            let mut state = self.theatre.state();
+            state.check.begin(self.who, service.as_deref(), now);
+            if self.who == Who::Daemon && service.is_none() {
+                let planned = state.check.planned();
+                self.theatre.sim.look(|world| state.check.burdens(world, &planned));
+            }
+        }
         let call = self.inner().groups(owner);
         self.read("DescribeAutoScalingGroups", Some(service), call, |check, who, service, groups| {
             check.listed(who, service, groups.as_ref().err());
             for group in groups.iter().flatten() {
                 check.sized(who, service, group);
+                check.called_unhealthy(who, service, &group.instances);
                 // What is being deleted claims nothing any more.
                 if !group.deleting {
                     check.claimed(who, service, &group.tags);
@@ -304,6 +312,11 @@ impl CloudReader for Stage {
             check.detail(who, service, found.as_ref().err());
             if let Ok(targets) = found {
                 check.healthy(who, service, arn, targets);
+                check.judged(who, service, targets);
+                if who == Who::Daemon {
+                    check.burdens.was_read(arn);
+                    self.theatre.sim.look(|world| check.relieved(world));
+                }
             }
         })
         .await

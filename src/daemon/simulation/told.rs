@@ -18,6 +18,8 @@ pub struct Reading {
     pub failed: Option<String>,
     pub listeners: BTreeMap<bool, String>,
     pub health: BTreeMap<TargetGroupArn, u32>,
+    /// Machines that the load balancer or their group called unhealthy.
+    pub unhealthy: BTreeSet<String>,
     /// Desired sizes by target group.
     pub desired: BTreeMap<TargetGroupArn, u32>,
     pub weights: BTreeMap<TargetGroupArn, u32>,
@@ -30,20 +32,27 @@ impl Check {
         let reading = self.reading(who, service);
         match error {
             None => reading.listings += 1,
-            Some(error) => reading.failed = Some(error.to_string()),
+            Some(error) => {
+                reading.failed = Some(error.to_string());
+                self.burdens.forget();
+            }
         }
     }
 
     pub fn detail(&mut self, who: Who, service: Option<&str>, error: Option<&CloudError>) {
         if let Some(error) = error {
             self.reading(who, service).failed = Some(error.to_string());
+            self.burdens.forget();
         }
     }
 
     pub fn listener(&mut self, who: Who, service: Option<&str>, alone: bool, error: Option<&CloudError>) {
         let reading = self.reading(who, service);
         match error {
-            Some(error) => drop(reading.listeners.insert(true, error.to_string())),
+            Some(error) => {
+                reading.listeners.insert(true, error.to_string());
+                self.burdens.forget();
+            }
             None if alone => reading.listeners.clear(),
             None => {}
         }
