@@ -16,7 +16,7 @@ use ionroller::observed::assemble::{Listings, assemble};
 use ionroller::observed::marks::{self, Identity, Mark};
 use ionroller::observed::resources::{
     Activity, Condition, Conditions, Details, Group, HealthCheck, Instance, Kept, Lifecycle, Listener, Outcome, Policy,
-    Rule, RuleAction, Tags, TargetGroup, TargetHealth, Targets, Template,
+    Rule, RuleAction, Tags, Target, TargetGroup, TargetHealth, Targets, Template,
 };
 use ionroller::observed::state::{Observation, Place, ServiceState};
 use ionroller::plan::check::check;
@@ -434,7 +434,11 @@ fn second_stage(u: &mut Unstructured<'_>, state: &mut ServiceState) -> Result<()
         TargetHealth::Unavailable,
     ];
     let targets = |u: &mut Unstructured<'_>, count: usize| -> Result<Targets> {
-        (0..count).map(|number| Ok((format!("i-{number}"), (*u.choose(&healths)?).into()))).collect()
+        let one = |u: &mut Unstructured<'_>, number: usize| {
+            let target = Target { health: *u.choose(&healths)?, words: words(u)? };
+            Ok((format!("i-{number}"), target))
+        };
+        (0..count).map(|number| one(u, number)).collect()
     };
     for group in state.groups.values_mut() {
         let count = group.group.as_ref().map_or(0, |group| group.instances.len());
@@ -466,21 +470,43 @@ fn second_stage(u: &mut Unstructured<'_>, state: &mut ServiceState) -> Result<()
     Ok(())
 }
 
+/// What a load balancer says of a target.
+fn words(u: &mut Unstructured<'_>) -> Result<String> {
+    let known = [
+        "",
+        "",
+        "Elb.InitialHealthChecking: Initial health checks in progress",
+        "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]",
+        "Target.Timeout: Request timed out",
+        "Target.NotInUse: Target is in an Availability Zone that is not enabled for the load balancer",
+    ];
+    if u.ratio(1, 12)? { odd(u) } else { Ok((*u.choose(&known)?).to_owned()) }
+}
+
 fn activities(u: &mut Unstructured<'_>) -> Result<Vec<Activity>> {
     let messages = [
         "Launching a new EC2 instance: i-1",
         "We currently do not have sufficient t3.small capacity in the Availability Zone you requested.",
         "The image id '[ami-1]' does not exist",
         "You have exceeded your vCPU limit",
+        "Your account is currently blocked. Launching EC2 instance failed.",
+        "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state",
+        "Terminating EC2 instance: i-1",
+    ];
+    let causes = [
+        "",
+        "At 2027-01-15T08:00:00Z an instance was taken out of service in response to an ELB system health check failure.",
+        "At 2027-01-15T08:00:00Z an instance was taken out of service in response to an EC2 health check indicating it \
+         has been terminated or stopped.",
     ];
     let one = |u: &mut Unstructured<'_>| {
         let message = if u.ratio(4, 5)? { (*u.choose(&messages)?).to_owned() } else { odd(u)? };
         let outcome = *u.choose(&[Outcome::Running, Outcome::Successful, Outcome::Failed, Outcome::Failed])?;
         Ok(Activity {
             started: time(u)?,
-            ended: None,
-            cause: String::new(),
-            instance: None,
+            ended: if u.ratio(3, 4)? { Some(time(u)?) } else { None },
+            cause: if u.ratio(9, 10)? { (*u.choose(&causes)?).to_owned() } else { odd(u)? },
+            instance: if u.ratio(3, 4)? { Some(format!("i-{}", u.int_in_range(0..=5)?)) } else { None },
             outcome,
             message,
             launch: u.ratio(3, 4)?,

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
+use crate::cloud::CloudError;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::{SimGroup, World};
-use crate::cloud::CloudError;
 use crate::desired::spec::{ServiceFile, ServiceSpec};
 use crate::names::{CommitId, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{self, Mark};
