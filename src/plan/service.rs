@@ -213,7 +213,9 @@ fn takeover(view: &View<'_>, wanted: &str) -> String {
 /// When to look again at the latest: a wait's own time, the end of a warm time.
 fn look_again(view: &View<'_>, wait: Option<&Wait>) -> Option<Timestamp> {
     let now = view.input.now;
-    let of_wait = wait.and_then(|wait| [wait.look_again, wait.on.until, wait.brief_until].into_iter().flatten().min());
+    // A moment that is over is no reason to look again at once, and then again.
+    let until = wait.and_then(|wait| wait.on.until).filter(|until| *until > now);
+    let of_wait = wait.and_then(|wait| [wait.look_again, until, wait.brief_until].into_iter().flatten().min());
     let warm = retire::warm_until(view).filter(|due| *due > now);
     [of_wait, warm].into_iter().flatten().min()
 }

@@ -211,3 +211,24 @@ fn a_verdict_is_not_taken_off_by_a_late_reading() {
         ],
     });
 }
+
+/// A group that was raised for a way back has a machine that boots longer than its checks allow;
+/// it was looked at three times a second until that machine was well.
+#[test]
+fn a_way_back_that_waits_for_machines_is_no_reason_to_hurry() {
+    ends_well(&Script {
+        seed: 11,
+        kinds: vec![Rule, Worker, Rule, Network],
+        prune: true,
+        limits: (2, 2),
+        second: Nobody,
+        events: vec![
+            (196, SlowStart { s: 2, version: 3, secs: 189 }),
+            (197, Release { s: 2, version: 3, min: 2, steps: 1 }),
+            (841, Resize { s: 2, min: 3, max: 5 }),
+            (1027, SlowStart { s: 2, version: 0, secs: 102 }),
+            (1028, Release { s: 2, version: 0, min: 2, steps: 3 }),
+            (1339, ZoneOff { off: false }),
+        ],
+    });
+}

@@ -49,3 +49,19 @@ fn weights_by_hand_that_do_not_divide() {
     story.commit(file("1.3")).converged();
     assert_eq!(story.weight("1.3"), 100);
 }
+
+/// A release that stood in for live is the way back, and is not judged: its deadline passes, and
+/// nothing follows from it. It was looked at again at once, several times a second.
+#[test]
+fn a_way_back_that_takes_longer_than_its_deadline_is_not_looked_at_without_end() {
+    let mut story = Story::new(file("1.0"));
+    story.until_weight("1.0", 100).pass();
+    story.commit(file("1.1")).run();
+    story.sick = vec!["1.0".to_owned()];
+    story.commit(file("1.0"));
+    for _ in 0..12 {
+        // The plan itself looks at when it is looked at again.
+        story.later(Span::from_mins(5)).plan();
+    }
+    assert!(story.waits().starts_with("health"), "{}", story.waits());
+}

@@ -219,7 +219,10 @@ impl Story {
 
     /// The whole plan.
     pub fn plan(&self) -> ServicePlan {
-        self.ask(|input| service::plan(input, Reach::ToTheEnd))
+        let plan = self.ask(|input| service::plan(input, Reach::ToTheEnd));
+        let again = plan.look_again;
+        assert!(again.is_none_or(|at| at > self.now), "it looks again without end: {plan:?}");
+        plan
     }
 
     /// The next action or wait.
