@@ -53,7 +53,7 @@ pub fn of(service: &ServicePlan) -> Option<Standing> {
         return pending(format!("{:?} {version}", wait.reason), format!("{version} waits: {}", wait.detail));
     }
     match (service.change, service.phase) {
-        (Change::None, Phase::Steady | Phase::Draining | Phase::Retiring) => {
+        (Change::None, Phase::Steady | Phase::Held | Phase::Draining | Phase::Retiring) => {
             Some(Standing::new(Verdict::Success, version.as_str(), format!("{version} is live")))
         }
         (Change::None, _) => pending(format!("repair {version}"), format!("{version} is brought back to full size")),

@@ -36,8 +36,33 @@ pub struct Memory {
     verdicts: BTreeMap<GroupName, Rejected>,
     attempts: BTreeMap<String, u32>,
     writes: Writes,
-    left_alone_until: Option<Timestamp>,
+    failing: Option<FailingCall>,
     waiting_since: Option<(String, Timestamp)>,
+}
+
+/// A call that failed, and fails until its service gets on again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingCall {
+    /// What failed, in AWS's words, and what helps.
+    pub text: String,
+    /// Since when the answer has been the same.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// Only a person or a commit can mend it.
+    pub needs_somebody: bool,
+}
+
+/// The same answer for so long does not pass by itself: what AWS has just made or let go is seen
+/// everywhere by then.
+/// Source: controllers retry what is eventually consistent for two minutes.
+const SAME_ANSWER: Span = Span::from_mins(3);
+
+impl FailingCall {
+    /// Whether only a person or a commit ends it.
+    pub fn stays(&self, now: Timestamp) -> bool {
+        self.needs_somebody || now.since(self.since) >= SAME_ANSWER
+    }
 }
 
 /// What was seen of one group.
@@ -85,7 +110,7 @@ impl Memory {
             verdicts: BTreeMap::new(),
             attempts: BTreeMap::new(),
             writes: Writes::none(),
-            left_alone_until: None,
+            failing: None,
             waiting_since: None,
         }
     }
@@ -101,6 +126,8 @@ impl Memory {
         memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), input.now);
         if answer.is_rest() {
             memory.note_rest();
+            // What failed is no longer asked for.
+            memory.failing = None;
         }
         memory
     }
@@ -240,14 +267,24 @@ impl Memory {
         self.attempts.clear();
     }
 
-    /// Its calls failed, and it is left alone until then; or they work again.
-    pub fn note_left_alone(&mut self, until: Option<Timestamp>) {
-        self.left_alone_until = until;
+    /// A call of it failed, or its calls work again.
+    pub fn note_failing(&mut self, call: Option<FailingCall>) {
+        let since =
+            |known: &FailingCall, call: &FailingCall| if known.text == call.text { known.since } else { call.since };
+        self.failing = call.map(|call| FailingCall {
+            since: self.failing.as_ref().map_or(call.since, |known| since(known, &call)),
+            ..call
+        });
+    }
+
+    /// The call that has failed since its service last got on.
+    pub fn failing(&self) -> Option<&FailingCall> {
+        self.failing.as_ref()
     }
 
     /// Whether it is left alone because its calls failed.
     pub fn is_left_alone(&self, now: Timestamp) -> bool {
-        self.left_alone_until.is_some_and(|until| now < until)
+        self.failing.as_ref().is_some_and(|call| now < call.until)
     }
 
     /// Since when the present reason for waiting has held.
@@ -279,7 +316,7 @@ impl Memory {
     /// group has been ready makes no difference where `healthy_for` is nothing.
     pub fn what_counts(&self, now: Timestamp, unhealthy_for: Span, deadline: Span) -> String {
         assert!(self.attempts.is_empty() && self.waiting_since.is_none(), "these are not told");
-        assert_eq!(self.left_alone_until, None, "it is not told");
+        assert_eq!(self.failing, None, "it is not told");
         let lone = |run: &Sightings| run.readings == 1 && now.since(run.last) < READING_GAP;
         let run = |run: &Sightings| if lone(run) { "once" } else { "seen" };
         let age = |since: Option<Timestamp>, most: Span| {

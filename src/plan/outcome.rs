@@ -20,6 +20,9 @@ pub fn of(plan: &ServicePlan) -> Outcome {
     }
     // A taking back is seen to its end, whatever stopped the service.
     let clearing = matches!(plan.phase, Phase::RollingBack | Phase::Draining | Phase::Retiring);
+    if let Some(error) = plan.waiting_on.as_ref().filter(|wait| wait.reason == Reason::Error) {
+        return if error.until.is_none() { Outcome::Stuck } else { Outcome::OnItsWay };
+    }
     let stops = plan.waiting_on.as_ref().is_some_and(|wait| stops(wait.reason) || !comes_by_itself(plan, wait));
     if stops && plan.actions.is_empty() && (!clearing || plan.phase == Phase::Halted || !is_clearing_up(plan)) {
         Outcome::Stuck
@@ -55,7 +58,6 @@ fn stops(reason: Reason) -> bool {
         | Reason::Fence
         | Reason::Rejected
         | Reason::Invalid
-        | Reason::Error
         | Reason::Down => true,
         Reason::Capacity
         | Reason::Health
@@ -65,6 +67,7 @@ fn stops(reason: Reason) -> bool {
         | Reason::Dependency
         | Reason::Slot
         | Reason::Retry
+        | Reason::Error
         | Reason::Unknown => false,
     }
 }

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use super::action::{Action, Mutation};
 use super::answer::Wait;
 use super::forecast::Reach;
+use super::memory::Memory;
 use super::removal::{self, Orphan};
 use super::types::{Change, GroupView, Phase, Reason, RollbackClass, ServicePlan, WaitingOn};
 use super::view::{File, Input, View, is_temporary};
@@ -29,7 +30,7 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
     };
     let rejected = view.candidate.and_then(|group| Some((group.identity.digest.clone(), view.rejected(group)?)));
     let settled = is_settled(&view, change, &ahead.actions, ahead.wait.as_ref());
-    ServicePlan {
+    let mut plan = ServicePlan {
         name: input.service.clone(),
         change,
         phase,
@@ -53,7 +54,18 @@ pub fn plan(input: &Input<'_>, reach: Reach) -> ServicePlan {
         live_commit: view.live.map(|live| live.identity.commit.clone()),
         drift: drift::list(&view),
         settled,
-    }
+    };
+    tell_failing(&mut plan, input.memory, input.now);
+    plan
+}
+
+/// A service with a failing call waits for that, whatever else it would do or wait for.
+pub fn tell_failing(plan: &mut ServicePlan, memory: &Memory, now: Timestamp) {
+    let Some(call) = memory.failing() else { return };
+    let until = (!call.stays(now)).then_some(call.until);
+    let wait = WaitingOn { reason: Reason::Error, detail: call.text.clone(), since: Some(call.since), until };
+    plan.waiting_on = Some(wait);
+    plan.settled = false;
 }
 
 /// What kind of difference there is.
@@ -84,8 +96,32 @@ fn rollback_unfinished(view: &View<'_>) -> bool {
     view.live.is_some_and(|live| live.retired().is_some()) || rollback::left_by_worker(view).is_some()
 }
 
-/// How far it is. Inferred, never stored.
+/// How far it is. Inferred, never stored. Steady is only what is as its file says.
 fn phase(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> Phase {
+    match way(view, change, actions, wait) {
+        Phase::Steady => at_rest(view, change, actions, wait),
+        phase => phase,
+    }
+}
+
+/// What no rollout moves is steady only where nothing is due and nothing keeps it from its file.
+fn at_rest(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> Phase {
+    let standing = removal::stands(view);
+    match wait.map(|wait| wait.on.reason) {
+        Some(Reason::Hold | Reason::Paused) => Phase::Held,
+        Some(Reason::Rejected) => Phase::Rejected,
+        Some(Reason::Invalid | Reason::Fence | Reason::Limit | Reason::Preflight) => Phase::Blocked,
+        Some(Reason::Retry) if wait.is_some_and(|wait| wait.on.until.is_none()) => Phase::Blocked,
+        Some(
+            Reason::Freeze | Reason::Slot | Reason::Dependency | Reason::Approval | Reason::Retry | Reason::Unknown,
+        ) => Phase::Pending,
+        _ if !actions.is_empty() && change != Change::None => Phase::Pending,
+        _ if !standing && actions.is_empty() => Phase::Absent,
+        _ => Phase::Steady,
+    }
+}
+
+fn way(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> Phase {
     if wait.is_some_and(|wait| wait.halted) {
         return Phase::Halted;
     }

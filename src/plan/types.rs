@@ -154,6 +154,16 @@ pub enum Phase {
     RollingBack,
     /// No weight may move, or nothing helps.
     Halted,
+    /// Nothing of it stands, and nothing comes up.
+    Absent,
+    /// Something is due that has not begun.
+    Pending,
+    /// It stands still because a person or its file says so.
+    Held,
+    /// What its file wants was rejected.
+    Rejected,
+    /// What its file wants will not be tried without a person, a commit or a change in AWS.
+    Blocked,
 }
 
 impl Phase {
@@ -169,6 +179,11 @@ impl Phase {
             Self::Retiring => "retiring",
             Self::RollingBack => "rolling back",
             Self::Halted => "halted",
+            Self::Absent => "absent",
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::Rejected => "rejected",
+            Self::Blocked => "blocked",
         }
     }
 }

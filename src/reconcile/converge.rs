@@ -103,7 +103,7 @@ fn due(pass: &Pass, until: Until, now: Timestamp) -> Option<Timestamp> {
     }
     let waits = pass.plan.services.iter().any(|service| {
         if let Some(error) = pass.failed.get(&service.name) {
-            return !error.kind.needs_somebody();
+            return !error.kind.needs_somebody() && outcome::of(service) != Outcome::Stuck;
         }
         outcome::of(service) == Outcome::OnItsWay || (until.retired && outcome::keeps_warm(service))
     });

@@ -16,7 +16,8 @@ use crate::observed::marks::{Mark, Marks, Rejected};
 use crate::observed::state::{Observation, ServiceState, Wants};
 use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::forecast::Reach;
-use crate::plan::memory::Memory;
+use crate::plan::machines::quoted;
+use crate::plan::memory::{FailingCall, Memory};
 use crate::plan::questions::{Next, next};
 use crate::plan::scope::{self, ScopeInput};
 use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
@@ -229,6 +230,9 @@ impl Reconciler {
             }
         }
         self.note_outcome(&name, turn.error.as_ref(), turn.acted > 0);
+        if let (Some(plan), Some(memory)) = (&mut turn.plan, self.memories().get(&name)) {
+            service::tell_failing(plan, memory, self.cloud.now());
+        }
         turn
     }
 
@@ -356,7 +360,7 @@ impl Reconciler {
         let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(error) = error else {
             if backoff.remove(service).is_some() {
-                self.remember(service, |memory| memory.note_left_alone(None));
+                self.remember(service, |memory| memory.note_failing(None));
             }
             return;
         };
@@ -369,7 +373,8 @@ impl Reconciler {
         let wait = (first << (failures - 1).min(8)).min(BACKOFF_MAX.as_millis());
         let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
         let until = self.cloud.now() + wait;
-        self.remember(service, |memory| memory.note_left_alone(Some(until)));
+        let call = failing_call(error, self.cloud.now(), until);
+        self.remember(service, |memory| memory.note_failing(Some(call)));
         backoff.insert(service.clone(), Backoff { failures, until });
     }
 
@@ -417,21 +422,28 @@ struct Whole {
     orphans: usize,
 }
 
+fn failing_call(error: &CloudError, now: Timestamp, until: Timestamp) -> FailingCall {
+    // A name that is quoted stays whole: it is what tells two answers apart.
+    let text = format!("{}; {}", quoted(&error.to_string()), what_helps(error));
+    FailingCall { text, since: now, until, needs_somebody: error.kind.needs_somebody() }
+}
+
 /// A failed call as a diagnostic, with what to do about it.
 fn failure(service: &ServiceName, error: &CloudError) -> Diagnostic {
-    let diagnostic = Diagnostic::new(Severity::Error, format!("service {service}: {error}"));
+    Diagnostic::new(Severity::Error, format!("service {service}: {error}")).help(what_helps(error))
+}
+
+fn what_helps(error: &CloudError) -> &'static str {
     match error.kind {
         ErrorKind::Throttled
         | ErrorKind::Unavailable
         | ErrorKind::Conflict
         | ErrorKind::NotFound
-        | ErrorKind::NotOurTurn => diagnostic.help("it is tried again by itself"),
-        ErrorKind::NotOurs => diagnostic.help("rename or remove what has the name, or use another scope"),
-        ErrorKind::Denied => {
-            diagnostic.help("the credentials need this permission; the IAM policy is in the documentation")
-        }
-        ErrorKind::Quota => diagnostic.help("ask AWS for a higher quota, or free some of it"),
-        ErrorKind::Invalid => diagnostic.help("change the file, or what it refers to"),
+        | ErrorKind::NotOurTurn => "it is tried again by itself",
+        ErrorKind::NotOurs => "rename or remove what has the name, or use another scope",
+        ErrorKind::Denied => "the credentials need this permission; the IAM policy is in the documentation",
+        ErrorKind::Quota => "ask AWS for a higher quota, or free some of it",
+        ErrorKind::Invalid => "change the file, or what it refers to",
     }
 }
 

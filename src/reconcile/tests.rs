@@ -18,6 +18,7 @@ use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName,
 use crate::observed::marks::{Identity, Mark, Marks};
 use crate::observed::state::{Observation, ServerGroup, ServiceState, TemplateState};
 use crate::plan::action::Mutation;
+use crate::plan::outcome::{self, Outcome};
 use crate::plan::types::{Change, Reason};
 use crate::time::{Span, Timestamp};
 
@@ -264,4 +265,31 @@ fn what_was_vetted_for_all_services_counts_for_each() {
     // With nothing in AWS the head alone is looked at.
     assert_eq!(signed.lineage(&observed(&[])).fences, BTreeMap::new());
     assert_eq!(signed.lineage(&one).fences.len(), 2, "and that vets nothing else");
+}
+
+/// A call that fails is what its service waits for, until it succeeds; the same answer for three
+/// minutes is one that only somebody can end.
+#[tokio::test]
+async fn a_failing_call_is_said_until_it_succeeds_and_does_not_go_on_for_ever() {
+    let sim = SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]));
+    let cloud = Arc::new(FaultyCloud::new(sim.clone()));
+    let failures = 60;
+    for nth in 1..=failures {
+        cloud.add(Trigger::Operation("CreateAutoScalingGroup", nth), Failure::Before(ErrorKind::NotFound));
+    }
+    let reconciler = Reconciler::new(Arc::clone(&cloud) as _, BTreeSet::new(), CancellationToken::new());
+    let wanted = target(1, &[("a", "1")]);
+    let pass = passes(&reconciler, &sim, &wanted, Span::from_mins(1)).await;
+    let wait = pass.plan.services[0].waiting_on.clone().unwrap();
+    assert_eq!(wait.reason, Reason::Error);
+    assert!(wait.until.is_some() && wait.detail.contains("CreateAutoScalingGroup"), "{wait:?}");
+    assert_eq!(outcome::of(&pass.plan.services[0]), Outcome::OnItsWay);
+    let pass = passes(&reconciler, &sim, &wanted, Span::from_mins(4)).await;
+    let later = pass.plan.services[0].waiting_on.clone().unwrap();
+    assert_eq!((later.reason, later.until, later.since), (Reason::Error, None, wait.since));
+    assert_eq!(outcome::of(&pass.plan.services[0]), Outcome::Stuck);
+    let seen = reconciler.plan(&wanted).await.unwrap();
+    assert_eq!(seen.services[0].waiting_on.as_ref().map(|wait| wait.reason), Some(Reason::Error), "in the plan, too");
+    let pass = passes(&reconciler, &sim, &wanted, Span::from_mins(300)).await;
+    assert_eq!(pass.plan.services[0].waiting_on, None);
 }

@@ -37,6 +37,11 @@ const PHASES: &[Phase] = &[
     Phase::Retiring,
     Phase::RollingBack,
     Phase::Halted,
+    Phase::Absent,
+    Phase::Pending,
+    Phase::Held,
+    Phase::Rejected,
+    Phase::Blocked,
 ];
 
 const ROLLBACK_CLASSES: &[RollbackClass] = &[RollbackClass::Instant, RollbackClass::ScaleUp, RollbackClass::Full];
@@ -511,7 +516,20 @@ mod tests {
         for phase in PHASES {
             use Phase::*;
             match phase {
-                Steady | Provisioning | Warming | Shifting | Baking | Draining | Retiring | RollingBack | Halted => {}
+                Steady
+                | Provisioning
+                | Warming
+                | Shifting
+                | Baking
+                | Draining
+                | Retiring
+                | RollingBack
+                | Halted
+                | Absent
+                | Pending
+                | Held
+                | Phase::Rejected
+                | Blocked => {}
             }
         }
         for reason in REASONS {
@@ -527,6 +545,6 @@ mod tests {
                 Live | Candidate | Warm | Superseded | Rejected | RolledBack | Withdrawn => {}
             }
         }
-        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (8, 9, 21, 7, 17));
+        assert_eq!((CHANGES.len(), PHASES.len(), REASONS.len(), OUTCOMES.len(), KINDS.len()), (8, 14, 21, 7, 17));
     }
 }

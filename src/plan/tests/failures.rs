@@ -209,7 +209,7 @@ fn sizes_follow_the_file_of_a_rejected_release() {
     story.commit(spec).converged();
     assert_eq!((story.members("1.0").min, story.members("1.0").max), (3, 6));
     assert!(!story.members("1.0").tags.contains_key("team"));
-    assert_eq!((story.plan().change, story.plan().phase), (Change::Blocked, Phase::Steady));
+    assert_eq!((story.plan().change, story.plan().phase), (Change::Blocked, Phase::Rejected));
 }
 
 /// "Rejected stays rejected", also when everything of it is gone and it is wanted again.

@@ -176,7 +176,7 @@ fn question_06_the_fence() {
     story.commit(file("1.1"));
     story.fence = Some(crate::plan::service::fenced_by(&"f".repeat(40), true));
     assert_eq!(waits(&story), Reason::Fence);
-    assert_eq!((story.plan().change, story.plan().phase), (Change::Blocked, Phase::Steady));
+    assert_eq!((story.plan().change, story.plan().phase), (Change::Blocked, Phase::Blocked));
 }
 
 #[test]

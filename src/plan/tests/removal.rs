@@ -65,7 +65,7 @@ fn removal_in_its_order() {
     only_the_record_is_left(&story);
     story.converged();
     let plan = story.plan();
-    assert_eq!((plan.change, plan.phase, plan.waiting_on, plan.from), (Change::None, Phase::Steady, None, None));
+    assert_eq!((plan.change, plan.phase, plan.waiting_on, plan.from), (Change::None, Phase::Absent, None, None));
     assert!(plan.settled && plan.groups.is_empty());
 }
 
@@ -122,7 +122,7 @@ fn a_freeze_keeps_a_removal_from_starting() {
     pruned(&mut story);
     story.orphan = Orphan::Waits(frozen(&story));
     let plan = story.plan();
-    assert_eq!((plan.change, plan.phase), (Change::Remove, Phase::Steady));
+    assert_eq!((plan.change, plan.phase), (Change::Remove, Phase::Pending));
     assert_eq!((plan.waiting_on.unwrap().reason, plan.actions), (Reason::Freeze, Vec::new()));
     story.run();
     assert_eq!(story.weight("1.1"), 100);
@@ -155,7 +155,7 @@ fn a_removal_beyond_the_limit_is_blocked() {
     let plan = story.plan();
     assert_eq!(
         (plan.change, plan.phase, plan.waiting_on.unwrap().reason),
-        (Change::Blocked, Phase::Steady, Reason::Limit)
+        (Change::Blocked, Phase::Blocked, Reason::Limit)
     );
     assert!(plan.actions.is_empty());
     assert_eq!(story.weight("1.1"), 100);

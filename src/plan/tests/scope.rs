@@ -149,7 +149,7 @@ fn more_releases_at_once_than_the_limit_are_blocked_until_the_override() {
     many.wants("a", "1.1").wants("b", "1.1").wants("c", "1.1");
     for name in ["a", "b", "c"] {
         let plan = many.of(name);
-        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Steady));
+        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Blocked));
         assert_eq!((plan.waiting_on.unwrap().reason, plan.actions.len()), (Reason::Limit, 0));
     }
     let says = many.says();
@@ -211,7 +211,7 @@ fn a_freeze_gates_starts_only() {
     many.freeze(&[]);
     for (name, change) in [("create", Change::Create), ("release", Change::Release), ("gone", Change::Remove)] {
         let plan = many.of(name);
-        assert_eq!((plan.change, plan.phase, plan.actions.len()), (change, Phase::Steady, 0), "{name}");
+        assert_eq!((plan.change, plan.phase, plan.actions.len()), (change, Phase::Pending, 0), "{name}");
         let wait = plan.waiting_on.unwrap();
         assert_eq!((wait.reason, wait.until), (Reason::Freeze, Some(many.now + Span::from_mins(60))), "{name}");
     }
@@ -255,7 +255,7 @@ fn more_orphans_than_the_limit_keep_running() {
     many.story("b").commit_removal();
     for name in ["a", "b"] {
         let plan = many.of(name);
-        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Steady));
+        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Blocked));
         assert_eq!((plan.waiting_on.unwrap().reason, plan.actions.len()), (Reason::Limit, 0));
     }
     assert!(many.says().iter().all(|(severity, _)| *severity == Severity::Warning) && many.says().len() == 2);
@@ -337,7 +337,7 @@ fn a_rejected_digest_is_a_warning() {
     let plan = many.of("a");
     assert_eq!(
         (plan.change, plan.phase, plan.waiting_on.unwrap().reason),
-        (Change::Blocked, Phase::Steady, Reason::Rejected)
+        (Change::Blocked, Phase::Rejected, Reason::Rejected)
     );
     assert_eq!(many.says()[0].0, Severity::Warning);
 }
@@ -373,7 +373,7 @@ fn what_stands_in_the_way_is_an_error() {
         }
         many.story("a").commit(wanted);
         let plan = many.of("a");
-        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Steady), "{way}");
+        assert_eq!((plan.change, plan.phase), (Change::Blocked, Phase::Blocked), "{way}");
         assert_eq!((plan.waiting_on.unwrap().reason, plan.actions.len()), (Reason::Preflight, 0), "{way}");
         assert_eq!(many.says()[0].0, Severity::Error, "{way}");
     }
@@ -390,11 +390,11 @@ fn a_hold_is_no_diagnostic_and_no_change_of_its_own() {
     let (held, paused) = (many.of("held"), many.of("paused"));
     assert_eq!(
         (held.change, held.phase, held.waiting_on.unwrap().reason),
-        (Change::Release, Phase::Steady, Reason::Hold)
+        (Change::Release, Phase::Held, Reason::Hold)
     );
     assert_eq!(
         (paused.change, paused.phase, paused.waiting_on.unwrap().reason),
-        (Change::None, Phase::Steady, Reason::Paused)
+        (Change::None, Phase::Held, Reason::Paused)
     );
     assert_eq!(held.held.unwrap().who, "ann");
     assert_eq!(many.says(), []);

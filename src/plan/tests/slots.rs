@@ -5,8 +5,14 @@ use std::collections::BTreeSet;
 use super::scope::{Many, service, settled, spec};
 use super::story::hold;
 use crate::desired::spec::{Limits, ServiceSpec};
+use crate::plan::memory::FailingCall;
 use crate::plan::types::{Change, Phase, Reason};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
+
+/// A call that failed and is tried again then.
+fn failing(until: Timestamp) -> FailingCall {
+    FailingCall { text: "it failed".to_owned(), since: until, until, needs_somebody: false }
+}
 
 #[test]
 fn rollouts_beyond_the_slots_wait_for_one() {
@@ -20,7 +26,7 @@ fn rollouts_beyond_the_slots_wait_for_one() {
     assert_eq!((many.waits("a"), many.waits("b")), (None, Some(Reason::Slot)));
     assert_eq!(
         (many.of("b").change, many.of("b").phase, many.of("b").actions.len()),
-        (Change::Release, Phase::Steady, 0)
+        (Change::Release, Phase::Pending, 0)
     );
     assert!(!many.of("back").actions.is_empty(), "rollbacks are exempt");
     assert_eq!(many.says(), [], "nobody needs to do anything");
@@ -75,9 +81,9 @@ fn a_service_whose_calls_fail_leaves_its_slot_to_others() {
     many.config.limits.max_concurrent_rollouts = 1;
     many.wants("a", "1.1").wants("b", "1.1");
     let until = many.now + Span::from_secs(30);
-    many.story("a").memory.note_left_alone(Some(until));
-    assert_eq!((many.waits("a"), many.waits("b")), (Some(Reason::Slot), None));
+    many.story("a").memory.note_failing(Some(failing(until)));
+    assert_eq!((many.waits("a"), many.waits("b")), (Some(Reason::Error), None));
     let now = many.now;
-    many.story("a").memory.note_left_alone(Some(now));
-    assert_eq!((many.waits("a"), many.waits("b")), (None, Some(Reason::Slot)), "its time is over");
+    many.story("a").memory.note_failing(Some(failing(now)));
+    assert_eq!((many.waits("a"), many.waits("b")), (None, Some(Reason::Error)), "its time is over");
 }
