@@ -85,5 +85,5 @@ fn a_service_whose_calls_fail_leaves_its_slot_to_others() {
     assert_eq!((many.waits("a"), many.waits("b")), (Some(Reason::Error), None));
     let now = many.now;
     many.story("a").memory.note_failing(Some(failing(now)));
-    assert_eq!((many.waits("a"), many.waits("b")), (None, Some(Reason::Error)), "its time is over");
+    assert_eq!((many.waits("a"), many.waits("b")), (Some(Reason::Error), Some(Reason::Slot)), "its time is over");
 }
