@@ -114,7 +114,9 @@ struct Rejected {
 
 impl Service {
     fn is_settled_on(&self, version: &str) -> bool {
-        self.phase == "steady" && self.live.as_ref().is_some_and(|live| live.version == version)
+        // What was rejected leaves the release before it where it was.
+        ["steady", "rejected"].contains(&self.phase.as_str())
+            && self.live.as_ref().is_some_and(|live| live.version == version)
     }
 
     /// Whether any machine of a version is still wanted.

@@ -309,6 +309,12 @@ pub fn plain(text: &str) -> String {
 /// Source: the common subset of the tag rules of EC2, Auto Scaling and Elastic Load Balancing.
 pub fn portable(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c);
-    let text: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).take(TAG_CHARS_MAX).collect();
+    let plainer = |c: char| match c {
+        '×' => 'x',
+        ';' => ',',
+        c if allowed(c) => c,
+        _ => '-',
+    };
+    let text: String = text.chars().map(plainer).take(TAG_CHARS_MAX).collect();
     text.trim_end().to_owned()
 }
