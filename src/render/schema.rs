@@ -528,7 +528,7 @@ mod tests {
                 | Absent
                 | Pending
                 | Held
-                | Phase::Rejected
+                | Rejected
                 | Blocked => {}
             }
         }
