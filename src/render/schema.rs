@@ -516,20 +516,8 @@ mod tests {
         for phase in PHASES {
             use Phase::*;
             match phase {
-                Steady
-                | Provisioning
-                | Warming
-                | Shifting
-                | Baking
-                | Draining
-                | Retiring
-                | RollingBack
-                | Halted
-                | Absent
-                | Pending
-                | Held
-                | Rejected
-                | Blocked => {}
+                Steady | Provisioning | Warming | Shifting | Baking | Draining | Retiring | RollingBack | Halted
+                | Absent | Pending | Held | Rejected | Blocked => {}
             }
         }
         for reason in REASONS {
