@@ -404,5 +404,5 @@ fn marks_without_times(group: &crate::observed::state::ServerGroup) -> String {
 
 /// Whether a change is one that `--detailed-exitcode` reports.
 pub fn is_change(plan: &ServicePlan) -> bool {
-    plan.change != Change::None || !plan.actions.is_empty()
+    plan.change != Change::None || !plan.actions.is_empty() || !plan.drift.is_empty()
 }

@@ -96,6 +96,8 @@ impl CloudReader for AwsCloud {
                 break;
             }
         }
+        // What was not asked for is no answer.
+        all.retain(|found: &Listener| arns.contains(&found.arn));
         // AWS fails the call for one that is gone; an answer without it must not pass either.
         match arns.iter().find(|arn| all.iter().all(|found: &Listener| found.arn != **arn)) {
             Some(gone) => Err(own(OPERATION, gone.as_str(), ErrorKind::NotFound, "the answer lacks it")),
@@ -112,6 +114,9 @@ impl CloudReader for AwsCloud {
             let call = call.set_marker(pages.token.clone()).send();
             let page = self.call(Bucket::ElbRead, OPERATION, resource, call).await?;
             let read = |rule: &elb::Rule| convert::rule(rule, listener);
+            if page.rules().iter().any(|rule| !is_of(rule, listener)) {
+                return Err(not_asked(OPERATION, resource, "rules of another listener"));
+            }
             read_all(&mut all, page.rules(), read, OPERATION, resource)?;
             if !pages.more(page.next_marker())? {
                 return Ok(all);
@@ -152,6 +157,9 @@ impl CloudReader for AwsCloud {
         let call = call.auto_scaling_group_name(group).max_records(ACTIVITIES).send();
         let page = self.call(Bucket::Asg, OPERATION, group, call).await?;
         let mut all = Vec::new();
+        if page.activities().iter().any(|found| found.auto_scaling_group_name().is_some_and(|name| name != group)) {
+            return Err(not_asked(OPERATION, group, "activities of another group"));
+        }
         read_all(&mut all, page.activities(), convert::activity, OPERATION, group)?;
         // AWS says so too, but it is cheaper to be sure than to be wrong about a verdict.
         all.sort_by_key(|activity: &Activity| std::cmp::Reverse(activity.started));
@@ -186,6 +194,8 @@ impl AwsCloud {
             let page = self.call(Bucket::Asg, OPERATION, resource, call).await?;
             read_all(&mut all, page.auto_scaling_groups(), convert::group, OPERATION, resource)?;
             if !pages.more(page.next_token())? {
+                // A filter that is ignored must not make others' groups ours.
+                all.retain(|found: &Group| name.is_none_or(|name| found.name == name));
                 return Ok(all);
             }
         }
@@ -218,6 +228,13 @@ impl AwsCloud {
             let call = self.autoscaling.describe_policies().auto_scaling_group_name(group);
             let call = call.max_records(POLICIES_A_PAGE).set_next_token(pages.token.clone()).send();
             let page = self.call(Bucket::Asg, OPERATION, group, call).await?;
+            if page
+                .scaling_policies()
+                .iter()
+                .any(|found| found.auto_scaling_group_name().is_some_and(|name| name != group))
+            {
+                return Err(not_asked(OPERATION, group, "policies of another group"));
+            }
             read_all(&mut all, page.scaling_policies(), convert::policy, OPERATION, group)?;
             if !pages.more(page.next_token())? {
                 all.sort();
@@ -243,7 +260,8 @@ impl AwsCloud {
         let answer = self.call(Bucket::ElbRead, "DescribeTags", &resource, call).await?;
         let pair =
             |found: &elb::TagDescription| Some((found.resource_arn()?.to_owned(), convert::elb_tags(found.tags())));
-        Ok(answer.tag_descriptions().iter().filter_map(pair).collect())
+        let asked = |(arn, _): &(String, Tags)| arns.contains(arn);
+        Ok(answer.tag_descriptions().iter().filter_map(pair).filter(asked).collect())
     }
 }
 
@@ -270,6 +288,18 @@ fn read_all<T, U>(
         all.push(read(item).map_err(|field| unreadable(operation, resource, field))?);
     }
     Ok(())
+}
+
+/// Whether a rule is one of the listener that was asked for.
+fn is_of(rule: &elb::Rule, listener: &ListenerArn) -> bool {
+    let prefix = listener.as_str().replacen(":listener/", ":listener-rule/", 1);
+    let rest = rule.rule_arn().and_then(|arn| arn.strip_prefix(&prefix));
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// An answer to another question than the one that was asked. Nothing follows from it.
+pub(super) fn not_asked(operation: &'static str, resource: &str, what: &str) -> CloudError {
+    own(operation, resource, ErrorKind::Unavailable, format!("the answer holds {what}, which was not asked for"))
 }
 
 /// Where a listing stands.

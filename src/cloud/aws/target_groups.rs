@@ -8,7 +8,7 @@ use crate::names::{ListenerArn, TargetGroupArn};
 use crate::observed::resources::TargetGroupSpec;
 
 use super::errors::{not_ours, own, unreadable};
-use super::reader::DEREGISTRATION_DELAY;
+use super::reader::{DEREGISTRATION_DELAY, not_asked};
 use super::request::{elb_tags, load_balancer, number};
 use super::writer::same_release;
 use super::{AwsCloud, Bucket, convert, locked};
@@ -54,7 +54,12 @@ impl AwsCloud {
             .set_tags(Some(elb_tags(&spec.tags)));
         let answer = self.call(Bucket::ElbWrite, CREATE, name, call.send()).await?;
         let made = answer.target_groups().first().and_then(|group| group.target_group_arn());
-        made.and_then(|arn| TargetGroupArn::parse(arn).ok()).ok_or_else(|| unreadable(CREATE, name, "TargetGroupArn"))
+        let made = made.and_then(|arn| TargetGroupArn::parse(arn).ok());
+        let made = made.ok_or_else(|| unreadable(CREATE, name, "TargetGroupArn"))?;
+        if made.name() != name {
+            return Err(not_asked(CREATE, name, "a target group of another name"));
+        }
+        Ok(made)
     }
 
     /// Takes over the target group of that name, whose settings differ.
@@ -63,7 +68,9 @@ impl AwsCloud {
         let name = spec.name.as_str();
         let call = self.balancing.describe_target_groups().names(name).send();
         let answer = self.call(Bucket::ElbRead, OPERATION, name, call).await.map_err(not_yet)?;
-        let found = answer.target_groups().first().ok_or_else(|| unreadable(OPERATION, name, "TargetGroups"))?;
+        let mut all = answer.target_groups().iter();
+        let found = all.find(|group| group.target_group_name() == Some(name));
+        let found = found.ok_or_else(|| not_asked(OPERATION, name, "target groups of other names"))?;
         let vpc = found.vpc_id().map(str::to_owned);
         let found = convert::target_group(found).map_err(|field| unreadable(OPERATION, name, field))?;
         self.verify_target_group(&found.arn, spec).await?;
@@ -132,7 +139,8 @@ impl AwsCloud {
         }
         let call = self.balancing.describe_load_balancers().load_balancer_arns(&arn).send();
         let answer = self.call(Bucket::ElbRead, OPERATION, &arn, call).await?;
-        let vpc = answer.load_balancers().first().and_then(|balancer| balancer.vpc_id());
+        let mut all = answer.load_balancers().iter();
+        let vpc = all.find(|found| found.load_balancer_arn() == Some(&arn)).and_then(|balancer| balancer.vpc_id());
         let vpc = vpc.ok_or_else(|| unreadable(OPERATION, &arn, "VpcId"))?.to_owned();
         locked(&self.vpcs).insert(arn, vpc.clone());
         Ok(vpc)

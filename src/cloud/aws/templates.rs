@@ -80,7 +80,7 @@ impl AwsCloud {
     async fn adopt_template(&self, spec: &TemplateSpec) -> Result<(), CloudError> {
         let name = spec.name.as_str();
         let found = self.list_templates(name, vec![ec2_filter("launch-template-name", name)]).await?;
-        match found.first() {
+        match found.iter().find(|template| template.name == name) {
             Some(template) if super::writer::same_release(&template.tags, &spec.tags) => Ok(()),
             Some(template) => Err(not_ours(CREATE, name, format!("{} has this name and other tags", template.id))),
             None => Err(own(CREATE, name, ErrorKind::Conflict, "the name is taken, but no template shows yet")),
@@ -108,7 +108,10 @@ impl AwsCloud {
             || own(IMAGES, id, ErrorKind::Invalid, format!("there is no image {id} that this account may use"));
         let call = self.ec2.describe_images().image_ids(id).send();
         match self.call(Bucket::Ec2Read, IMAGES, id, call).await {
-            Ok(answer) => answer.images().first().and_then(usable).ok_or_else(missing),
+            Ok(answer) => {
+                let found = answer.images().iter().find(|image| image.image_id() == Some(id));
+                found.and_then(usable).ok_or_else(missing)
+            }
             Err(error) if error.kind == ErrorKind::NotFound => Err(missing()),
             Err(error) => Err(error),
         }
@@ -120,12 +123,36 @@ impl AwsCloud {
         let call = call.filters(ec2_filter("name", pattern)).filters(ec2_filter("state", "available"));
         let answer = self.call(Bucket::Ec2Read, IMAGES, pattern, call.send()).await?;
         // Creation dates are ISO 8601 in UTC with one length: their order is that of the text.
-        let newest = answer.images().iter().max_by_key(|image| (image.creation_date(), image.image_id()));
+        let named = answer.images().iter().filter(|image| image.name().is_none_or(|name| matches(pattern, name)));
+        let newest = named.max_by_key(|image| (image.creation_date(), image.image_id()));
         newest.and_then(usable).ok_or_else(|| {
             let message = format!("no available image of this account is named `{pattern}`");
             own(IMAGES, pattern, ErrorKind::Invalid, message)
         })
     }
+}
+
+/// Whether a name is one that a filter of EC2 finds: `*` is any text, `?` any character.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    // Which lengths of the name the pattern so far can stand for.
+    let mut ends = vec![false; name.len() + 1];
+    ends[0] = true;
+    for wanted in pattern {
+        let mut next = vec![false; name.len() + 1];
+        for (end, known) in name.iter().enumerate() {
+            next[end + 1] = ends[end] && (wanted == '?' || wanted == '*' || wanted == *known);
+        }
+        if wanted == '*' {
+            let mut open = false;
+            for (end, next) in next.iter_mut().enumerate() {
+                open |= ends[end];
+                *next = open;
+            }
+        }
+        ends = next;
+    }
+    ends[name.len()]
 }
 
 fn usable(image: &ec2::Image) -> Option<Image> {

@@ -549,3 +549,19 @@ fn callers_have_short_names() {
     assert_eq!(connect::caller_name("arn:aws:sts::123456789012:assumed-role/ionroller/i-0abc"), "i-0abc");
     assert_eq!(connect::caller_name("arn:aws:iam::123456789012:root"), "root");
 }
+
+#[test]
+fn image_names_match_as_the_filters_of_ec2_do() {
+    let matches = super::templates::matches;
+    for (pattern, name, found) in [
+        ("web-1", "web-1", true),
+        ("web-1", "web-12", false),
+        ("web-*", "web-", true),
+        ("*-web-?", "a-web-1", true),
+        ("*-web-?", "a-web-12", false),
+        ("**", "", true),
+        ("?", "", false),
+    ] {
+        assert_eq!(matches(pattern, name), found, "{pattern} {name}");
+    }
+}

@@ -222,3 +222,34 @@ async fn a_name_that_is_taken_by_what_does_not_show_yet_is_for_later() {
     let error = server.cloud().create_template(&template()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
 }
+
+/// A server that ignores the names in a question.
+#[tokio::test]
+async fn what_was_not_asked_for_is_no_answer() {
+    let server = Scripted::new(vec![groups(&["others", "mine"], "")]);
+    let found = server.cloud().list_groups("mine", None, Some("mine")).await.unwrap();
+    assert_eq!(found.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["mine"]);
+
+    let listener = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/f2f7";
+    let other = listener.replace(":listener/", ":listener-rule/").replace("f2f7", "0000") + "/9";
+    let rule = format!("<member><RuleArn>{other}</RuleArn><Priority>1</Priority></member>");
+    let rules = format!("<DescribeRulesResult><Rules>{rule}</Rules></DescribeRulesResult>");
+    let server = Scripted::new(vec![(200, format!("<DescribeRulesResponse>{rules}</DescribeRulesResponse>"))]);
+    let error = server.cloud().rules(&crate::names::ListenerArn::parse(listener).unwrap()).await.unwrap_err();
+    assert!(error.message.contains("rules of another listener"), "{error}");
+
+    let template = |name: &str| {
+        format!(
+            "<item><launchTemplateId>lt-{name}</launchTemplateId><launchTemplateName>{name}</launchTemplateName>\
+             <createTime>2026-11-23T10:00:00Z</createTime><tagSet/></item>"
+        )
+    };
+    let list = format!("<launchTemplates>{}</launchTemplates>", template("others"));
+    let taken = "<Errors><Error><Code>InvalidLaunchTemplateName.AlreadyExistsException</Code><Message>x</Message></Error></Errors>";
+    let server = Scripted::new(vec![
+        (400, format!("<Response>{taken}<RequestID>4711</RequestID></Response>")),
+        (200, format!("<DescribeLaunchTemplatesResponse>{list}</DescribeLaunchTemplatesResponse>")),
+    ]);
+    let error = server.cloud().create_template(&self::template()).await.unwrap_err();
+    assert!(!error.message.contains("other tags"), "the first entry is not what was asked for: {error}");
+}

@@ -60,7 +60,7 @@ fn somebody_interferes(world: &World) {
     let group = world.group_of("1.2.0");
     let name = group["name"].as_str().unwrap();
     let machine = group["instances"][0]["id"].as_str().unwrap();
-    let arn = group["target_groups"][0].as_str().unwrap();
+    let arn = group["target_group_arns"][0].as_str().unwrap();
     for form in [
         [("Action", "SuspendProcesses"), ("ScalingProcesses.member.1", "AZRebalance"), ("x", "")],
         [("Action", "SetInstanceProtection"), ("InstanceIds.member.1", machine), ("ProtectedFromScaleIn", "true")],
