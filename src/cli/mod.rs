@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
+use crate::git::environment::take_configuration;
 use crate::git::exchange;
 
 use args::{Cli, Command};
@@ -30,6 +31,8 @@ const LEFT_BEHIND_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Before the first repository is opened; the folder goes when the program ends.
+    let configuration = take_configuration(|name| std::env::var_os(name));
     if std::env::args_os().nth(1).is_some_and(|argument| argument == exchange::ARGUMENT) {
         return git_exchange();
     }
@@ -45,7 +48,11 @@ pub fn main() -> ExitCode {
     if !matches!(cli.command, Command::Run(_) | Command::Demo(_)) {
         log::start_for_command(ui.verbose, ui.quiet);
     }
-    match dispatch(cli.command, &ui) {
+    let done = match &configuration {
+        Ok(_) => dispatch(cli.command, &ui),
+        Err(error) => Err(CliError::user(error.to_string())),
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             ui.insist(&error.render());

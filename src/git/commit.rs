@@ -308,13 +308,12 @@ impl Repository {
     pub fn push(&self, branch: &Branch, remote: &str, access: &Access) -> Result<(), CommitError> {
         let found = self.handle.find_remote(remote).map_err(failed("find the remote"))?;
         let url = found.pushurl().ok().flatten().or(found.url().ok()).unwrap_or_default().to_owned();
-        let config = self.handle.config().map_err(failed("read git's configuration"))?;
         let login = match Source::parse(&url)? {
             Source::Remote(parsed) => Some(parsed),
             Source::Local(_) => None,
         };
-        let login = login.as_ref().map(|parsed| Login::new(parsed, &url, access, config));
-        push(found, remote, branch, login)
+        let login = login.as_ref().map(|parsed| Login::new(parsed, &url, access, &self.handle)).transpose();
+        push(found, remote, branch, login.map_err(failed("read git's configuration"))?)
     }
 
     /// Pushes a branch of a mirror to where it is a mirror of, let in as its fetches are.
@@ -326,8 +325,8 @@ impl Repository {
         let url = mirror.url();
         let found = self.handle.remote_anonymous(url.plain()).map_err(failed("find the remote"))?;
         let effective = found.url().unwrap_or(url.plain()).to_owned();
-        let config = self.handle.config().map_err(failed("read git's configuration"))?;
-        let login = Login::new(url, &effective, mirror.access(), config);
+        let login = Login::new(url, &effective, mirror.access(), &self.handle);
+        let login = login.map_err(failed("read git's configuration"))?;
         push(found, &url.to_string(), branch, Some(login))
     }
 
@@ -379,7 +378,11 @@ fn push(
         let mut options = git2::PushOptions::new();
         let mut proxy = git2::ProxyOptions::new();
         proxy.auto();
-        options.remote_callbacks(callbacks).proxy_options(proxy);
+        let headers = login.as_ref().map(Login::extra_headers).unwrap_or_default();
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        options.remote_callbacks(callbacks).proxy_options(proxy).custom_headers(&headers);
+        // A redirect to another host would take the login along.
+        options.follow_redirects(git2::RemoteRedirect::None);
         found.push(&[format!("{reference}:{reference}")], Some(&mut options))
     };
     let rejected =

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Token};
+use super::environment;
 use super::error::{Cause, GitError};
 use super::mirror::{Mirror, RemoteState, Rest};
 use super::secret::Secret;
@@ -208,6 +209,9 @@ enum Ended {
 fn talk(worker: &Worker, mut request: Vec<u8>, deadline: Duration, breaker: &Breaker) -> Result<Vec<u8>, Ended> {
     let mut command = Command::new(&worker.program);
     command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped());
+    if let Some(folder) = environment::folder() {
+        command.env(environment::FOLDER_VARIABLE, folder);
+    }
     if worker.own_group {
         command.process_group(0);
     }

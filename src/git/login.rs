@@ -10,13 +10,15 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use git2::{CertificateCheckStatus, Cred, CredentialHelper, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
+use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
 
 use super::access::{Access, TOKEN_BYTES_MAX, Token, check_key_file};
+use super::credential;
 use super::error::{Cause, GitError};
 use super::known_hosts::{self, KnownHosts, Verdict};
 use super::secret::{Secret, redact_urls};
 use super::source::{RemoteUrl, Source, Transport};
+use super::url_match;
 use crate::bounded;
 use crate::time::Span;
 
@@ -38,6 +40,8 @@ pub(super) struct Login<'a> {
     effective: RemoteUrl,
     access: &'a Access,
     config: git2::Config,
+    /// The repository whose configuration that is.
+    folder: PathBuf,
     /// What is left to offer; none before the first question.
     ways: RefCell<Option<VecDeque<Way>>>,
     offered: RefCell<Vec<String>>,
@@ -61,24 +65,37 @@ enum Way {
 
 impl<'a> Login<'a> {
     /// Prepares for an exchange. `effective` is the URL that the remote is fetched by.
-    pub fn new(url: &'a RemoteUrl, effective: &str, access: &'a Access, config: git2::Config) -> Login<'a> {
+    pub fn new(
+        url: &'a RemoteUrl,
+        effective: &str,
+        access: &'a Access,
+        repository: &git2::Repository,
+    ) -> Result<Login<'a>, git2::Error> {
         let effective = match Source::parse(effective) {
             Ok(Source::Remote(effective)) if effective.plain() != url.plain() => effective,
             _ => url.clone(),
         };
         set_timeouts(access.timeout);
-        Login {
+        Ok(Login {
             url,
             effective,
             access,
-            config,
+            config: repository.config()?,
+            folder: repository.path().to_owned(),
             ways: RefCell::new(None),
             offered: RefCell::default(),
             passed_over: RefCell::default(),
             secrets: RefCell::default(),
             failure: RefCell::new(None),
             was_asked: Cell::new(false),
-        }
+        })
+    }
+
+    /// The headers that git's configuration adds to each request. They may hold a login, so
+    /// none goes over the wire in the open.
+    pub fn extra_headers(&self) -> Vec<String> {
+        let open = self.effective.transport() == Transport::Http && !self.effective.server().is_loopback();
+        if open { Vec::new() } else { url_match::extra_headers(&self.config, &self.effective) }
     }
 
     /// The answers to libgit2's questions.
@@ -222,11 +239,10 @@ impl<'a> Login<'a> {
                 self.show(&format!("{from} with the user name `{name}`"), name, &token).map(Some)
             }
             Way::Helper => {
-                let mut helper = CredentialHelper::new(self.effective.plain());
-                helper.username(name);
-                let Some((name, password)) = helper.config(&self.config).execute() else { return Ok(None) };
+                let found = credential::ask(&self.folder, &self.config, &self.effective, name);
+                let Some((name, password)) = found else { return Ok(None) };
                 let from = format!("what git's credential helper has for the user name `{name}`");
-                self.show(&from, &name, &Secret::new(password)).map(Some)
+                self.show(&from, &name, &password).map(Some)
             }
             Way::KeyFile(path) => self.key_file(path, user),
             Way::Agent => {

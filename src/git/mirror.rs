@@ -19,11 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, RemoteUpdateFlags};
+use git2::{AutotagOption, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, RemoteUpdateFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::access::Access;
+use super::environment::add_pairs;
 use super::error::{Cause, GitError};
 use super::exchange;
 use super::login::Login;
@@ -166,7 +167,8 @@ impl Mirror {
 
     /// The mirror as it lies there, if it can be opened at all.
     pub fn reopened(&self) -> Option<git2::Repository> {
-        self.is_ready().then(|| git2::Repository::open_bare(&self.dir).ok()).flatten()
+        let handle = self.is_ready().then(|| git2::Repository::open_bare(&self.dir).ok()).flatten()?;
+        add_pairs(&handle).ok().map(|()| handle)
     }
 
     /// Where a new mirror is made: a neighbour, so that a rename puts it in place.
@@ -215,7 +217,7 @@ impl Mirror {
         let handle = git2::Repository::init_opts(&dir, &options).map_err(failed)?;
         // A machine that loses power must not come back to half a pack.
         let set = handle.config().and_then(|mut it| it.set_bool("core.fsyncObjectFiles", true));
-        set.map_err(failed)?;
+        set.and_then(|()| add_pairs(&handle)).map_err(failed)?;
         let written = fs::write(dir.join(MARKER), self.marker());
         written.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
         Ok(handle)
@@ -230,7 +232,9 @@ impl Mirror {
         remove(&self.dir)?;
         let renamed = fs::rename(self.workshop(), &self.dir);
         renamed.map_err(|source| GitError::MirrorFolder { dir: self.dir.clone(), source })?;
-        git2::Repository::open_bare(&self.dir)
+        let opened = git2::Repository::open_bare(&self.dir);
+        opened
+            .and_then(|handle| add_pairs(&handle).map(|()| handle))
             .map_err(|error| GitError::MirrorInit { dir: self.dir.clone(), source: Cause::from(error) })
     }
 
@@ -341,7 +345,7 @@ fn exchange_with(handle: &git2::Repository, mirror: &Mirror, refspecs: &[String]
     stay_on_host(handle).map_err(unexplained)?;
     let mut remote = handle.remote_anonymous(url.plain()).map_err(unexplained)?;
     let effective = remote.url().unwrap_or(url.plain()).to_owned();
-    let login = Login::new(url, &effective, &mirror.access, handle.config().map_err(unexplained)?);
+    let login = Login::new(url, &effective, &mirror.access, handle).map_err(unexplained)?;
     let fetched = fetch(handle, &mut remote, &login, refspecs);
     let state = fetched
         .map_err(|error| FetchFailure { damage: suggests_damage(&error), error: Box::new(login.explain(&error)) })?;
@@ -374,10 +378,14 @@ fn fetch(
 ) -> Result<RemoteState, git2::Error> {
     let mut proxy = ProxyOptions::new();
     proxy.auto();
-    let mut connection = remote.connect_auth(Direction::Fetch, Some(login.callbacks()), Some(proxy))?;
-    let remote = connection.remote();
+    let headers = login.extra_headers();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let mut options = FetchOptions::new();
     options.download_tags(AutotagOption::None).remote_callbacks(login.callbacks());
+    options.proxy_options(proxy).custom_headers(&headers);
+    // A redirect to another host would take the login along.
+    options.follow_redirects(git2::RemoteRedirect::None);
+    // It connects, too, with these headers in the first request as well.
     remote.download(refspecs, Some(&mut options))?;
     // Before the tips: a branch `a` that is gone would stand in the way of `a/b`.
     remote.prune(None)?;

@@ -20,6 +20,8 @@ mod access;
 mod changes;
 mod collect;
 mod commit;
+mod credential;
+pub mod environment;
 mod error;
 pub mod exchange;
 mod folder;
@@ -35,6 +37,7 @@ mod secret;
 mod signature;
 mod source;
 mod tree;
+mod url_match;
 mod watch;
 
 #[cfg(test)]

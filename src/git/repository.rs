@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use git2::{ErrorCode, RepositoryOpenFlags, StatusOptions};
 
 use super::access::Access;
+use super::environment::add_pairs;
 use super::error::{Cause, GitError};
 use super::exchange::Breaker;
 use super::mirror::Mirror;
@@ -278,12 +279,12 @@ fn discover(path: &Path) -> Result<git2::Repository, GitError> {
     if !path.exists() {
         return Err(GitError::NoSuchPath { path: path.to_owned() });
     }
-    git2::Repository::open_ext(path, RepositoryOpenFlags::empty(), [] as [&OsStr; 0]).map_err(|error| {
-        match error.code() {
-            ErrorCode::NotFound => GitError::NotARepository { path: path.to_owned() },
-            ErrorCode::Owner => GitError::ForeignOwner { path: owned_path(path, &error) },
-            _ => GitError::Open { location: format!("`{}`", path.display()), source: Cause::from(error) },
-        }
+    let opened = git2::Repository::open_ext(path, RepositoryOpenFlags::empty(), [] as [&OsStr; 0]);
+    let opened = opened.and_then(|handle| add_pairs(&handle).map(|()| handle));
+    opened.map_err(|error| match error.code() {
+        ErrorCode::NotFound => GitError::NotARepository { path: path.to_owned() },
+        ErrorCode::Owner => GitError::ForeignOwner { path: owned_path(path, &error) },
+        _ => GitError::Open { location: format!("`{}`", path.display()), source: Cause::from(error) },
     })
 }
 

@@ -194,6 +194,75 @@ fn over_http_with_what_git_itself_uses() {
     place.refused("https://git.example.com/absent", "cannot reach https://git.example.com/absent: there is no such");
 }
 
+/// Helpers, scopes and headers count as git counts them.
+#[test]
+fn over_http_with_logins_in_git_s_scopes() {
+    let place = Place::new();
+    let server = HttpServer::start(&place.path("served"), &["--token", "s3cret/token"]);
+    let url = format!("{}/config", server.url);
+    let other = server.url.replace("http://localhost:", "http://localhost:1");
+    let says = |text: &str| place.write("home/.gitconfig", text);
+    let helper = |name: &str| format!("helper = \"!f() {{ echo username={name}; echo password=s3cret/token; }}; f\"\n");
+    let stranger = "helper = \"!f() { echo username=stranger; echo password=s3cret-but-old; }; f\"\n";
+    let last_user = || server.requests().last().unwrap().rsplit(' ').next().unwrap().to_owned();
+    // The first of two helpers knows.
+    says(&format!("[credential]\n{}helper = \"!true\"\n", helper("first")));
+    place.works(&url);
+    assert_eq!(last_user(), "first");
+    // By server with its port, and by path.
+    says(&format!("[credential \"{}\"]\n{}[credential \"{other}\"]\n{stranger}", server.url, helper("ported")));
+    place.works(&url);
+    assert_eq!(last_user(), "ported");
+    let path =
+        format!("[credential \"{url}\"]\nuseHttpPath = true\n{}[credential \"{url}2\"]\n{stranger}", helper("pathed"));
+    says(&path);
+    place.works(&url);
+    assert_eq!(last_user(), "pathed");
+    // A header, as actions/checkout sets it.
+    let header = format!("Authorization: Basic {}", data_encoding::BASE64.encode(b"header:s3cret/token"));
+    says(&format!("[http \"{}/\"]\n\textraHeader = {header}\n[http \"{other}/\"]\n\textraHeader = X: 1\n", server.url));
+    place.works(&url);
+    assert_eq!(last_user(), "header");
+}
+
+/// Git's own variables name its configuration.
+#[test]
+fn git_s_own_variables_count() {
+    let place = Place::new();
+    let server = HttpServer::start(&place.path("served"), &["--token", "s3cret/token"]);
+    let url = format!("{}/config", server.url);
+    let last_user = || server.requests().last().unwrap().rsplit(' ').next().unwrap().to_owned();
+    let helper = |name: &str| {
+        format!("[credential]\nhelper = \"!f() {{ echo username={name}; echo password=s3cret/token; }}; f\"\n")
+    };
+    place.write("home/.gitconfig", &helper("home"));
+    place.write("elsewhere", &helper("elsewhere"));
+    place.works(&url);
+    assert_eq!(last_user(), "home");
+    let elsewhere = place.path("elsewhere");
+    let place = place.with("GIT_CONFIG_GLOBAL", elsewhere);
+    place.works(&url);
+    assert_eq!(last_user(), "elsewhere");
+    let place = place.with("GIT_CONFIG_GLOBAL", "/dev/null");
+    place.refused(&url, "it asks for a login, and there is none");
+    let header = format!("Authorization: Basic {}", data_encoding::BASE64.encode(b"pair:s3cret/token"));
+    let place = place.with("GIT_CONFIG_COUNT", "1").with("GIT_CONFIG_KEY_0", "http.extraHeader");
+    let place = place.with("GIT_CONFIG_VALUE_0", header);
+    place.works(&url);
+    assert_eq!(last_user(), "pair");
+    let place = place.with("GIT_CONFIG_COUNT", "two");
+    place.refused(&url, "the environment variable GIT_CONFIG_COUNT: it is no number");
+    let place = place.with("GIT_CONFIG_COUNT", "1");
+    // Who owns a repository may be any user that it is said of.
+    let repository = place.path("served/config");
+    if Command::new("chown").arg("-R").arg("54321").arg(&repository).status().is_ok_and(|status| status.success()) {
+        let shown = repository.display().to_string();
+        place.refused(&shown, "belongs to another user");
+        let place = place.with("GIT_CONFIG_KEY_0", "safe.directory").with("GIT_CONFIG_VALUE_0", &shown);
+        assert!(place.plan(&shown).is_ok(), "{:?}", place.plan(&shown));
+    }
+}
+
 #[test]
 fn over_https_with_a_certificate_of_ones_own() {
     let place = Place::new();
