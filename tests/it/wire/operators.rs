@@ -41,8 +41,11 @@ fn a_held_candidate_that_fails_goes_back() {
     world.sick("1.1.0");
     let ran = world.run(&["apply", "--timeout", "100s"]).ended(1);
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]), "{}", ran.stderr);
-    assert_eq!(world.status()["rejected"]["code"], "unhealthy");
-    assert_eq!(world.status()["waiting_on"]["reason"], "hold");
+    // Its machines are younger than their grace, and this run never saw them healthy: nobody is
+    // blamed for machines that may boot.
+    let status = world.status();
+    assert_eq!(status["rejected"], serde_json::Value::Null, "{status:#}");
+    assert!(status["held"].is_object(), "{status:#}");
 }
 
 /// With no repository anywhere near, while `apply` is at work, and with the region from

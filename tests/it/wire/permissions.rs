@@ -233,8 +233,7 @@ fn the_policy_of_plans_reads_and_no_more() {
     let read = &used["Read"];
     let policy = policy("plan.json", &[]);
     let (_, said) = said(&policy["Statement"][0]);
-    // Of a candidate that is short of machines, and of nothing that this world has.
-    assert_eq!(said.difference(read).collect::<Vec<_>>(), ["autoscaling:DescribeScalingActivities"]);
+    assert_eq!(said.difference(read).collect::<Vec<_>>(), Vec::<&String>::new());
 
     // Half of the way there may be nothing to do but to watch; a revert is to be done at once.
     world.revert();
