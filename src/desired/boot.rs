@@ -8,6 +8,11 @@
 //! secrets and no secret: `/usr/local/lib/ionroller/environment` fetches them on the
 //! machine, at every boot, into a file on tmpfs that only root can read.
 //!
+//! A machine that can't finish the script is powered off, and so is one whose container
+//! fails five times before it has once run for five minutes: the group replaces both, so
+//! the planner sees machines missing. Without this a worker would pass for good as soon as
+//! its machine runs.
+//!
 //! Every text from a service file goes through `quote`. The template is no part of the
 //! release digest: changing it here changes only machines of releases to come.
 
@@ -17,6 +22,7 @@ use super::spec::{Image, SecretRef, ServiceSpec};
 
 const HEAD: &str = include_str!("boot/head.sh");
 const ENVIRONMENT: &str = include_str!("boot/environment.sh");
+const ENDED: &str = include_str!("boot/ended.sh");
 const PUT_DOCKER: &str = include_str!("boot/put_docker.sh");
 const PUT_QUOTED: &str = include_str!("boot/put_quoted.sh");
 
@@ -99,9 +105,11 @@ fn environment_unit() -> String {
 fn container(script: &mut String, spec: &ServiceSpec, image: &Image) {
     script.push_str("\ncommand -v docker >/dev/null || retry dnf install --assumeyes docker\n");
     place(script, "0700", &format!("{LIB}/pull"), &pull(spec, image));
+    place(script, "0700", &format!("{LIB}/ended"), &ended(spec));
     place(script, "0644", "/etc/systemd/system/ionroller-app.service", &container_unit(spec, image));
     script.push_str(&format!(
-        "systemctl daemon-reload\nsystemctl enable --now docker.service\nretry \"$ROOT{LIB}/pull\"\n\
+        "# What an image of a running machine may have brought along.\nrm -rf \"$ROOT/var/lib/ionroller\"\n\
+         systemctl daemon-reload\nsystemctl enable --now docker.service\nretry \"$ROOT{LIB}/pull\"\n\
          systemctl enable --now ionroller-app.service\n"
     ));
 }
@@ -127,6 +135,11 @@ fn pull(spec: &ServiceSpec, image: &Image) -> String {
     }
     script.push_str("docker pull --quiet \"$IMAGE\"\n");
     script
+}
+
+/// The script that runs each time the container has ended.
+fn ended(spec: &ServiceSpec) -> String {
+    format!("#!/bin/bash\n# Counts how often the container of {} failed.\n{ENDED}", spec.name)
 }
 
 /// Host and region of a repository in Amazon's registry.
@@ -159,9 +172,12 @@ fn container_unit(spec: &ServiceSpec, image: &Image) -> String {
     let environment = if has_environment(spec) { format!("ExecStartPre={LIB}/environment\n") } else { String::new() };
     format!(
         "[Unit]\nDescription={} {}\nRequires=docker.service\nAfter=docker.service network-online.target\n\
-         Wants=network-online.target\n# Never give up: the load balancer sees whether it runs.\nStartLimitIntervalSec=0\n\n\
-         [Service]\n{environment}ExecStartPre={LIB}/pull\nExecStartPre=-{DOCKER} rm --force ionroller-app\n\
-         ExecStart={DOCKER} {}\nExecStop={DOCKER} stop --time 25 ionroller-app\nRestart=always\nRestartSec=5\n\
+         Wants=network-online.target\n# Never give up; {LIB}/ended says when a new machine is no good.\n\
+         StartLimitIntervalSec=0\n\n\
+         [Service]\nStateDirectory=ionroller\n{environment}ExecStartPre={LIB}/pull\nExecStartPre=-{DOCKER} rm --force ionroller-app\n\
+         ExecStartPre=/usr/bin/touch /var/lib/ionroller/started\n\
+         ExecStart={DOCKER} {}\nExecStop={DOCKER} stop --time 25 ionroller-app\n\
+         ExecStopPost={LIB}/ended\nRestart=always\nRestartSec=5\n\
          # A pull may take long.\nTimeoutStartSec=infinity\nTimeoutStopSec=40\n\
          # How docker run ends when its container is stopped.\nSuccessExitStatus=143\n\n\
          [Install]\nWantedBy=multi-user.target\n",

@@ -94,7 +94,8 @@ esac"#,
     (
         "systemctl",
         // What systemd does with a unit that starts: here only with our own scripts.
-        r#"unit="$IONROLLER_BOOT_ROOT/etc/systemd/system/${!#}"
+        r#"if [ "$1" = is-system-running ]; then cat "$TEST_ROOT/system"; exit; fi
+unit="$IONROLLER_BOOT_ROOT/etc/systemd/system/${!#}"
 if [ "$1 $2" = "enable --now" ] && [ -e "$unit" ]; then
   sed -n 's|^ExecStart\(Pre\)\?=\(/usr/local/.*\)$|\2|p' "$unit" | while read -r script; do
     "$IONROLLER_BOOT_ROOT$script" || exit
@@ -104,7 +105,7 @@ fi"#,
 ];
 
 const PLAIN_TOOLS: &[&str] =
-    &["bash", "cat", "chmod", "grep", "id", "install", "mkdir", "mv", "rm", "sed", "sh", "touch"];
+    &["bash", "cat", "chmod", "find", "grep", "id", "install", "mkdir", "mv", "rm", "sed", "sh", "touch"];
 
 impl Machine {
     fn new() -> Self {
@@ -118,6 +119,7 @@ impl Machine {
         for (name, body) in STAND_INS {
             machine.stand_in(name, body);
         }
+        machine.put("system", "starting\n");
         machine.put("db-password", "hunter2 \\ % $HOME 'quoted'");
         machine.put("stripe", "sk_live_abc");
         machine
@@ -347,6 +349,129 @@ fn the_users_script_chooses_its_interpreter() {
     assert_eq!(machine.read("usr/local/lib/ionroller/user-data"), script);
 }
 
+const POWEROFF: &str = "systemctl --no-block poweroff\n";
+
+/// Each step that can fail, with the stand-in that makes it fail.
+#[test]
+fn a_machine_that_cannot_be_set_up_is_powered_off() {
+    let secrets = format!("{IMAGE}{SECRETS}");
+    let failures = [
+        ("docker can't be installed", IMAGE, ("dnf", "exit 1"), None),
+        ("docker doesn't start", IMAGE, ("systemctl", r#"[ "$*" != "enable --now docker.service" ]"#), None),
+        ("the registry refuses", IMAGE, ("docker", r#"[ "$1" != image ] && [ "$1" != login ]"#), None),
+        ("the image doesn't exist", IMAGE, ("docker", "exit 1"), None),
+        ("a secret can't be read", &secrets, ("curl", "exit 22"), None),
+        ("the user's script fails", IMAGE, ("true", ""), Some("exit 3\n")),
+        ("the user's program fails", "", ("true", ""), Some("#!/bin/sh\nexit 3\n")),
+    ];
+    for (name, service, (tool, body), script) in failures {
+        let machine = Machine::new();
+        if tool == "dnf" {
+            std::fs::remove_file(machine.path("bin/docker")).unwrap();
+        }
+        machine.stand_in(tool, body);
+        let (success, printed) = machine.boot(&spec(service, script));
+        assert!(!success, "{name}");
+        assert_eq!(machine.calls().matches(POWEROFF).count(), 1, "{name}: {}", machine.calls());
+        assert!(printed.contains("ionroller: the boot script failed at line "), "{name}: {printed}");
+        assert!(printed.contains("this machine is powered off, and its group replaces it"), "{name}: {printed}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_set_up_stays_on() {
+    let machine = Machine::new();
+    machine.boots(&spec(&format!("{IMAGE}{SECRETS}"), Some("true\n")));
+    assert!(!machine.calls().contains("poweroff"), "{}", machine.calls());
+}
+
+/// A user's script may end with a reboot, which kills the boot script.
+#[test]
+fn a_reboot_does_not_become_a_power_off() {
+    let machine = Machine::new();
+    machine.put("system", "stopping\n");
+    let (success, _) = machine.boot(&spec(IMAGE, Some("kill $$\n")));
+    assert!(!success);
+    assert!(!machine.calls().contains("poweroff"), "{}", machine.calls());
+}
+
+impl Machine {
+    /// What systemd does when the container has ended.
+    fn ends(&self, result: &str) -> bool {
+        let before = self.calls().len();
+        let run = Command::new(self.path("usr/local/lib/ionroller/ended"))
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("TEST_ROOT", self.root.path())
+            .env("IONROLLER_BOOT_ROOT", self.root.path())
+            .env("SERVICE_RESULT", result)
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        self.calls()[before..].contains(POWEROFF)
+    }
+
+    /// The container started so long ago.
+    fn started_ago(&self, minutes: u64) {
+        std::fs::create_dir_all(self.path("var/lib/ionroller")).unwrap();
+        let file = std::fs::File::create(self.path("var/lib/ionroller/started")).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60 * minutes)).unwrap();
+    }
+
+    fn runs_a_container() -> Self {
+        let machine = Self::new();
+        // Left over in an image that was taken of a running machine.
+        machine.started_ago(600);
+        machine.boots(&spec(IMAGE, None));
+        let unit = machine.read("etc/systemd/system/ionroller-app.service");
+        assert!(unit.contains("\nExecStopPost=/usr/local/lib/ionroller/ended\n"), "{unit}");
+        machine
+    }
+}
+
+#[test]
+fn a_new_machine_in_a_crash_loop_is_powered_off() {
+    let machine = Machine::runs_a_container();
+    std::fs::create_dir(machine.path("dev")).unwrap();
+    machine.put("dev/console", "");
+    for _ in 0..4 {
+        machine.started_ago(1);
+        assert!(!machine.ends("exit-code"), "{}", machine.calls());
+    }
+    // Also when it doesn't get as far as its container.
+    assert!(machine.ends("exit-code"), "{}", machine.calls());
+    let console = machine.read("dev/console");
+    assert!(console.starts_with("ionroller: the container failed 5 times and never ran for five minutes"), "{console}");
+}
+
+#[test]
+fn a_container_that_ends_well_or_is_stopped_is_no_crash() {
+    let machine = Machine::runs_a_container();
+    for _ in 0..20 {
+        machine.started_ago(1);
+        assert!(!machine.ends("success"), "{}", machine.calls());
+    }
+}
+
+#[test]
+fn a_machine_that_has_served_is_never_powered_off() {
+    let machine = Machine::runs_a_container();
+    machine.started_ago(6);
+    for _ in 0..20 {
+        assert!(!machine.ends("exit-code"), "{}", machine.calls());
+        machine.started_ago(0);
+    }
+}
+
+#[test]
+fn a_crash_in_a_reboot_does_not_power_off() {
+    let machine = Machine::runs_a_container();
+    machine.put("system", "stopping\n");
+    for _ in 0..9 {
+        assert!(!machine.ends("signal"), "{}", machine.calls());
+    }
+}
+
 /// All scripts and units that a set of services gives, by a name for messages.
 fn texts(suffix: &str) -> Vec<(String, String)> {
     let nasty = toml(NASTY);
@@ -416,7 +541,7 @@ fn systemd_accepts_the_units() {
     std::fs::write(folder.path().join("docker.service"), "[Service]\nExecStart=/bin/true\n").unwrap();
     for (name, unit) in texts(".service") {
         let unit = unit.replace("/usr/bin/docker ", "/bin/true ");
-        let unit = ["environment", "pull"]
+        let unit = ["ended", "environment", "pull"]
             .iter()
             .fold(unit, |unit, script| unit.replace(&format!("/usr/local/lib/ionroller/{script}"), "/bin/true"));
         let path = folder.path().join(&name);

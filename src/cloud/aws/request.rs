@@ -158,6 +158,9 @@ pub fn template_data(spec: &TemplateSpec, image: &str, root_device: Option<&str>
         .set_iam_instance_profile(profile)
         .set_key_name(spec.key_name.clone())
         .set_security_group_ids((!spec.security_groups.is_empty()).then(|| spec.security_groups.clone()))
+        // A boot script that fails powers the machine off. Nothing of it is kept, and its
+        // group replaces it.
+        .instance_initiated_shutdown_behavior(ec2::ShutdownBehavior::Terminate)
         .metadata_options(metadata.build());
     if !spec.user_data.is_empty() {
         data = data.user_data(BASE64.encode(spec.user_data.as_bytes()));

@@ -64,7 +64,14 @@ pub const SERVICE: &[Key] = &[
         IN_PLACE,
         "A hold, said in Git: nothing that the file asks is done until it is removed. Rollbacks wait, too.",
     ),
-    key("", "image", Table, Absent("the AMI is the release"), IN_DIGEST, "The container."),
+    key(
+        "",
+        "image",
+        Table,
+        Absent("the AMI is the release"),
+        IN_DIGEST,
+        "The container. A new machine on which it fails five times is powered off and replaced, unless it has once run for five minutes.",
+    ),
     key("", "machine", Table, Required, IN_DIGEST, "The machines."),
     key(
         "",
@@ -178,7 +185,7 @@ pub const SERVICE: &[Key] = &[
         text("a path below `files/`", "^files/.+"),
         Absent("none"),
         IN_DIGEST,
-        "A shell script appended to the boot script, which may have 16,384 bytes in all. Its content is in the digest, its path isn't.",
+        "A shell script appended to the boot script, which may have 16,384 bytes in all. If it fails, the machine is powered off and its group replaces it. Its content is in the digest, its path isn't.",
     ),
     key(
         "network",
