@@ -116,12 +116,13 @@ fn rule(field: Field<'_>, walk: &mut Walk<'_>) -> Option<(RuleSpec, Place)> {
             reader::integer(field, 1..=50_000, walk)
         });
     let hosts = table.optional("hosts", walk, |field, walk| {
-        let rule = "a host name without port: at most 128 letters, digits and . - _, with * and ? as wildcards";
-        conditions(field, rule, walk, |c| c.is_ascii_alphanumeric() || ".-_*?".contains(c))
+        let rule = "a host name without port: at most 128 letters, digits and . - _, with * and ? as wildcards, \
+                    at least one . and only letters after the last";
+        conditions(field, rule, walk, host)
     });
     let paths = table.optional("paths", walk, |field, walk| {
         let rule = "a path such as /api/*, at most 128 characters, with * and ? as wildcards and without a query";
-        conditions(field, rule, walk, |c| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c))
+        conditions(field, rule, walk, path)
     });
     let count = hosts.as_ref().map_or(0, Vec::len) + paths.as_ref().map_or(0, Vec::len);
     let readable = hosts.is_some() == table.has("hosts") && paths.is_some() == table.has("paths");
@@ -144,12 +145,22 @@ fn rule(field: Field<'_>, walk: &mut Walk<'_>) -> Option<(RuleSpec, Place)> {
     Some((RuleSpec { priority: priority?, hosts: hosts.unwrap_or_default(), paths: paths.unwrap_or_default() }, place))
 }
 
-fn conditions(field: Field<'_>, rule: &str, walk: &mut Walk<'_>, allowed: fn(char) -> bool) -> Option<Vec<String>> {
-    let path = field.label.ends_with("paths");
+/// What load balancers take as a host: `localhost`, `*` and `10.0.0.1` are refused, and only
+/// when the rule is made, after all machines run.
+fn host(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_*?".contains(c))
+        && text
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| !last.is_empty() && last.chars().all(|c| c.is_ascii_alphabetic()))
+}
+
+fn path(text: &str) -> bool {
+    text.starts_with(['/', '*']) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.$/~\"'@:+&*?".contains(c))
+}
+
+fn conditions(field: Field<'_>, rule: &str, walk: &mut Walk<'_>, allowed: fn(&str) -> bool) -> Option<Vec<String>> {
     let values = reader::list(field, walk, |field, walk| {
-        reader::text_that(field, rule, walk, |text| {
-            (1..=128).contains(&text.len()) && text.chars().all(allowed) && (!path || text.starts_with(['/', '*']))
-        })
+        reader::text_that(field, rule, walk, |text| (1..=128).contains(&text.len()) && allowed(text))
     })?;
     reader::no_repetition(field, &values, walk, |value| format!("`{value}`"));
     Some(values)
