@@ -161,10 +161,14 @@ impl<'a> View<'a> {
         };
         if let Some(live) = stable().filter(|g| g.retired().is_none()).filter(reachable).max_by_key(latest) {
             let bears_nothing = self.weight(live) == 0 && self.standing_health(live).healthy == 0;
-            return self.most_traffic_beside(live).filter(|_| bears_nothing).or(Some(live));
+            return self.most_traffic_beside(Some(live)).filter(|_| bears_nothing).or(Some(live));
         }
-        if stable().next().is_some() || self.foreign.is_some() {
+        if self.foreign.is_some() {
             return None;
+        }
+        if stable().next().is_some() {
+            // All that have settled have left their traffic to one that has not.
+            return self.most_traffic_beside(None);
         }
         // Nothing ever settled: a release that has real work and isn't wanted stands in.
         let stand_in = standing()
@@ -175,10 +179,11 @@ impl<'a> View<'a> {
         stand_in.or_else(|| self.had_all_traffic())
     }
 
-    /// Beside a live release that bears nothing and has no traffic: the one that has most of it
-    /// and isn't wanted.
-    fn most_traffic_beside(&self, live: &ServerGroup) -> Option<&'a ServerGroup> {
-        let groups = self.input.state.groups.values().filter(|group| self.stands(group) && group.name != live.name);
+    /// Beside a live release that bears nothing and has no traffic, or where none is live: the
+    /// one that has most of it and isn't wanted.
+    fn most_traffic_beside(&self, live: Option<&ServerGroup>) -> Option<&'a ServerGroup> {
+        let live = live.map(|live| &live.name);
+        let groups = self.input.state.groups.values().filter(|group| self.stands(group) && Some(&group.name) != live);
         groups
             .filter(|group| self.weight(group) > 0 && Some(&group.name) != self.wanted_name.as_ref())
             .filter(|group| group.group.is_some())

@@ -148,6 +148,25 @@ fn live_that_dies_hands_everything_to_a_candidate_that_bears_it() {
     }
 }
 
+/// What took over from a live release that died has not settled, and is the side all the same
+/// that a newer release comes up beside: that one took all traffic at once, as a first one does.
+#[test]
+fn a_newer_release_takes_its_steps_beside_one_that_took_over() {
+    let mut story = half_way();
+    story.sick = vec!["1.0".to_owned()];
+    story.later(Span::from_mins(1)).until_weight("1.1", 100);
+    hold(&mut story, "1.1");
+    story.later(Span::from_mins(10)).pass();
+    let mut next = file("1.2");
+    next.rollout.steps = vec![10, 100];
+    let on = story.template("1.1");
+    story.meanwhile(&Mutation::ClearMark { on, mark: crate::observed::marks::Mark::Hold });
+    story.commit(next).pass().until(|story| story.weight("1.2") > 0);
+    assert_eq!((story.weight("1.1"), story.weight("1.2")), (90, 10), "{}", story.log());
+    story.converged();
+    assert_eq!(story.weight("1.2"), 100);
+}
+
 #[test]
 fn a_candidate_that_cannot_bear_everything_gets_nothing_more() {
     let mut story = Story::settled("1.0");
