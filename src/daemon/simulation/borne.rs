@@ -135,6 +135,10 @@ impl Check {
         for (arn, weight) in shares {
             let target_group = world.target_groups.get(arn)?;
             let owner = target_group.tags.get(marks::SERVICE).filter(|owner| is_of(&target_group.tags, owner))?;
+            // AWS refuses every call that would move weights between them.
+            if target_group.sticky {
+                return None;
+            }
             service = Some(owner.clone());
             let digest = target_group.tags.get(marks::DIGEST);
             let mut groups = world.groups.values().filter(|group| is_of(&group.tags, owner));
