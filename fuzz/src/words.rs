@@ -73,8 +73,8 @@ fn hosts(text: &str) {
     let server = Server { host: "git.example.com".to_owned(), port: 22 };
     let mut known = KnownHosts::default();
     known.add(Path::new("known_hosts"), text);
-    let verdict = known.check(&server, KEY);
-    assert_eq!(verdict, known.check(&server, KEY));
+    let verdict = known.check(&server, KEY, 0);
+    assert_eq!(verdict, known.check(&server, KEY, 0));
     if verdict == ionroller::git::Verdict::Known {
         // The key in base64, without what its last characters share with others.
         assert!(text.contains("AAAAC3NzaC1lZDI1NTE5AAAABGFiY2"), "nobody has vouched for it: {text:?}");

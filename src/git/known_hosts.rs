@@ -7,6 +7,7 @@ use data_encoding::{BASE64, BASE64_NOPAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
+use ssh_key::{Certificate, HashAlg};
 
 use super::source::Server;
 use crate::bounded;
@@ -45,10 +46,20 @@ pub struct KnownHosts {
     entries: Vec<Entry>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// This is the key of these hosts.
+    Key,
+    /// Certificates that this key has signed name keys of these hosts.
+    Authority,
+    /// This key must not be trusted.
+    Revoked,
+}
+
 #[derive(Debug)]
 struct Entry {
     line: Line,
-    revoked: bool,
+    says: Says,
     hosts: String,
     key: Vec<u8>,
 }
@@ -73,36 +84,98 @@ impl KnownHosts {
         }
     }
 
-    /// What they say about the key `key` (in the form of the wire) of a server.
-    pub fn check(&self, server: &Server, key: &[u8]) -> Verdict {
+    /// What they say about the key `key` (in the form of the wire) of a server, at a time in
+    /// seconds since 1970. Where the server shows a certificate, the key inside counts as well:
+    /// it has proved that it holds that one.
+    pub fn check(&self, server: &Server, key: &[u8], now: u64) -> Verdict {
         let name = name(server);
-        let entries = || self.entries.iter().filter(|entry| matches(&entry.hosts, &name));
-        if let Some(entry) = entries().find(|entry| entry.revoked && entry.key == key) {
+        let entries = |says| self.entries.iter().filter(move |entry| entry.says == says);
+        let here = |says| entries(says).filter(|entry| matches(&entry.hosts, &name));
+        let plain = plain_key(key);
+        let certificate = (plain != key).then(|| Certificate::from_bytes(key).ok()).flatten();
+        let authority = certificate.as_ref().and_then(|it| it.signature_key().clone().try_into_bytes());
+        let shown = [Some(key), Some(plain.as_slice()), authority.as_deref()];
+        if let Some(entry) = here(Says::Revoked).find(|entry| shown.contains(&Some(entry.key.as_slice()))) {
             return Verdict::Revoked(entry.line.clone());
         }
-        let vouched = || entries().filter(|entry| !entry.revoked);
-        if vouched().any(|entry| entry.key == key) {
+        if here(Says::Key).any(|entry| entry.key == key || entry.key == plain) {
             return Verdict::Known;
         }
-        match vouched().find(|entry| key_type(&entry.key) == key_type(key)) {
+        if let (Some(certificate), Some(authority)) = (certificate, authority)
+            && entries(Says::Authority)
+                // An authority of a host is one for all its ports.
+                .filter(|entry| matches(&entry.hosts, &name) || matches(&entry.hosts, &server.host))
+                .any(|entry| entry.key == authority)
+            && vouches(&certificate, server, now)
+        {
+            return Verdict::Known;
+        }
+        match here(Says::Key).find(|entry| key_type(&entry.key) == key_type(&plain)) {
             Some(entry) => Verdict::Changed(entry.line.clone()),
-            None => Verdict::Unknown { other_types: vouched().map(|entry| key_type(&entry.key)).collect() },
+            None => Verdict::Unknown { other_types: here(Says::Key).map(|entry| key_type(&entry.key)).collect() },
         }
     }
 }
 
+/// The bytes of a key, as the files have them.
+trait TryIntoBytes {
+    fn try_into_bytes(self) -> Option<Vec<u8>>;
+}
+
+impl TryIntoBytes for ssh_key::public::KeyData {
+    fn try_into_bytes(self) -> Option<Vec<u8>> {
+        ssh_key::PublicKey::from(self).to_bytes().ok()
+    }
+}
+
+/// Whether a certificate, by whomever it says that it is signed, is good for a server now.
+fn vouches(certificate: &Certificate, server: &Server, now: u64) -> bool {
+    let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
+    certificate.cert_type().is_host()
+        && certificate.valid_principals().iter().any(|name| name.eq_ignore_ascii_case(&server.host))
+        && certificate.validate_at(now, [&authority]).is_ok()
+}
+
+/// The key inside a certificate; anything else as it is.
+pub(super) fn plain_key(key: &[u8]) -> Vec<u8> {
+    let inside = || {
+        let kind = key_type(key);
+        let plain = kind.strip_suffix("-cert-v01@openssh.com")?;
+        let (_, rest) = string(key)?;
+        // A number used once, then the parts of the key, of which there are so many.
+        let (_, parts) = string(rest)?;
+        let count = if plain == "ssh-ed25519" { 1 } else { 2 };
+        let mut after = parts;
+        for _ in 0..count {
+            after = string(after)?.1;
+        }
+        let length = u32::try_from(plain.len()).ok()?.to_be_bytes();
+        Some([&length[..], plain.as_bytes(), &parts[..parts.len() - after.len()]].concat())
+    };
+    inside().unwrap_or_else(|| key.to_vec())
+}
+
+/// A string of the wire, and what follows it.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
 fn entry(line: Line, text: &str) -> Option<Entry> {
     let mut words = text.split_whitespace().peekable();
-    let revoked = match words.peek()? {
-        &"@revoked" => words.next().is_some(),
-        // Certificates of hosts are not looked at, so nobody vouches for them here.
+    let says = match *words.peek()? {
+        "@revoked" => Says::Revoked,
+        "@cert-authority" => Says::Authority,
         word if word.starts_with(['#', '@']) => return None,
-        _ => false,
+        _ => Says::Key,
     };
+    if says != Says::Key {
+        words.next();
+    }
     let hosts = words.next()?.to_owned();
     let kind = words.next()?;
     let key = BASE64.decode(words.next()?.as_bytes()).ok()?;
-    (key_type(&key) == kind).then_some(Entry { line, revoked, hosts, key })
+    (key_type(&key) == kind).then_some(Entry { line, says, hosts, key })
 }
 
 /// The name under which a server stands in the files.
@@ -201,7 +274,7 @@ mod tests {
     fn verdict(text: &str, server: &Server, kind: &str, body: u8) -> Verdict {
         let mut known = KnownHosts::default();
         known.add(Path::new("known"), text);
-        known.check(server, &key(kind, body))
+        known.check(server, &key(kind, body), 0)
     }
 
     fn at(number: usize) -> Line {

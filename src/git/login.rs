@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
 
@@ -308,8 +309,10 @@ impl<'a> Login<'a> {
         }
         let server = self.effective.server();
         let (url, host) = (self.url.to_string(), known_hosts::name(server));
-        let shown = format!("{} {}", known_hosts::key_type(key), known_hosts::fingerprint(key));
-        let failure = match known.check(server, key) {
+        let plain = known_hosts::plain_key(key);
+        let shown = format!("{} {}", known_hosts::key_type(&plain), known_hosts::fingerprint(&plain));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let failure = match known.check(server, key, now) {
             Verdict::Known => return Ok(CertificateCheckStatus::CertificateOk),
             Verdict::Unknown { other_types } => {
                 let port = if server.port == 22 { String::new() } else { format!("-p {} ", server.port) };

@@ -456,6 +456,51 @@ fn over_ssh_to_the_right_server_only() {
     place.refused(&url, &format!("which line 2 of {} revokes", named.display()));
 }
 
+/// A server with a certificate is known by the key inside, or by who has signed it.
+#[test]
+fn over_ssh_to_a_server_with_a_certificate() {
+    for kind in ["ed25519", "rsa", "ecdsa"] {
+        let place = Place::new();
+        let folder = place.path("ssh");
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["authority", "stranger"] {
+            keygen(&folder.join(name), "ed25519", "");
+        }
+        let key = folder.join(format!("host_{kind}"));
+        keygen(&key, kind, "");
+        let certify = |names: &str, valid: &str| {
+            let mut command = place.command("ssh-keygen");
+            command.args(["-q", "-h", "-s"]).arg(folder.join("authority")).args(["-I", "x", "-n", names, "-V", valid]);
+            assert!(command.arg(format!("{}.pub", key.display())).status().unwrap().success());
+        };
+        let user = place.path("home/.ssh/id_ed25519");
+        keygen(&user, "ed25519", "");
+        let known = |text: &str| place.write("home/.ssh/known_hosts", text);
+        let public = |name: &str| fs::read_to_string(folder.join(format!("{name}.pub"))).unwrap();
+        for (names, valid, is_good) in
+            [("127.0.0.1", "-1d:+1d", true), ("git.example.com", "-1d:+1d", false), ("127.0.0.1", "-2d:-1d", false)]
+        {
+            certify(names, valid);
+            let Some(server) = SshServer::start(&folder, &[kind]) else { return };
+            server.authorize(&place.path("home/.ssh/id_ed25519.pub"));
+            let url = format!("ssh://127.0.0.1:{}{}", server.port, place.path("served/config").display());
+            known(&server.known_hosts(&[kind]));
+            place.works(&url);
+            known(&format!("@cert-authority [127.0.0.1]:* {}", public("stranger")));
+            place.refused(&url, "is not known; it shows ");
+            let authority = format!("@cert-authority 127.0.0.* {}", public("authority"));
+            known(&authority);
+            if is_good {
+                place.works(&url);
+                known(&format!("{authority}@revoked * {}", public("authority")));
+                place.refused(&url, "which line 2 of");
+            } else {
+                place.refused(&url, "is not known; it shows ");
+            }
+        }
+    }
+}
+
 #[test]
 fn ssh_servers_that_say_nothing_are_given_up() {
     let place = Place::new().with("IONROLLER_GIT_TIMEOUT", "1s");

@@ -81,6 +81,10 @@ impl SshServer {
                 keygen(&key, kind, "");
             }
             config += &format!("HostKey {}\n", key.display());
+            let certificate = folder.join(format!("host_{kind}-cert.pub"));
+            if certificate.exists() {
+                config += &format!("HostCertificate {}\n", certificate.display());
+            }
         }
         fs::write(folder.join("sshd_config"), config).unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
