@@ -311,7 +311,7 @@ pub fn portable(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c);
     let plainer = |c: char| match c {
         '×' => 'x',
-        ';' => ',',
+        ';' => '.',
         c if allowed(c) => c,
         _ => '-',
     };

@@ -139,7 +139,7 @@ pub fn evidence(view: &View<'_>, candidate: &ServerGroup) -> Option<(&'static st
     let replaced = launches::replaced_as_unhealthy(candidate, since);
     if replaced >= 2 && replaced > view.tolerated() {
         let text = format!(
-            "{replaced} machines replaced within {} because the load balancer's checks failed{words}",
+            "{replaced} machines replaced within {} since they failed the checks of the load balancer{words}",
             rollout.healthy_deadline
         );
         return Some(("unhealthy", text));

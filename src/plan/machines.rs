@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::mutant::Mutant;
 use crate::names::GroupName;
-use crate::observed::resources::{Instance, Lifecycle, Outcome, TargetHealth};
+use crate::observed::resources::{Instance, Lifecycle, Outcome, Target, TargetHealth};
 use crate::observed::state::{GroupState, Health, ServerGroup};
 use crate::time::{Span, Timestamp};
 
@@ -144,12 +144,19 @@ pub fn words(owner: &ServerGroup) -> Option<String> {
     let targets = owner.targets.as_ref()?;
     let members: Vec<&String> =
         owner.group.iter().flat_map(|group| &group.instances).map(|instance| &instance.id).collect();
-    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, target) in targets.iter().filter(|(id, target)| {
-        target.health != TargetHealth::Healthy && !target.words.is_empty() && members.contains(id)
-    }) {
-        *counted.entry(target.words.as_str()).or_default() += 1;
-    }
+    let said = |of: fn(TargetHealth) -> bool| {
+        let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+        let telling =
+            |(id, target): &(&String, &Target)| of(target.health) && !target.words.is_empty() && members.contains(id);
+        for (_, target) in targets.iter().filter(telling) {
+            *counted.entry(target.words.as_str()).or_default() += 1;
+        }
+        counted
+    };
+    // Why machines fail says more than what becomes of the others.
+    let failing = said(|health| health == TargetHealth::Unhealthy);
+    let others = || said(|health| !matches!(health, TargetHealth::Healthy | TargetHealth::Draining));
+    let counted = if failing.is_empty() { others() } else { failing };
     let mut counted: Vec<(&str, usize)> = counted.into_iter().collect();
     counted.sort_by_key(|(words, count)| (std::cmp::Reverse(*count), *words));
     let parts: Vec<String> = counted.iter().map(|(words, count)| format!("{count} × {words}")).collect();
