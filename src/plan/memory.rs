@@ -126,8 +126,10 @@ impl Memory {
         memory.note_removals(&answer.removal().into_iter().collect::<Vec<_>>(), input.now);
         if answer.is_rest() {
             memory.note_rest();
-            // What failed is no longer asked for.
-            memory.failing = None;
+            // What failed is no longer asked for. One that only waits for its next try still is.
+            if !memory.is_left_alone(input.now) {
+                memory.failing = None;
+            }
         }
         memory
     }
