@@ -260,9 +260,10 @@ fn look_again(view: &View<'_>, wait: Option<&Wait>) -> Option<Timestamp> {
 /// for the second reading of its removal is left to do.
 fn is_settled(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> bool {
     let removes = wait.is_some_and(|wait| wait.removal.is_some());
+    let is_well = wait.is_none_or(|wait| !wait.halted);
     let live = view.live_is_wanted() && view.live_group().is_some();
     let orphan = view.input.file == File::Missing;
-    change == Change::None && actions.is_empty() && !removes && (live || orphan) && retire::is_tidy(view)
+    change == Change::None && actions.is_empty() && is_well && !removes && (live || orphan) && retire::is_tidy(view)
 }
 
 fn groups(view: &View<'_>) -> Vec<GroupView> {
