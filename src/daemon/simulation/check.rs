@@ -372,7 +372,9 @@ impl Check {
         let made = |arn: &TargetGroupArn| group_of(before, arn).map(|group| group.created);
         let newest = others.iter().all(|other| made(other) < made(arn));
         let late = before.now <= self.stale_until + STALE_AFTER;
-        if !others.is_empty() && newest && !stable && !is_foreign(before, arn) && !late {
+        // What protects passes a fence.
+        let relief = self.is_relief(turn, &others, had);
+        if !others.is_empty() && newest && !stable && !is_foreign(before, arn) && !late && !relief {
             self.descends(turn, call, before);
         }
         if let (false, Some(live), Some(told)) = (stable, live, told)
@@ -380,7 +382,7 @@ impl Check {
             && told < live
             && newest
             && !is_foreign(before, arn)
-            && !(told * 2 >= live && self.is_relief(turn, &others, had))
+            && !(told * 2 >= live && relief)
         {
             self.wrong("served", format!("{call}: {weight} for {arn} with {told} healthy, live has {live}"));
         }
