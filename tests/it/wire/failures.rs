@@ -14,7 +14,7 @@ fn a_bad_release_goes_back_and_stays_rejected() {
     world.apply();
     world.sick("1.1.0");
     world.commit(&impatient("1.1.0"));
-    let ran = world.run(&["apply", "--timeout", "100s"]).ended(1);
+    let ran = world.run(&["apply", "--timeout", "200s"]).ended(1);
     assert!(ran.stderr.contains("rejected"), "{}", ran.stderr);
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
     assert_eq!(world.groups(), shares(&[("1.0.0", 2)]), "its machines are gone");

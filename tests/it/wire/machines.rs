@@ -123,8 +123,8 @@ fn a_worker_whose_machines_end_themselves_never_takes_over() {
     world.commit(&worker("1.0.0"));
     world.apply();
     world.post("power", &json!({"version": "1.1.0", "off_after_ms": 300}));
-    world.commit(&Web { bake: "3s".to_owned(), ..worker("1.1.0") });
-    world.run(&["apply", "--timeout", "40s"]).ended(1);
+    world.commit(&Web { bake: "15s".to_owned(), ..worker("1.1.0") });
+    world.run(&["apply", "--timeout", "60s"]).ended(1);
     let group = world.group_of("1.0.0");
     assert_eq!(group["desired"], 2, "{group:#}");
     let status = world.status();
