@@ -97,7 +97,10 @@ impl Run {
     fn is_sick(&self, version: &str) -> bool {
         self.theatre.sim.look(|world| {
             let rules = world.versions.get(version);
-            rules.is_some_and(|rules| rules.unhealthy || rules.crash_after.is_some() || rules.ami_missing)
+            rules.is_some_and(|rules| {
+                let never_answers = rules.unhealthy || rules.answers_code.is_some() || rules.times_out;
+                never_answers || rules.crash_after.is_some() || rules.ami_missing
+            })
         })
     }
 
