@@ -25,7 +25,7 @@ original_request = IAMRequestBase._create_aws_request
 original_authorize = ActionAuthenticatorMixin._authenticate_and_authorize_action
 
 # The key of calls that a test makes by hand: somebody else's, whom the policy does not bind.
-BY_HAND = "AKIAIOSFODNN7EXAMPLE"
+BY_HAND = "AKIABYHANDEXAMPLE000"
 
 asked = {}  # Sid → actions that it allowed; None → those that nothing allowed
 

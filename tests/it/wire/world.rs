@@ -452,7 +452,7 @@ records = {records}
             "ec2" => "2016-11-15",
             _ => "2015-12-01",
         };
-        let scope = format!("Credential=AKIAIOSFODNN7EXAMPLE/20260101/eu-west-1/{service}/aws4_request");
+        let scope = format!("Credential=AKIABYHANDEXAMPLE000/20260101/eu-west-1/{service}/aws4_request");
         let mut answer = ureq::post(self.server.url())
             .header("Host", format!("{service}.eu-west-1.amazonaws.com"))
             .header("Authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
