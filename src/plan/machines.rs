@@ -91,7 +91,7 @@ fn condition(
             let seen = evidence.seen.and_then(|seen| seen.get(&instance.id).copied());
             let since =
                 seen.map_or(evidence.now, |seen| seen.in_service).min(in_service(owner, group, instance, evidence.now));
-            let was_healthy = seen.is_some_and(|seen| seen.was_healthy);
+            let was_healthy = seen.map_or_else(|| took_its_step(group, since), |seen| seen.was_healthy);
             let in_grace = evidence.now.since(since) < evidence.grace;
             if in_grace && !was_healthy && !Mutant::BlameBooting.on() { Condition::Booting } else { Condition::Failing }
         }
@@ -100,6 +100,12 @@ fn condition(
         (Some(TargetHealth::Healthy | TargetHealth::Initial), false)
         | (Some(TargetHealth::Draining | TargetHealth::Unused) | None, _) => Condition::Missing,
     })
+}
+
+/// Whether a machine was in service when its group took its last step, for which its machines had to
+/// be healthy: what was seen of it before a restart.
+fn took_its_step(group: &GroupState, in_service: Timestamp) -> bool {
+    group.marks.step.is_some_and(|step| step.percent > 0 && in_service < step.at)
 }
 
 /// Since when a machine has been in service: the end of its launch, as the group's activities
@@ -124,8 +130,9 @@ pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, n
     for instance in group.instances.iter().filter(serves) {
         let healthy = targets.get(&instance.id).is_some_and(|target| target.health == TargetHealth::Healthy);
         let since = in_service(owner, group, instance, now);
-        let machine =
-            machines.entry(instance.id.clone()).or_insert(MachineSeen { in_service: since, was_healthy: false });
+        let machine = machines
+            .entry(instance.id.clone())
+            .or_insert_with(|| MachineSeen { in_service: since, was_healthy: took_its_step(group, since) });
         machine.in_service = machine.in_service.min(since);
         machine.was_healthy |= healthy;
     }
