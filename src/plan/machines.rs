@@ -30,6 +30,8 @@ pub struct Evidence<'a> {
     pub seen: Option<&'a MachinesSeen>,
     /// How long a machine may be unhealthy after it came into service.
     pub grace: Span,
+    /// The group has real traffic, which it got when its machines were healthy.
+    pub serves: bool,
     /// The time of the reading.
     pub now: Timestamp,
 }
@@ -91,7 +93,8 @@ fn condition(
             let seen = evidence.seen.and_then(|seen| seen.get(&instance.id).copied());
             let since =
                 seen.map_or(evidence.now, |seen| seen.in_service).min(in_service(owner, group, instance, evidence.now));
-            let was_healthy = seen.map_or_else(|| took_its_step(group, since), |seen| seen.was_healthy);
+            let was_healthy =
+                seen.map_or_else(|| took_its_step(group, since, evidence.serves), |seen| seen.was_healthy);
             let in_grace = evidence.now.since(since) < evidence.grace;
             if in_grace && !was_healthy && !Mutant::BlameBooting.on() { Condition::Booting } else { Condition::Failing }
         }
@@ -103,9 +106,10 @@ fn condition(
 }
 
 /// Whether a machine was in service when its group took its last step, for which its machines had to
-/// be healthy: what was seen of it before a restart.
-fn took_its_step(group: &GroupState, in_service: Timestamp) -> bool {
-    group.marks.step.is_some_and(|step| step.percent > 0 && in_service < step.at)
+/// be healthy: what was seen of it before a restart. Where the step is not marked yet, it was taken
+/// just now.
+fn took_its_step(group: &GroupState, in_service: Timestamp, serves: bool) -> bool {
+    group.marks.step.is_some_and(|step| if step.percent > 0 { in_service < step.at } else { serves })
 }
 
 /// Since when a machine has been in service: the end of its launch, as the group's activities
@@ -122,17 +126,17 @@ fn in_service(owner: &ServerGroup, group: &GroupState, instance: &Instance, now:
 }
 
 /// Takes in a reading: which machines are in service since when, and which were healthy.
-pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, now: Timestamp) {
+pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, serves: bool, now: Timestamp) {
     let (Some(group), Some(targets)) = (&owner.group, &owner.targets) else { return };
     let machines = seen.entry(owner.name.clone()).or_default();
-    let serves = |instance: &&Instance| instance.lifecycle == Lifecycle::InService;
-    machines.retain(|id, _| group.instances.iter().filter(serves).any(|instance| instance.id == *id));
-    for instance in group.instances.iter().filter(serves) {
+    let in_use = |instance: &&Instance| instance.lifecycle == Lifecycle::InService;
+    machines.retain(|id, _| group.instances.iter().filter(in_use).any(|instance| instance.id == *id));
+    for instance in group.instances.iter().filter(in_use) {
         let healthy = targets.get(&instance.id).is_some_and(|target| target.health == TargetHealth::Healthy);
         let since = in_service(owner, group, instance, now);
         let machine = machines
             .entry(instance.id.clone())
-            .or_insert_with(|| MachineSeen { in_service: since, was_healthy: took_its_step(group, since) });
+            .or_insert_with(|| MachineSeen { in_service: since, was_healthy: took_its_step(group, since, serves) });
         machine.in_service = machine.in_service.min(since);
         machine.was_healthy |= healthy;
     }

@@ -159,7 +159,7 @@ impl Memory {
         memory.groups.retain(|name, _| groups.iter().any(|group| &group.name == name));
         memory.machines.retain(|name, _| groups.iter().any(|group| &group.name == name));
         for group in groups {
-            machines::note(group, &mut memory.machines, input.now);
+            machines::note(group, &mut memory.machines, view.weight(group) > 0, input.now);
             let seen = memory.groups.entry(group.name.clone()).or_default();
             let keep = |since: Option<Timestamp>, holds: bool| holds.then(|| since.unwrap_or(input.now));
             seen.idle_since = keep(seen.idle_since, view.weight(group) == 0);

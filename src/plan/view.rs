@@ -122,7 +122,7 @@ impl<'a> View<'a> {
             healths: BTreeMap::new(),
         };
         let grace = view.rollout().healthy_deadline;
-        let counted = |group: &'a ServerGroup| (&group.name, health(input, grace, group));
+        let counted = |group: &'a ServerGroup| (&group.name, health(input, grace, view.weight(group) > 0, group));
         view.healths = input.state.groups.values().map(counted).collect();
         view.foreign = view.find_foreign();
         view.live = view.find_live();
@@ -360,7 +360,7 @@ impl<'a> View<'a> {
         self.healths
             .get(&group.name)
             .copied()
-            .unwrap_or_else(|| health(self.input, self.rollout().healthy_deadline, group))
+            .unwrap_or_else(|| health(self.input, self.rollout().healthy_deadline, self.weight(group) > 0, group))
     }
 
     /// How many machines a candidate needs: the file's minimum, and as many as live has now.
@@ -557,7 +557,7 @@ pub fn retry_delay(retry: &Retry) -> Span {
     (first * (1 << tries.saturating_sub(1).min(6))).min(Span::from_mins(60))
 }
 
-fn health(input: &Input<'_>, grace: Span, group: &ServerGroup) -> Option<Health> {
+fn health(input: &Input<'_>, grace: Span, serves: bool, group: &ServerGroup) -> Option<Health> {
     let seen = input.memory.machines(&group.name);
-    machines::count(group, &machines::Evidence { seen, grace, now: input.now })
+    machines::count(group, &machines::Evidence { seen, grace, serves, now: input.now })
 }
