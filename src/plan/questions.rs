@@ -42,7 +42,10 @@ fn first_answer(view: &View<'_>) -> Option<Answer> {
         // What is not well is said before what only waits.
         answer => match &answer {
             Some(Answer::Wait(wait)) if wait.halted || wait.on.reason == Reason::Unknown => answer,
-            _ => sides::down(view).map(Answer::from).or(answer),
+            _ => match sides::down(view) {
+                Some(wait) if wait.halted || answer.is_none() => Some(wait.into()),
+                _ => answer,
+            },
         },
     }
 }

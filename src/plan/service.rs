@@ -115,6 +115,8 @@ fn at_rest(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wa
         Some(
             Reason::Freeze | Reason::Slot | Reason::Dependency | Reason::Approval | Reason::Retry | Reason::Unknown,
         ) => Phase::Pending,
+        // A live release whose machines come back.
+        Some(Reason::Health) => Phase::Pending,
         _ if !actions.is_empty() && change != Change::None => Phase::Pending,
         _ if !standing && actions.is_empty() => Phase::Absent,
         _ => Phase::Steady,
@@ -260,7 +262,7 @@ fn look_again(view: &View<'_>, wait: Option<&Wait>) -> Option<Timestamp> {
 /// for the second reading of its removal is left to do.
 fn is_settled(view: &View<'_>, change: Change, actions: &[Action], wait: Option<&Wait>) -> bool {
     let removes = wait.is_some_and(|wait| wait.removal.is_some());
-    let is_well = wait.is_none_or(|wait| !wait.halted);
+    let is_well = wait.is_none_or(|wait| !wait.halted && wait.on.reason != Reason::Health);
     let live = view.live_is_wanted() && view.live_group().is_some();
     let orphan = view.input.file == File::Missing;
     change == Change::None && actions.is_empty() && is_well && !removes && (live || orphan) && retire::is_tidy(view)

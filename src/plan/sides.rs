@@ -5,6 +5,8 @@ use crate::mutant::Mutant;
 use crate::observed::marks::{Mark, RetryKind, Step};
 use crate::observed::state::{Health, ServerGroup};
 
+use crate::time::Span;
+
 use super::action::Mutation;
 use super::answer::{Answer, Wait, act, wait};
 use super::retire::group_carrier;
@@ -120,6 +122,12 @@ pub fn down(view: &View<'_>) -> Option<Wait> {
     let (version, service) = (&live.identity.version, view.input.service);
     let words = machines::words(live).map(|words| format!("; {words}")).unwrap_or_default();
     let state = format!("{} of {} machines of {version} are healthy{words}", health.healthy, view.need());
+    let members = live.group.as_ref()?;
+    let is_new = health.failing == 0 && view.input.now < members.created + view.rollout().healthy_deadline;
+    if health.booting > 0 || is_new {
+        // Its machines are on their way.
+        return Some(wait(Reason::Health, state).look_again(view.input.now + Span::from_secs(10)));
+    }
     if health.healthy > 0 {
         return Some(wait(Reason::Health, state).halted());
     }

@@ -7,7 +7,7 @@ use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use crate::observed::marks::{Hold, Identity, Rejected, Retry, RetryKind};
-use crate::observed::resources::{Conditions, Rule};
+use crate::observed::resources::{Conditions, Lifecycle, Rule};
 use crate::observed::state::{GroupState, Health, ServerGroup, ServiceState, Slot};
 use crate::time::{Span, Timestamp};
 
@@ -348,9 +348,12 @@ impl<'a> View<'a> {
     /// The machines of a group; where their targets were not read, the group's own word counts.
     pub fn standing_health(&self, group: &ServerGroup) -> Health {
         let inline = || {
-            let (healthy, desired) =
-                group.group.as_ref().map_or((0, 0), |group| (group.inline_healthy(), group.desired));
-            Health { healthy, missing: desired.saturating_sub(healthy), ..Health::default() }
+            let Some(members) = &group.group else { return Health::default() };
+            let healthy = members.inline_healthy();
+            let pending = members.instances.iter().filter(|instance| instance.lifecycle == Lifecycle::Pending);
+            let booting = u32::try_from(pending.count()).unwrap_or(u32::MAX);
+            let missing = members.desired.saturating_sub(healthy.saturating_add(booting));
+            Health { healthy, booting, failing: 0, missing }
         };
         self.health(group).unwrap_or_else(inline)
     }

@@ -5,6 +5,7 @@ use super::story::{Story, file, hold};
 use crate::observed::marks::RetryKind;
 use crate::observed::resources::{Activity, Lifecycle, Outcome, Target, TargetHealth};
 use crate::plan::action::{Kind, Mutation};
+use crate::plan::outcome;
 use crate::plan::types::{Change, Phase, Reason, RollbackClass};
 use crate::plan::view::View;
 use crate::time::Span;
@@ -213,7 +214,7 @@ fn a_settled_service_that_lacks_half_its_machines_is_not_steady() {
     let mut story = Story::settled("1.0");
     let mut spec = file("1.0");
     (spec.capacity.min, spec.capacity.max) = (6, 6);
-    story.commit(spec).converged();
+    story.commit(spec).converged().later(Span::from_mins(30));
     story.group_mut("1.0").group.as_mut().unwrap().instances.iter_mut().skip(2).for_each(|i| i.healthy = false);
     targets(&mut story, "1.0", TargetHealth::Healthy);
     let plan = story.plan();
@@ -370,4 +371,16 @@ fn a_group_without_a_healthy_machine_leaves_at_once() {
     let gave_back = story.now;
     story.until(|story| story.group("1.1").weight.is_none());
     assert!(story.now.since(gave_back) < Span::from_secs(60), "{}", story.log());
+}
+
+#[test]
+fn machines_of_live_that_are_on_their_way_are_waited_for() {
+    let mut story = Story::settled("1.0");
+    story.group_mut("1.0").group = None;
+    story.pass();
+    let plan = story.plan();
+    assert_eq!((plan.phase, plan.waiting_on.map(|wait| wait.reason)), (Phase::Pending, Some(Reason::Health)));
+    assert!(!plan.settled && outcome::of(&story.plan()) == outcome::Outcome::OnItsWay, "apply goes on");
+    story.converged();
+    assert_eq!(story.plan().phase, Phase::Steady);
 }
