@@ -93,8 +93,9 @@ fn condition(
             let seen = evidence.seen.and_then(|seen| seen.get(&instance.id).copied());
             let since =
                 seen.map_or(evidence.now, |seen| seen.in_service).min(in_service(owner, group, instance, evidence.now));
-            let was_healthy =
-                seen.map_or_else(|| took_its_step(group, since, evidence.serves), |seen| seen.was_healthy);
+            // A machine that is new to a group that was seen before has joined it since.
+            let before_restart = evidence.seen.is_none() && took_its_step(group, since, evidence.serves);
+            let was_healthy = seen.map_or(before_restart, |seen| seen.was_healthy);
             let in_grace = evidence.now.since(since) < evidence.grace;
             if in_grace && !was_healthy && !Mutant::BlameBooting.on() { Condition::Booting } else { Condition::Failing }
         }
@@ -128,15 +129,15 @@ fn in_service(owner: &ServerGroup, group: &GroupState, instance: &Instance, now:
 /// Takes in a reading: which machines are in service since when, and which were healthy.
 pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, serves: bool, now: Timestamp) {
     let (Some(group), Some(targets)) = (&owner.group, &owner.targets) else { return };
+    let is_first = !seen.contains_key(&owner.name);
     let machines = seen.entry(owner.name.clone()).or_default();
     let in_use = |instance: &&Instance| instance.lifecycle == Lifecycle::InService;
     machines.retain(|id, _| group.instances.iter().filter(in_use).any(|instance| instance.id == *id));
     for instance in group.instances.iter().filter(in_use) {
         let healthy = targets.get(&instance.id).is_some_and(|target| target.health == TargetHealth::Healthy);
         let since = in_service(owner, group, instance, now);
-        let machine = machines
-            .entry(instance.id.clone())
-            .or_insert_with(|| MachineSeen { in_service: since, was_healthy: took_its_step(group, since, serves) });
+        let was_healthy = is_first && took_its_step(group, since, serves);
+        let machine = machines.entry(instance.id.clone()).or_insert(MachineSeen { in_service: since, was_healthy });
         machine.in_service = machine.in_service.min(since);
         machine.was_healthy |= healthy;
     }

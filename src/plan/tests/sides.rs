@@ -384,3 +384,29 @@ fn machines_of_live_that_are_on_their_way_are_waited_for() {
     story.converged();
     assert_eq!(story.plan().phase, Phase::Steady);
 }
+
+/// What failed with traffic is judged after a restart as before it; what joined meanwhile is not.
+#[test]
+fn a_restart_does_not_make_machines_with_traffic_young_again() {
+    for marked in [true, false] {
+        let mut story = half_way();
+        if !marked {
+            let name = story.name("1.1");
+            let on = crate::plan::action::Carrier::Group { release: name.clone(), name: name.to_string() };
+            let value = format!("0@{}", story.now.ceil_secs());
+            story.meanwhile(&Mutation::SetMark { on, mark: crate::observed::marks::Mark::Step, value });
+        }
+        story.dies();
+        targets(&mut story, "1.1", TargetHealth::Unhealthy);
+        let health = story.ask(|input| View::new(input).health(&input.state.groups[&story.name("1.1")])).unwrap();
+        assert_eq!((health.booting, health.failing), (0, 2), "marked: {marked}");
+    }
+    let mut story = half_way();
+    let name = story.name("1.1");
+    let on = crate::plan::action::Carrier::Group { release: name.clone(), name: name.to_string() };
+    let value = format!("0@{}", story.now.ceil_secs());
+    story.meanwhile(&Mutation::SetMark { on, mark: crate::observed::marks::Mark::Step, value }).looks();
+    grows_and_boots(&mut story, "1.1", 5);
+    let health = story.ask(|input| View::new(input).health(&input.state.groups[&story.name("1.1")])).unwrap();
+    assert_eq!((health.healthy, health.booting, health.failing), (2, 3, 0), "the mark is not written yet");
+}
