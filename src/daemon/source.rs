@@ -14,8 +14,12 @@ use crate::reconcile::pace;
 use super::reload::Followed;
 use super::{Shared, trust};
 
-/// Wakes the watcher when a local repository changes. Polling goes on all the same.
+/// Wakes the watcher when a local repository changes. Polling goes on all the same. A mirror
+/// changes only by our own look at the remote: watched, each new commit would cost a second look.
 pub fn watch(repository: &ConfigRepository, shared: &Shared) -> Option<Watch> {
+    if repository.is_mirror() {
+        return None;
+    }
     let wake = Arc::clone(&shared.wake);
     match repository.with(|repository| repository.watch(move || wake.notify_one())) {
         Ok(watch) => Some(watch),

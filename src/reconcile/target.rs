@@ -238,6 +238,11 @@ impl ConfigRepository {
         Ok(tip)
     }
 
+    /// Whether it is a mirror of a remote, and not a repository that is opened where it lies.
+    pub fn is_mirror(&self) -> bool {
+        self.remote.is_some()
+    }
+
     /// The commit that the mirror has for a branch from an earlier exchange; none where the
     /// repository is opened where it lies, which needs no exchange.
     pub fn stored_tip(&self, branch: &str) -> Option<CommitId> {
