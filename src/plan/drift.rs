@@ -246,26 +246,6 @@ pub fn unprotect(view: &View<'_>) -> Option<Answer> {
     Some(act(mutation, format!("{count} of its machines are protected from scale-in, and it is being emptied")).into())
 }
 
-/// What keeps a group from becoming what it aims at, by its name.
-pub fn stands_still(group: &GroupState) -> Option<String> {
-    let suspended = |process: &str| group.suspended.iter().any(|known| known == process);
-    let standing = group.instances.len();
-    let desired = usize::try_from(group.desired).unwrap_or(usize::MAX);
-    let protected = group.shape.as_ref().map_or(0, |shape| shape.protected.len());
-    let held = group.shape.as_ref().map_or(0, |shape| shape.in_hooks);
-    if standing < desired && suspended("Launch") {
-        Some("the process Launch is suspended, so nothing is launched".to_owned())
-    } else if standing > desired && suspended("Terminate") {
-        Some("the process Terminate is suspended, so nothing is terminated".to_owned())
-    } else if standing > desired && protected > 0 {
-        Some(format!("{protected} machines are protected from scale-in"))
-    } else if held > 0 {
-        Some(format!("{held} machines wait for a lifecycle hook"))
-    } else {
-        None
-    }
-}
-
 fn sorted(list: &[String]) -> Vec<String> {
     let mut list = list.to_vec();
     list.sort();

@@ -188,3 +188,23 @@ pub fn quoted(text: &str) -> String {
     let cut: String = clean.chars().take(QUOTED_MAX - 1).collect();
     format!("{cut}…")
 }
+
+/// What keeps a group from becoming what it aims at, by its name.
+pub fn stands_still(group: &GroupState) -> Option<String> {
+    let suspended = |process: &str| group.suspended.iter().any(|known| known == process);
+    let standing = group.instances.len();
+    let desired = usize::try_from(group.desired).unwrap_or(usize::MAX);
+    let protected = group.shape.as_ref().map_or(0, |shape| shape.protected.len());
+    let held = group.shape.as_ref().map_or(0, |shape| shape.in_hooks);
+    if standing < desired && suspended("Launch") {
+        Some("its process Launch is suspended, so no machine is launched".to_owned())
+    } else if standing > desired && suspended("Terminate") {
+        Some("its process Terminate is suspended, so no machine is terminated".to_owned())
+    } else if standing > desired && protected > 0 {
+        Some(format!("{protected} machines are protected from scale-in"))
+    } else if held > 0 {
+        Some(format!("{held} machines wait for a lifecycle hook"))
+    } else {
+        None
+    }
+}

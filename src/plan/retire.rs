@@ -12,7 +12,7 @@ use super::action::{Action, Carrier, Mutation};
 use super::answer::{Answer, Wait, act, wait};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{rollout, traffic};
+use super::{machines, rollout, traffic};
 
 /// The newest verdicts are kept, so that a rejected release stays rejected.
 const REJECTED_RECORDS: usize = 50;
@@ -253,7 +253,11 @@ fn empty(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> 
     if group.instances.is_empty() {
         return None;
     }
-    let detail = format!("{} machines of {} finish their requests", group.instances.len(), owner.identity.version);
+    let (count, version) = (group.instances.len(), &owner.identity.version);
+    let detail = match machines::stands_still(group) {
+        Some(still) => format!("{count} machines of {version} stay: {still}"),
+        None => format!("{count} machines of {version} finish their requests"),
+    };
     Some(wait(Reason::Drain, detail).look_again(view.input.now + DRAIN_LOOK).into())
 }
 

@@ -518,7 +518,8 @@ fn unready(candidate: &ServerGroup, health: &Health, need: u32, launches: Option
         detail += &format!(" ({})", others.join(", "));
     }
     let launches = launches.map(|message| format!("the last launch failed: {message}"));
-    for words in [machines::words(candidate), launches].into_iter().flatten() {
+    let still = candidate.group.as_ref().and_then(machines::stands_still);
+    for words in [still, machines::words(candidate), launches].into_iter().flatten() {
         detail += &format!("; {words}");
     }
     detail

@@ -120,9 +120,10 @@ pub fn down(view: &View<'_>) -> Option<Wait> {
         return None;
     }
     let (version, service) = (&live.identity.version, view.input.service);
-    let words = machines::words(live).map(|words| format!("; {words}")).unwrap_or_default();
-    let state = format!("{} of {} machines of {version} are healthy{words}", health.healthy, view.need());
     let members = live.group.as_ref()?;
+    let words = [machines::stands_still(members), machines::words(live)].into_iter().flatten();
+    let words: String = words.map(|words| format!("; {words}")).collect();
+    let state = format!("{} of {} machines of {version} are healthy{words}", health.healthy, view.need());
     let is_new = health.failing == 0 && view.input.now < members.created + view.rollout().healthy_deadline;
     if health.booting > 0 || is_new {
         // Its machines are on their way.

@@ -7,6 +7,7 @@ use crate::names::TargetGroupArn;
 use crate::observed::resources::{Condition, Conditions, GroupChange, RuleAction, Shape, TargetHealth};
 use crate::plan::action::{Kind, Mutation};
 use crate::plan::types::{Change, RollbackClass};
+use crate::time::Span;
 
 fn with(version: &str, field: Field, policy: Policy) -> ServiceSpec {
     let mut spec = file(version);
@@ -135,7 +136,7 @@ fn a_stranger_in_our_action_blocks_neither_a_release_nor_a_revert() {
         story.commit(with("1.1", Field::TargetGroups, policy)).converged();
         assert_eq!(story.weight("1.1"), 100, "{}", story.log());
         // Its machines are gone: a revert that needs new ones.
-        story.later(crate::time::Span::from_mins(90)).converged();
+        story.later(Span::from_mins(90)).converged();
         let_in(&mut story, 5);
         story.commit(with("1.0", Field::TargetGroups, policy)).converged();
         assert_eq!(story.weight("1.0"), 100, "{}", story.log());
@@ -166,9 +167,9 @@ fn each_part_of_a_group_is_put_right() {
     assert_eq!(fields(&story), []);
     // The grace is the deadline of the file.
     let mut spec = file("1.0");
-    spec.rollout.healthy_deadline = crate::time::Span::from_mins(20);
+    spec.rollout.healthy_deadline = Span::from_mins(20);
     story.commit(spec).converged();
-    assert_eq!(shape(&mut story, "1.0").grace, crate::time::Span::from_mins(20));
+    assert_eq!(shape(&mut story, "1.0").grace, Span::from_mins(20));
 }
 
 #[test]
@@ -186,6 +187,41 @@ fn suspended_processes_are_reported_unless_the_file_says_more() {
     assert!(story.members("1.0").suspended.is_empty(), "{}", story.log());
 }
 
+/// What a group waits for is said by its name: while it comes up, while it serves, and while
+/// it is emptied.
+#[test]
+fn what_stands_still_because_of_a_suspended_process_says_so() {
+    let still = |story: &mut Story, version: &str, process: &str, machines: usize| {
+        let group = story.group_mut(version).group.as_mut().unwrap();
+        group.suspended = vec![process.to_owned()];
+        group.instances.truncate(machines);
+    };
+    let said = |story: &Story| story.plan().waiting_on.map(|wait| wait.detail).unwrap_or_default();
+    let launch = "its process Launch is suspended, so no machine is launched";
+
+    let mut story = Story::settled("1.0");
+    story
+        .commit(file("1.1"))
+        .until(|story| story.model.state.groups.get(&story.name("1.1")).is_some_and(|owner| owner.group.is_some()));
+    still(&mut story, "1.1", "Launch", 1);
+    story.later(Span::from_secs(10));
+    assert!(said(&story).contains(launch), "{}", said(&story));
+
+    let mut story = Story::settled("1.0");
+    still(&mut story, "1.0", "Launch", 0);
+    story.later(Span::from_mins(30));
+    assert!(said(&story).contains(launch), "{}", said(&story));
+
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).converged();
+    let group = story.group_mut("1.0").group.as_mut().unwrap();
+    (group.min, group.desired) = (0, 0);
+    still(&mut story, "1.0", "Terminate", 2);
+    story.later(Span::from_mins(62)).pass();
+    let stays = "2 machines of 1.0 stay: its process Terminate is suspended, so no machine is terminated";
+    assert!(said(&story).contains(stays), "{}", said(&story));
+}
+
 #[test]
 fn what_is_emptied_loses_its_protection() {
     let mut story = Story::settled("1.0");
@@ -193,7 +229,7 @@ fn what_is_emptied_loses_its_protection() {
     shape(&mut story, "1.0").protected = machines.clone();
     assert_eq!(fields(&story), [(Field::ScaleInProtection, Policy::Report)]);
     story.commit(file("1.1")).converged();
-    story.later(crate::time::Span::from_mins(61));
+    story.later(Span::from_mins(61));
     story.run_to_the_end();
     let log = story.log();
     let said = format!("{} of its machines are protected from scale-in, and it is being emptied", machines.len());
