@@ -3,12 +3,14 @@
 use std::io;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use crate::plan::outcome;
+use crate::plan::types::Plan;
 use crate::render;
 
 use super::{Shared, hooks};
@@ -31,15 +33,20 @@ async fn health() -> &'static str {
 }
 
 /// Git and AWS have been read, the last reading of both went well, and neither is long ago.
-async fn ready(State(shared): State<Shared>) -> Response {
+/// With `?strict` also: no service waits for somebody.
+async fn ready(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
     let trouble = shared.trouble.borrow().clone();
-    let read = shared.plan.borrow().is_some();
+    let plan = shared.plan.borrow().clone();
     let poll = shared.followed.borrow().settings.poll_interval;
     let reads = shared.last_read.report(poll, super::work::IDLE);
     let said = [trouble.git.map(|said| format!("git: {said}")), trouble.cloud.map(|said| format!("cloud: {said}"))];
     let mut said: Vec<String> = said.into_iter().flatten().collect();
-    if said.is_empty() && !read {
+    if said.is_empty() && plan.is_none() {
         said.push("nothing was read yet".to_owned());
+    }
+    let asks = |word: &str| query.as_deref().is_some_and(|query| query.split('&').any(|part| part == word));
+    if asks("strict") || asks("strict=true") {
+        said.extend(plan.iter().flat_map(|plan| needy(plan)));
     }
     let is_ready = said.is_empty() && reads.iter().all(|(_, late)| !late);
     if is_ready {
@@ -48,6 +55,16 @@ async fn ready(State(shared): State<Shared>) -> Response {
     said.extend(reads.into_iter().map(|(line, _)| line));
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{}\n", said.join("\n"))).into_response()
+}
+
+/// A line for each service that is not well by itself.
+fn needy(plan: &Plan) -> Vec<String> {
+    let needy = plan.services.iter().filter(|service| !outcome::is_well(service));
+    let said = needy.map(|service| match &service.waiting_on {
+        Some(wait) => format!("{}: {}: {}", service.name, service.phase.as_str(), wait.detail),
+        None => format!("{}: {}", service.name, service.phase.as_str()),
+    });
+    said.collect()
 }
 
 /// The status of every service, as the last pass found it.

@@ -31,6 +31,16 @@ pub fn of(plan: &ServicePlan) -> Outcome {
     }
 }
 
+/// Whether nobody has to look after a service: no call of its fails, and it is settled, moves,
+/// or stands still because a person said so.
+pub fn is_well(plan: &ServicePlan) -> bool {
+    match plan.waiting_on.as_ref().map(|wait| wait.reason) {
+        Some(Reason::Error | Reason::Down) => false,
+        Some(Reason::Freeze | Reason::Hold | Reason::Paused | Reason::Approval) => plan.phase != Phase::Halted,
+        _ => of(plan) != Outcome::Stuck,
+    }
+}
+
 /// A try that only a person begins does not come by itself, nor does health that a live release
 /// has lost.
 fn comes_by_itself(plan: &ServicePlan, wait: &WaitingOn) -> bool {

@@ -234,6 +234,27 @@ fn without_a_secret_there_are_none() {
     world.until("the new file", |world| world.post("/hooks/gitea", &headers, "").0 == 202);
 }
 
+/// A file with an error stops nobody but its service: the daemon is ready, and strictly it isn't.
+#[test]
+fn a_service_that_waits_for_somebody_is_not_strictly_ready() {
+    let mut world = World::new(ON);
+    let get = |world: &World, path: &str| {
+        let config = ureq::config::Config::builder().http_status_as_error(false).build();
+        let mut answer = ureq::Agent::new_with_config(config).get(world.url(path)).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    world.until("a first reading", |world| get(world, "/readyz?strict").0 == 200);
+    fs::write(world.place.repo().join("services/website.toml"), "version = 1\n").unwrap();
+    world.place.commit("a mistake");
+    world.place.git(&["push", "--quiet", "../served/config.git", "main"]);
+    let signed = signature(SECRET, "");
+    world.post("/hooks/gitea", &[("X-Gitea-Signature", &signed)], "");
+    world.until("the mistake", |world| get(world, "/readyz?strict").0 == 503);
+    let (_, said) = get(&world, "/readyz?strict");
+    assert!(said.lines().any(|line| line.starts_with("website: ") && line.contains("its file has errors")), "{said}");
+    assert_eq!(get(&world, "/readyz").0, 200);
+}
+
 /// The most memory that the daemon ever had, in KiB.
 fn peak(daemon: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
