@@ -87,7 +87,13 @@ fn now() -> Timestamp {
 }
 
 fn empty(commit: Option<CommitId>) -> Desired {
-    Desired { commit, scope: None, services: Default::default(), diagnostics: Vec::new() }
+    Desired {
+        commit,
+        scope: None,
+        services: Default::default(),
+        contested: Default::default(),
+        diagnostics: Vec::new(),
+    }
 }
 
 fn conflict(path: &str, base: &str) -> Diagnostic {

@@ -12,7 +12,6 @@ use crate::desired::spec::{Desired, ServiceFile};
 use crate::forge::{Forge, NewPullRequest, Opened, Patience, ensure};
 use crate::git::{Branch, FileCommit, Repository, Source};
 use crate::names::{CommitId, ServiceName};
-pub use crate::reconcile::past::spec_of;
 use crate::settings::GitSettings;
 use crate::time::Timestamp;
 
@@ -126,6 +125,14 @@ impl Clone {
         let desired = crate::desired::load(&files, None);
         let shown = self.shown(service);
         if let Some(ServiceFile::Valid(_)) = desired.services.get(service) {
+            return Ok(desired);
+        }
+        // Another file claims its place, and did so before: this commit is no reason.
+        if let Some(contested) = desired.contested.get(service)
+            && self.desired().contested.get(service).is_some_and(|b| b.diagnostic.message == contested.diagnostic.message)
+        {
+            super::commands::tell_diagnostics(std::slice::from_ref(&contested.diagnostic), ui);
+            ui.insist("warning: it takes effect only if the service has that place in AWS, and keeps it");
             return Ok(desired);
         }
         let of_service =

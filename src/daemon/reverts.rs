@@ -17,7 +17,7 @@ use crate::names::{CommitId, Digest, ServiceName};
 use crate::notifications::revert::{Decision, Seen, Wanted, decide, wanted};
 use crate::plan::types::Plan;
 use crate::reconcile::ConfigRepository;
-use crate::reconcile::past::{Past, spec_of};
+use crate::reconcile::past::Past;
 use crate::reconcile::undo::{Goal, UndoError, changes_to_undo, reverted, undone};
 use crate::settings::Settings;
 use crate::time::Timestamp;
@@ -197,7 +197,7 @@ fn prepare(job: &Job, repository: &ConfigRepository) -> Result<Revert, UndoError
     };
     let old = old.ok_or_else(|| UndoError::NotUtf8 { path: path.clone() })?;
     let desired = crate::desired::load(&files, None);
-    let current = spec_of(&desired, service).map(crate::reconcile::past::release);
+    let current = desired.spec_of(service).map(crate::reconcile::past::release);
     let goal = Goal::Release(job.wanted.to.clone());
     let (text, message, of_a_revert) = repository.with(|repository| {
         let mut past = Past::new(repository, &files.root, service);
@@ -210,7 +210,7 @@ fn prepare(job: &Job, repository: &ConfigRepository) -> Result<Revert, UndoError
     files.files.insert(inside, FileContent::Bytes(text.clone().into_bytes()));
     let after = crate::desired::load(&files, None);
     // Whatever else was changed since, it must ask for what was stable.
-    if spec_of(&after, service).is_none_or(|spec| spec.version != job.wanted.to.version) {
+    if after.spec_of(service).is_none_or(|spec| spec.version != job.wanted.to.version) {
         let (wanted, count) = (job.wanted.to.version.to_string(), 0);
         return Err(UndoError::Nothing { path, wanted, count, shallow: false });
     }

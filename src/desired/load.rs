@@ -11,7 +11,7 @@ use super::reader;
 use super::scope::{self, FrozenService};
 use super::service;
 use super::source::{self, Origin, Place, Table};
-use super::spec::{Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use super::spec::{Contested, Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use super::traffic::Claim;
 use super::walk::{self, FILE_DIAGNOSTICS_MAX, Problem, Sources, Walk};
 
@@ -28,7 +28,13 @@ pub const DIAGNOSTICS_MAX: usize = 10_000;
 /// blocks its own service alone; a broken `ionroller.toml`, or no service file at all,
 /// leaves [`Desired::scope`] empty and blocks everything.
 pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
-    let mut desired = Desired { commit, scope: None, services: BTreeMap::new(), diagnostics: Vec::new() };
+    let mut desired = Desired {
+        commit,
+        scope: None,
+        services: BTreeMap::new(),
+        contested: BTreeMap::new(),
+        diagnostics: Vec::new(),
+    };
     let scope = ScopeRead::of(files);
     let mut services = Services::find(files, &mut desired.diagnostics);
     services.read(files, &scope);
@@ -53,11 +59,17 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
     }
     for service in services.found {
         let broken = walk::has_errors(&service.problems);
-        let located = service.problems.into_iter();
-        desired.diagnostics.extend(located.map(|problem| sources.diagnostic(problem, &service.path, &scope_path)));
-        let file = match service.spec {
-            Some(spec) if !broken => ServiceFile::Valid(Box::new(spec)),
-            _ => ServiceFile::Broken,
+        let locate = |problem| sources.diagnostic(problem, &service.path, &scope_path);
+        desired.diagnostics.extend(service.problems.into_iter().map(locate));
+        let clash = service.clash.map(locate);
+        desired.diagnostics.extend(clash.clone());
+        let file = match (service.spec.filter(|_| !broken).map(Box::new), clash) {
+            (Some(spec), None) => ServiceFile::Valid(spec),
+            (Some(spec), Some(diagnostic)) => {
+                desired.contested.insert(service.name.clone(), Contested { spec, diagnostic });
+                ServiceFile::Broken
+            }
+            (None, _) => ServiceFile::Broken,
         };
         desired.services.insert(service.name, file);
     }
@@ -248,6 +260,8 @@ struct Found<'f> {
     spec: Option<ServiceSpec>,
     claim: Option<Claim>,
     problems: Vec<Problem>,
+    /// Another file claims the same place.
+    clash: Option<Problem>,
 }
 
 struct Services<'f> {
@@ -316,7 +330,8 @@ impl<'f> Services<'f> {
         }
     }
 
-    /// Two services that want the same place on a listener: both files are wrong.
+    /// Two services that want the same place on a listener: both files are wrong, unless AWS
+    /// tells whose it is.
     fn clashes(&mut self) {
         let mut wanted: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, service) in self.found.iter().enumerate() {
@@ -340,7 +355,7 @@ impl<'f> Services<'f> {
                 let Some(service) = self.found.get_mut(*index) else { continue };
                 let place = service.claim.as_ref().map_or(Place::FILE, |claim| claim.place);
                 let help = help.to_owned();
-                service.problems.push(Problem { severity: Severity::Error, place, message, help });
+                service.clash = Some(Problem { severity: Severity::Error, place, message, help });
             }
         }
     }
@@ -362,7 +377,7 @@ impl<'f> Found<'f> {
     fn new(name: ServiceName, path: String, content: &'f FileContent) -> Self {
         let (text, problem) = text_of(content);
         let problems = problem.into_iter().collect();
-        Self { name, path, text, spec: None, claim: None, problems }
+        Self { name, path, text, spec: None, claim: None, problems, clash: None }
     }
 }
 

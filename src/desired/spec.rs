@@ -17,8 +17,30 @@ pub struct Desired {
     pub scope: Option<ScopeConfig>,
     /// Each service that has a file, by name.
     pub services: BTreeMap<ServiceName, ServiceFile>,
+    /// Services whose files are right but for one thing: another file claims the same place on
+    /// a listener. Whose it is, AWS says; until then they count as broken.
+    pub contested: BTreeMap<ServiceName, Contested>,
     /// All problems of all files, by file and place.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Desired {
+    /// What a service's file says, also while another file claims its place.
+    pub fn spec_of(&self, service: &ServiceName) -> Option<&ServiceSpec> {
+        match self.services.get(service) {
+            Some(ServiceFile::Valid(spec)) => Some(spec),
+            Some(ServiceFile::Broken) | None => self.contested.get(service).map(|contested| &*contested.spec),
+        }
+    }
+}
+
+/// A file that claims the same place as another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contested {
+    /// What it says.
+    pub spec: Box<ServiceSpec>,
+    /// What is wrong, as in [`Desired::diagnostics`].
+    pub diagnostic: Diagnostic,
 }
 
 /// A service's file.

@@ -64,6 +64,7 @@ pub fn refuse(desired: &mut Desired, service: &ServiceName, path: &str, text: &s
          it, revert both and make one"
     );
     *file = ServiceFile::Broken;
+    desired.contested.remove(service);
     add(desired, Diagnostic::new(Severity::Error, message).at(path, version_place(text)).help(help));
 }
 
@@ -72,6 +73,7 @@ pub fn refuse(desired: &mut Desired, service: &ServiceName, path: &str, text: &s
 pub fn refuse_unread(desired: &mut Desired, service: &ServiceName, path: &str, text: &str) {
     let Some(file) = desired.services.get_mut(service) else { return };
     *file = ServiceFile::Broken;
+    desired.contested.remove(service);
     let message = "whether image.digest came with this version can't be told: older contents of the file can't be read";
     let help = "the repository is damaged or a partial clone; clone it again without --filter, or run `git fsck`";
     add(desired, Diagnostic::new(Severity::Error, message.to_owned()).at(path, version_place(text)).help(help));

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::marks::{self, Identity, Marks};
 use super::resources::{Group, Listener, Rule, RuleAction, Tags, TargetGroup, Template};
-use super::state::{GroupState, Observation, Place, ServerGroup, ServiceState, Slot, TemplateState};
+use super::state::{GroupState, Neighbour, Observation, Place, ServerGroup, ServiceState, Slot, TemplateState};
 
 /// Everything that one reading returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,7 +321,7 @@ impl<'a> Work<'a> {
             return Some(Slot::Ours);
         }
         if place.priority.is_none() {
-            return self.default_slot(&standing?.action);
+            return self.default_slot(place, &standing?.action);
         }
         self.listings.rules.get(&place.listener)?.as_ref().ok()?;
         let Some(rule) = standing else {
@@ -330,8 +330,8 @@ impl<'a> Work<'a> {
         let tags = self.listings.elb_tags.get(rule.arn.as_str())?;
         let text = |key: &str| tags.get(key).map_or_else(|| "?".to_owned(), |value| marks::plain(value));
         if tags.contains_key(marks::SCOPE) {
-            let owner = format!("a rule of scope {}, service {}", text(marks::SCOPE), text(marks::SERVICE));
-            return Some(Slot::Foreign(owner));
+            let what = format!("a rule of scope {}, service {}", text(marks::SCOPE), text(marks::SERVICE));
+            return Some(self.tagged_slot(place, tags, what));
         }
         let what = format!(
             "a rule without our tags (priority {}, {})",
@@ -341,13 +341,54 @@ impl<'a> Work<'a> {
         self.unowned_slot(&rule.action, what)
     }
 
+    /// What carries an owner's tags is another service's of this scope, or somebody else's.
+    fn tagged_slot(&self, place: &Place, tags: &Tags, what: String) -> Slot {
+        let mine = tags.get(marks::SCOPE).map(String::as_str) == Some(self.scope.as_str());
+        let service = tags.get(marks::SERVICE).filter(|_| mine).and_then(|text| ServiceName::parse(text).ok());
+        match service {
+            Some(service) => Slot::Neighbour(Box::new(self.neighbour(place, service, what))),
+            None => Slot::Foreign(what),
+        }
+    }
+
+    fn neighbour(&self, place: &Place, service: ServiceName, what: String) -> Neighbour {
+        let has_tags = |rule: &&Rule| {
+            let tags = self.listings.elb_tags.get(rule.arn.as_str());
+            let has = |key: &str, value: &str| tags.and_then(|tags| tags.get(key)).is_some_and(|found| found == value);
+            rule.priority.is_some() && has(marks::SCOPE, self.scope.as_str()) && has(marks::SERVICE, service.as_str())
+        };
+        let rules = self.readable_rules().filter(has_tags).cloned().collect();
+        let on_listener = self.readable_rules().filter(|rule| rule.listener == place.listener);
+        let taken = on_listener.filter_map(|rule| rule.priority).collect();
+        Neighbour { service, what, rules, taken }
+    }
+
+    /// The service of this scope that alone has what an action forwards to.
+    fn only_service(&self, action: &RuleAction) -> Option<ServiceName> {
+        let known: BTreeMap<&TargetGroupArn, &ServiceName> = self.known_target_groups().collect();
+        let owner = |arn: &TargetGroupArn| {
+            if let Some(service) = known.get(arn) {
+                return Some((*service).clone());
+            }
+            let tags = self.listings.elb_tags.get(arn.as_str())?;
+            let mine = tags.get(marks::SCOPE).map(String::as_str) == Some(self.scope.as_str());
+            tags.get(marks::SERVICE).filter(|_| mine).and_then(|text| ServiceName::parse(text).ok())
+        };
+        let owners: BTreeSet<Option<ServiceName>> = forwarded(action).map(owner).collect();
+        let mut owners = owners.into_iter();
+        owners.next().flatten().filter(|_| owners.next().is_none())
+    }
+
     /// A fixed response is what a listener that waits for its first service has.
-    fn default_slot(&self, action: &RuleAction) -> Option<Slot> {
+    fn default_slot(&self, place: &Place, action: &RuleAction) -> Option<Slot> {
         match action {
             RuleAction::Other(text) if text.starts_with("fixed-response") => Some(Slot::Free),
             action => {
                 let what = format!("the listener's default action ({})", self.describe(action));
-                self.unowned_slot(action, what)
+                match self.only_service(action) {
+                    Some(service) => Some(Slot::Neighbour(Box::new(self.neighbour(place, service, what)))),
+                    None => self.unowned_slot(action, what),
+                }
             }
         }
     }

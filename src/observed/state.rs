@@ -54,10 +54,25 @@ pub enum Slot {
     /// A rule or default action of nobody who has tagged it, which forwards all its traffic
     /// to one target group: what it is, for people. A file may ask to take it over.
     Adoptable(String),
+    /// A rule or default action of another service of the scope.
+    Neighbour(Box<Neighbour>),
     /// Somebody else's rule: what it is, for people.
     Foreign(String),
     /// The listener does not exist.
     NoListener,
+}
+
+/// Another service of the scope that has a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Which.
+    pub service: ServiceName,
+    /// What stands there, for people.
+    pub what: String,
+    /// The rules with its tags on the listeners that were read.
+    pub rules: Vec<Rule>,
+    /// The priorities that have a rule on the listener.
+    pub taken: BTreeSet<u32>,
 }
 
 /// The live form of a release, or what is left of it.
@@ -233,7 +248,7 @@ pub struct Wants {
 }
 
 /// Where a service's rule should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The listener.
     pub listener: ListenerArn,

@@ -226,7 +226,11 @@ fn owned(input: &Input<'_>, mutation: &Mutation, violation: &mut impl FnMut(&'st
         Mutation::SetRule { rule, .. } | Mutation::SetWeights { rule, .. } | Mutation::DeleteRule { rule } => {
             let named = |known: &Rule| known.arn == *rule;
             // The rule or default action that the file names, aside.
-            let may_take = matches!(state.slot, Some(Slot::Free | Slot::Adoptable(_)))
+            let left = match &state.slot {
+                Some(Slot::Neighbour(other)) => other.rules.iter().any(|rule| real(&rule.conditions)),
+                _ => false,
+            };
+            let may_take = (left || matches!(state.slot, Some(Slot::Free | Slot::Adoptable(_))))
                 && !matches!(mutation, Mutation::DeleteRule { .. })
                 && state.standing.as_ref().is_some_and(named);
             let is_mine = state.rules.iter().any(named);

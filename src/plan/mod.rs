@@ -18,6 +18,7 @@ pub mod model;
 pub mod offline;
 pub mod operator;
 pub mod outcome;
+pub mod places;
 pub mod questions;
 pub mod records;
 pub mod removal;

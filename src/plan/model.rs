@@ -174,7 +174,8 @@ impl Model {
                     action: RuleAction::forward(shares(weights), kept),
                 });
                 // A rule before a listener's default action is not yet where the file wants to be.
-                if self.state.spare_priority.is_none() {
+                let makes_way = matches!(self.state.slot, Some(Slot::Neighbour(_)));
+                if self.state.spare_priority.is_none() && !makes_way {
                     self.state.slot = Some(Slot::Ours);
                 }
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::files::ConfigFiles;
-use crate::desired::spec::{Desired, Freeze, ServiceFile, ServiceSpec};
+use crate::desired::spec::{Desired, Freeze, ServiceSpec};
 use crate::names::ServiceName;
 use crate::time::{Span, Timestamp};
 
@@ -43,7 +43,7 @@ impl Review {
         let touched: BTreeMap<ServiceName, Vec<String>> =
             names.into_iter().filter_map(|name| Some((name.clone(), changed(name, base, merge)?))).collect();
         let already = plan.services.iter().filter_map(|service| {
-            Some((service.name.clone(), before_the_merge(service, base.desired.services.get(&service.name))?))
+            Some((service.name.clone(), before_the_merge(service, base.desired.spec_of(&service.name))?))
         });
         let holds = |freeze: &Freeze| {
             freeze.services.is_empty() || freeze.services.iter().any(|name| touched.contains_key(name))
@@ -61,12 +61,15 @@ impl Review {
 fn changed(name: &ServiceName, base: Side<'_>, merge: Side<'_>) -> Option<Vec<String>> {
     let path = format!("services/{name}.toml");
     let same_file = base.files.files.get(&path) == merge.files.files.get(&path);
-    match (base.desired.services.get(name), merge.desired.services.get(name)) {
-        (Some(ServiceFile::Valid(old)), Some(ServiceFile::Valid(new))) => {
+    match (base.desired.spec_of(name), merge.desired.spec_of(name)) {
+        (Some(old), Some(new)) => {
             let keys = keys(old, new);
             (!same_file || !keys.is_empty()).then_some(keys)
         }
-        (old, new) => (!same_file || old != new).then(Vec::new),
+        _ => {
+            let (old, new) = (base.desired.services.get(name), merge.desired.services.get(name));
+            (!same_file || old != new).then(Vec::new)
+        }
     }
 }
 
@@ -146,14 +149,10 @@ pub fn keys(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
 }
 
 /// What of a service is otherwise than the base says, whatever the merge does to it.
-fn before_the_merge(service: &ServicePlan, base: Option<&ServiceFile>) -> Option<String> {
+fn before_the_merge(service: &ServicePlan, wanted: Option<&ServiceSpec>) -> Option<String> {
     if service.groups.is_empty() {
         return None;
     }
-    let wanted = match base {
-        Some(ServiceFile::Valid(spec)) => Some(spec),
-        _ => None,
-    };
     let live = service.from.as_ref();
     let under_way = |group: &&GroupView| {
         let new = matches!(group.role, Role::Candidate | Role::Leftover);

@@ -62,9 +62,11 @@ pub fn started(view: &View<'_>) -> bool {
     })
 }
 
-/// Whether something forbids this rollout that only a person or a commit can change.
+/// Whether something forbids this rollout that only a person, a commit or another service can
+/// change.
 pub fn is_forbidden(view: &View<'_>, spec: &ServiceSpec) -> bool {
-    matches!(preflight(view, spec), Some(Answer::Wait(wait)) if wait.on.reason == Reason::Preflight)
+    let forbids = |reason| matches!(reason, Reason::Preflight | Reason::Dependency);
+    matches!(preflight(view, spec), Some(Answer::Wait(wait)) if forbids(wait.on.reason))
 }
 
 /// What forbids this rollout before anything is created.
@@ -101,7 +103,9 @@ fn preflight(view: &View<'_>, spec: &ServiceSpec) -> Option<Answer> {
         Some(Slot::Adoptable(what)) if view.live.is_none() && view.input.state.rules.is_empty() => {
             blocked(format!("its place on the listener is taken: {what}; load_balancer.adopt = true takes it over"))
         }
-        taken => traffic::taken(taken.as_ref(), lb).map(Answer::from),
+        // It serves where it is until its new place is free.
+        Some(Slot::Neighbour(_)) if view.has_rule() => None,
+        _ => traffic::taken(view, lb).map(Answer::from),
     }
 }
 

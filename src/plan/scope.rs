@@ -93,6 +93,7 @@ impl<'a> ScopeInput<'a> {
             rewound: self.rewound.get(name).map_or(&[], Vec::as_slice),
             gate: gates.get(name).cloned(),
             orphan: self.orphan(name),
+            desired: Some(self.desired),
             state: self.observed.services.get(name).unwrap_or(empty),
             memory: self.memories.get(name).unwrap_or(&NOTHING),
             now: self.now,

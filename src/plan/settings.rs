@@ -7,7 +7,7 @@ use crate::mutant::Mutant;
 use crate::names::Digest;
 use crate::observed::marks::Mark;
 use crate::observed::resources::{Rule, Tags};
-use crate::observed::state::{GroupState, ServerGroup};
+use crate::observed::state::{GroupState, ServerGroup, Slot};
 
 use super::action::{Carrier, Mutation};
 use super::answer::{Answer, act, wait};
@@ -15,7 +15,7 @@ use super::questions::fence_first;
 use super::retire::{group_carrier, template_carrier};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{resources, rollout, traffic};
+use super::{places, resources, rollout, traffic};
 
 /// The hash of the settings that a file asks for and that a reading does not carry inline.
 pub fn hash(spec: &ServiceSpec) -> String {
@@ -210,7 +210,10 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
     let priority = lb.rule.as_ref().map(|rule| rule.priority);
     let in_place = |rule: &&Rule| rule.listener == lb.listener && rule.priority == priority;
     let real = || view.input.state.rules.iter().filter(|rule| !is_temporary(&rule.conditions));
-    let old = real().find(|rule| !in_place(rule))?;
+    let is_borrowed = |rule: &&Rule| view.input.state.borrowed.contains(&rule.arn);
+    // A default action stays until another service takes it.
+    let elsewhere = || real().filter(|rule| !in_place(rule));
+    let old = elsewhere().find(|rule| !is_borrowed(rule)).or_else(|| elsewhere().next())?;
     if old.listener.load_balancer() != lb.listener.load_balancer() {
         let detail = format!(
             "the service runs behind the load balancer {}, and its file now names {}: use a second service",
@@ -219,7 +222,13 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
         );
         return Some(wait(Reason::Preflight, detail).into());
     }
-    if view.input.state.borrowed.contains(&old.arn) {
+    if let Some(Slot::Neighbour(other)) = &view.input.state.slot
+        && !places::may_take(view, lb, other)
+    {
+        return Some(places::make_way(view, lb, other, old));
+    }
+    let next = places::next_owner(view, old).filter(|_| is_borrowed(&old));
+    if is_borrowed(&old) && next.is_none() {
         return Some(traffic::never_deleted(old).into());
     }
     if Mutant::OldRuleFirst.on() {
@@ -227,6 +236,9 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
     }
     let new = view.input.state.rules.iter().find(in_place);
     let moved = |mutation| Some(act(mutation, "the rule has moved to another place").into());
+    if let Some(next) = next.filter(|_| new.is_some_and(|new| replaces(view, new, old))) {
+        return Some(wait(Reason::Dependency, format!("the listener's default action goes over to {next}")).into());
+    }
     if new.is_some_and(|new| replaces(view, new, old)) {
         return moved(Mutation::DeleteRule { rule: old.arn.clone() });
     }
@@ -243,7 +255,7 @@ fn misplaced(view: &View<'_>) -> Option<Answer> {
             None => Mutation::SetWeights { rule, weights },
         });
     }
-    if let Some(taken) = traffic::taken(view.input.state.slot.as_ref(), lb) {
+    if let Some(taken) = traffic::taken(view, lb) {
         return Some(taken.into());
     }
     let because = "the file names another place";
@@ -270,7 +282,7 @@ pub fn second_rule(view: &View<'_>) -> Option<Answer> {
 
 /// Whether a rule in its place does what the old one does. Where they differ the new one
 /// counts, unless only the old one leads to machines that are well.
-fn replaces(view: &View<'_>, new: &Rule, old: &Rule) -> bool {
+pub fn replaces(view: &View<'_>, new: &Rule, old: &Rule) -> bool {
     // AWS lists an action's target groups in any order.
     let shares = |rule: &Rule| BTreeMap::from_iter(rule.action.percents());
     let is_well = |rule: &Rule| {

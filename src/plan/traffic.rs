@@ -8,7 +8,7 @@ use crate::observed::state::{Health, ServerGroup, Slot};
 
 use super::action::{Mutation, Weight};
 use super::answer::{Answer, Wait, act, wait};
-use super::sides;
+use super::{places, sides};
 use super::types::Reason;
 use super::view::View;
 
@@ -79,8 +79,9 @@ pub fn never_deleted(rule: &Rule) -> Wait {
 }
 
 /// Why nothing of ours may stand where a file wants its rule, if so.
-pub fn taken(slot: Option<&Slot>, lb: &LoadBalancer) -> Option<Wait> {
-    match slot {
+pub fn taken(view: &View<'_>, lb: &LoadBalancer) -> Option<Wait> {
+    match &view.input.state.slot {
+        Some(Slot::Neighbour(other)) => places::kept_by(view, lb, other),
         Some(Slot::Foreign(what) | Slot::Adoptable(what)) => {
             Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")))
         }

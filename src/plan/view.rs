@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::spec::{LoadBalancer, Rollout, ServiceSpec};
+use crate::desired::spec::{Desired, LoadBalancer, Rollout, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::{CommitId, Digest, GroupName, Scope, ServiceName, TargetGroupArn};
 use crate::observed::marks::{Hold, Identity, Rejected, Retry, RetryKind};
@@ -50,6 +50,8 @@ pub struct Input<'a> {
     pub gate: Option<WaitingOn>,
     /// What becomes of it if it has no file.
     pub orphan: Orphan,
+    /// What the commit says of all services; none where only an operator's word counts.
+    pub desired: Option<&'a Desired>,
     /// What AWS showed.
     pub state: &'a ServiceState,
     /// What earlier readings showed.
@@ -315,6 +317,11 @@ impl<'a> View<'a> {
             state.rule_at(&lb.listener, priority)
         });
         place.or_else(|| state.rules.first()).or_else(|| self.to_take_over())
+    }
+
+    /// Whether clients reach it by a rule of its own, wherever that is.
+    pub fn has_rule(&self) -> bool {
+        self.input.state.rules.iter().any(|rule| !is_temporary(&rule.conditions))
     }
 
     /// A rule under real conditions that gives a group traffic, else the rule as above.

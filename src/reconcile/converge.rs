@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::names::ServiceName;
 use crate::plan::outcome::{self, Outcome};
-use crate::plan::types::Plan;
+use crate::plan::types::{Plan, Reason, ServicePlan};
 use crate::time::{Span, Timestamp};
 
 use super::pace::Pace;
@@ -105,7 +105,8 @@ fn due(pass: &Pass, until: Until, now: Timestamp) -> Option<Timestamp> {
         if let Some(error) = pass.failed.get(&service.name) {
             return !error.kind.needs_somebody() && outcome::of(service) != Outcome::Stuck;
         }
-        outcome::of(service) == Outcome::OnItsWay || (until.retired && outcome::keeps_warm(service))
+        let moves = outcome::of(service) == Outcome::OnItsWay && (pass.acted > 0 || !waits_for_another(service));
+        moves || (until.retired && outcome::keeps_warm(service))
     });
     waits.then(|| pass.look_again.map_or(now + IDLE, |at| at.clamp(now + Span::from_millis(50), now + IDLE)))
 }
@@ -113,6 +114,13 @@ fn due(pass: &Pass, until: Until, now: Timestamp) -> Option<Timestamp> {
 fn stuck(pass: &Pass) -> Vec<ServiceName> {
     let failed = |name: &ServiceName| pass.failed.contains_key(name);
     let services = pass.plan.services.iter();
-    let stuck = services.filter(|service| failed(&service.name) || outcome::of(service) == Outcome::Stuck);
+    let is_stuck = |plan: &ServicePlan| outcome::of(plan) == Outcome::Stuck || waits_for_another(plan);
+    let stuck = services.filter(|service| failed(&service.name) || is_stuck(service));
     stuck.map(|service| service.name.clone()).collect()
+}
+
+/// Whether a service waits for another one, which is not part of this run or can't go on itself
+/// where nothing else is on its way.
+fn waits_for_another(plan: &ServicePlan) -> bool {
+    plan.actions.is_empty() && plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Dependency)
 }

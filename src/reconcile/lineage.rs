@@ -76,9 +76,8 @@ impl Target {
                 continue;
             }
             let past = fence_commit(state).and_then(|text| CommitId::parse(&text).ok());
-            let file = past.and_then(|past| oracle.past(&past)?.services.get(name).cloned());
-            if let Some(ServiceFile::Valid(spec)) = file {
-                lineage.fallbacks.insert(name.clone(), *spec);
+            if let Some(spec) = past.and_then(|past| oracle.past(&past)?.spec_of(name).cloned()) {
+                lineage.fallbacks.insert(name.clone(), spec);
             }
         }
         if let Some(wait) = self.signed_by.as_ref().and_then(|keys| oracle.unsigned(commit, observed, keys)) {

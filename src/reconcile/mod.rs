@@ -23,3 +23,5 @@ mod exploration;
 mod tests;
 #[cfg(test)]
 mod together;
+#[cfg(test)]
+mod trading;

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use crate::cloud::observe::{Query, TagCache, complete, observe};
 use crate::cloud::{Cloud, CloudError, ErrorKind};
 use crate::desired::diagnostic::{Diagnostic, Severity};
+use crate::desired::spec::Desired;
 use crate::execute;
 use crate::lease::{Guard, Leave, NoLease};
 use crate::mutant::Mutant;
@@ -22,7 +23,7 @@ use crate::plan::questions::{Next, next};
 use crate::plan::scope::{self, ScopeInput};
 use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
 use crate::plan::view::View;
-use crate::plan::{service, wants};
+use crate::plan::{places, service, wants};
 use crate::time::{Span, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -161,7 +162,7 @@ impl Reconciler {
             .filter(|service| !service.actions.is_empty() && !self.is_backing_off(&service.name, now))
             .map(|service| service.name.clone())
             .collect();
-        let whole = Whole { gates: reading.gates, orphans: reading.orphans };
+        let whole = Whole { desired: reading.desired, gates: reading.gates, orphans: reading.orphans };
         let turns = turns.into_iter().map(|name| self.turn(target, name, &whole, tell));
         let ends: Vec<Turn> = futures_util::stream::iter(turns).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut failed = BTreeMap::new();
@@ -289,8 +290,12 @@ impl Reconciler {
             observed.services.retain(|name, _| name == only);
         }
         let orphans = one.map_or_else(|| scope::orphans(&target.desired, &observed), |(_, whole)| whole.orphans);
+        let desired = match one {
+            Some((_, whole)) => Arc::clone(&whole.desired),
+            None => places::award(&target.desired, &observed).map_or_else(|| Arc::clone(&target.desired), Arc::new),
+        };
         let lineage = target.ask_lineage(&observed).await;
-        let mut reading = Reading { observed, lineage, orphans, gates: BTreeMap::new() };
+        let mut reading = Reading { desired, observed, lineage, orphans, gates: BTreeMap::new() };
         let wanted = self.wants(&reading, target);
         complete(&*self.cloud, &mut reading.observed, &wanted).await;
         reading.gates = match one {
@@ -326,7 +331,7 @@ impl Reconciler {
         memories: &'a BTreeMap<ServiceName, Memory>,
     ) -> ScopeInput<'a> {
         ScopeInput {
-            desired: &target.desired,
+            desired: &reading.desired,
             scope: &target.scope,
             observed: &reading.observed,
             memories,
@@ -387,16 +392,17 @@ impl Reconciler {
             Some(backoff) => Some(backoff.until),
             // Actions that are still to do come at once; the ones of this pass were cut off.
             None if !service.actions.is_empty() => Some(now + Span::from_millis(if acted > 0 { 100 } else { 1_000 })),
-            // Whatever ends a rollout frees its slot, and that is done here.
-            None if acted > 0 && waits_for_slot(service) => Some(now + Span::from_millis(500)),
+            // Whatever ends a rollout frees its slot, and whoever moves frees its place; that is
+            // done here.
+            None if acted > 0 && waits_for_others(service) => Some(now + Span::from_millis(500)),
             None => service.look_again,
         });
         waits.min()
     }
 }
 
-fn waits_for_slot(service: &ServicePlan) -> bool {
-    service.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Slot)
+fn waits_for_others(service: &ServicePlan) -> bool {
+    service.waiting_on.as_ref().is_some_and(|wait| matches!(wait.reason, Reason::Slot | Reason::Dependency))
 }
 
 struct Turn {
@@ -407,6 +413,8 @@ struct Turn {
 }
 
 struct Reading {
+    /// What the commit says, with places that files claim from each other awarded.
+    desired: Arc<Desired>,
     observed: Observation,
     lineage: Lineage,
     /// As in [`Whole`].
@@ -416,6 +424,8 @@ struct Reading {
 
 /// What only a reading of the whole scope can tell.
 struct Whole {
+    /// As in [`Reading`].
+    desired: Arc<Desired>,
     /// Who may not start, and why.
     gates: BTreeMap<ServiceName, WaitingOn>,
     /// How many services stand without a file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::spec::{Desired, ServiceFile, ServiceSpec};
+use crate::desired::spec::ServiceSpec;
 use crate::git::{FileChange, GitError, Repository};
 use crate::names::{CommitId, ServiceName};
 use crate::plan::types::Release;
@@ -48,20 +48,12 @@ impl<'a> Past<'a> {
             return Ok(known.clone());
         }
         let release = match self.repository.config_files_of(commit, self.folder, self.service.as_str()) {
-            Ok(files) => spec_of(&crate::desired::load(&files, None), self.service).map(release),
+            Ok(files) => crate::desired::load(&files, None).spec_of(self.service).map(release),
             Err(GitError::NoFolder { .. } | GitError::TooMuch { .. }) => None,
             Err(error) => return Err(error),
         };
         self.known.insert(commit.clone(), release.clone());
         Ok(release)
-    }
-}
-
-/// A service's spec, if its file is valid.
-pub fn spec_of<'a>(desired: &'a Desired, service: &ServiceName) -> Option<&'a ServiceSpec> {
-    match desired.services.get(service) {
-        Some(ServiceFile::Valid(spec)) => Some(spec),
-        Some(ServiceFile::Broken) | None => None,
     }
 }
 

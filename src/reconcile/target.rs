@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::desired::files::{ConfigFiles, FileContent};
-use crate::desired::spec::{Desired, ScopeConfig, ServiceFile};
+use crate::desired::spec::{Desired, ScopeConfig};
 use crate::desired::unchanged::{self, DigestRow};
 use crate::git::{Ancestry, Breaker, ConfigVersion, GitError, Merge, Repository, TrustedKeys};
 use crate::names::{CommitId, ListenerArn, ServiceName};
 use crate::observed::state::{Observation, Place};
+use crate::plan::places;
 use crate::plan::service::{claims, fence_commit, fenced_by};
 use crate::plan::types::{Reason, WaitingOn};
 
@@ -339,10 +340,10 @@ impl Inner {
         let mut desired = crate::desired::load(files, Some(commit.clone()));
         let mut texts = BTreeMap::new();
         let mut rows = BTreeMap::new();
-        for (service, file) in &desired.services {
+        for service in desired.services.keys() {
             let name = format!("{service}.toml");
-            if let (ServiceFile::Valid(_), Some(FileContent::Bytes(bytes))) =
-                (file, files.files.get(&format!("services/{name}")))
+            if let (Some(_), Some(FileContent::Bytes(bytes))) =
+                (desired.spec_of(service), files.files.get(&format!("services/{name}")))
                 && let Ok(text) = std::str::from_utf8(bytes)
                 && let Some(row) = DigestRow::of(text)
             {
@@ -468,13 +469,11 @@ impl Target {
         Some(Self { desired, scope, repository, allow_rewind: false, base: None, signed_by: None })
     }
 
-    /// Where each file wants its rule.
+    /// Where each file wants its rule, one whose place another file claims included.
     pub fn places(&self) -> BTreeMap<ServiceName, Place> {
-        let places = self.desired.services.iter().filter_map(|(name, file)| {
-            let ServiceFile::Valid(spec) = file else { return None };
-            let lb = spec.load_balancer.as_ref()?;
-            let priority = lb.rule.as_ref().map(|rule| rule.priority);
-            Some((name.clone(), Place { listener: lb.listener.clone(), priority }))
+        let places = self.desired.services.keys().filter_map(|name| {
+            let place = places::place(self.desired.spec_of(name)?)?;
+            Some((name.clone(), place))
         });
         places.collect()
     }

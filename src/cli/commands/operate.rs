@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Commit, connect, usual_region};
 use crate::cli::ui::Ui;
 use crate::cloud::Cloud;
-use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceFile, ServiceSpec};
+use crate::desired::spec::{Limits, Prune, ScopeConfig, ServiceSpec};
 use crate::names::{Scope, ServiceName};
 use crate::plan::action::{Action, Mutation};
 use crate::plan::operator::Word;
@@ -123,10 +123,7 @@ async fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSp
     }
     let commit = Commit::read(&args.common)?;
     let target = super::target_of(&commit, ui)?;
-    let file = match target.desired.services.get(&args.service) {
-        Some(ServiceFile::Valid(spec)) => Some((**spec).clone()),
-        Some(ServiceFile::Broken) | None => None,
-    };
+    let file = target.desired.spec_of(&args.service).cloned();
     Ok(((*target.scope).clone(), file))
 }
 

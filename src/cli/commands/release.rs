@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::args::Release;
-use crate::cli::commit::{Clone, now, spec_of, warn_of_freeze};
+use crate::cli::commit::{Clone, now, warn_of_freeze};
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::desired::edit;
@@ -21,7 +21,7 @@ pub fn run(args: &Release, ui: &Ui) -> Result<ExitCode, CliError> {
             .hint("for fresh machines with the same version, put a new text into `redeploy`"));
     }
     let before = clone.desired();
-    let pinned = spec_of(&before, service).and_then(|spec| spec.image.as_ref()?.digest.clone()).or(said.digest);
+    let pinned = before.spec_of(service).and_then(|spec| spec.image.as_ref()?.digest.clone()).or(said.digest);
     if let (Some(pinned), None) = (&pinned, &args.digest) {
         return Err(CliError::user(format!(
             "{shown} pins the image to {}, which is the build of another version",

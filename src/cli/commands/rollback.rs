@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::args::Rollback;
-use crate::cli::commit::{Clone, now, spec_of, warn_of_freeze};
+use crate::cli::commit::{Clone, now, warn_of_freeze};
 use crate::cli::error::CliError;
 use crate::cli::session::{self, connect};
 use crate::cli::ui::Ui;
@@ -31,14 +31,14 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
     let text = clone.text(service)?;
     clone.check_unchanged(service)?;
     let desired = clone.desired();
-    let current = spec_of(&desired, service).map(release);
+    let current = desired.spec_of(service).map(release);
     let goal = goal(args, &clone, &desired, ui).await?;
     let path = clone.shown(service);
     let mut past = Past::new(&clone.repository, &clone.files.root, service);
     let undo = changes_to_undo(&goal, &mut past, &clone.branch.tip, &path, current.as_ref())?;
     let new = undone(&clone.repository, &path, &text, &undo)?;
     let after = clone.desired_with(service, &new, ui)?;
-    let Some(to) = spec_of(&after, service).map(release) else {
+    let Some(to) = after.spec_of(service).map(release) else {
         return Err(CliError::user(format!("{path} would not be valid, so nothing was committed")));
     };
     check_goal(&goal, &to, &path, ui)?;
@@ -53,7 +53,7 @@ pub async fn run(args: &Rollback, ui: &Ui) -> Result<ExitCode, CliError> {
 /// else the one before in Git.
 async fn goal(args: &Rollback, clone: &Clone, desired: &Desired, ui: &Ui) -> Result<Goal, CliError> {
     if let Some(version) = &args.to {
-        let says = spec_of(desired, &args.service).is_some_and(|spec| spec.version == *version);
+        let says = desired.spec_of(&args.service).is_some_and(|spec| spec.version == *version);
         return match says {
             true => Err(CliError::user(format!("{} says {version} already", clone.shown(&args.service)))),
             false => Ok(Goal::Version(version.clone())),

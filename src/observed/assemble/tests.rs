@@ -1,6 +1,6 @@
 //! Which resource goes where, and what is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{Digest, GroupName, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn, Version};
 use crate::observed::marks::{self, Identity};
@@ -237,6 +237,26 @@ fn a_place_is_free_ours_foreign_or_nowhere() {
     listings.rules.insert(app(), Err("ListenerNotFound".to_owned()));
     let gone = state(&listings, Some(1));
     assert_eq!((gone.slot, gone.incomplete, gone.standing), (Some(Slot::NoListener), None, None));
+}
+
+/// Of another service of the scope, what else it has on the listener is known, too.
+#[test]
+fn a_place_may_be_a_neighbours() {
+    let cart = tags(&[(marks::SCOPE, "prod"), (marks::SERVICE, "cart")]);
+    let others = [(rule("2", 2, &[("green", 1)]), cart.clone()), (rule("5", 5, &[("green", 1)]), cart.clone())];
+    let mut listings = listings(&[&others[..], &[(rule("3", 3, &[]), Tags::new())]].concat());
+    listings.target_groups = vec![target_group("green")];
+    listings.elb_tags.insert(arn("green").to_string(), cart);
+    listings.listeners.insert(app(), with_default(app(), forward(&[("green", 1)])));
+    for (place, what) in [
+        (Some(2), "a rule of scope prod, service cart"),
+        (None, "the listener's default action (forwards to green)"),
+    ] {
+        let Some(Slot::Neighbour(neighbour)) = state(&listings, place).slot else { panic!("{place:?}") };
+        assert_eq!((neighbour.service.as_str(), neighbour.what.as_str()), ("cart", what));
+        assert_eq!(neighbour.rules.iter().filter_map(|rule| rule.priority).collect::<Vec<_>>(), [2, 5]);
+        assert_eq!(neighbour.taken, BTreeSet::from([2, 3, 5]));
+    }
 }
 
 #[test]

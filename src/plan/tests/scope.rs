@@ -105,6 +105,7 @@ impl Many {
             commit: Some(CommitId::parse(&format!("{:040x}", self.commit)).unwrap()),
             scope: Some(self.config.clone()),
             services,
+            contested: BTreeMap::new(),
             diagnostics: Vec::new(),
         };
         let observed = Observation { at: self.now, services: observed, unreadable: Vec::new() };

@@ -211,6 +211,7 @@ impl Story {
             rewound: &self.rewound,
             gate: self.gate.clone(),
             orphan: self.orphan.clone(),
+            desired: None,
             state: &state,
             memory: &self.memory,
             now: self.now,
