@@ -129,7 +129,11 @@ impl Clone {
         }
         // Another file claims its place, and did so before: this commit is no reason.
         if let Some(contested) = desired.contested.get(service)
-            && self.desired().contested.get(service).is_some_and(|b| b.diagnostic.message == contested.diagnostic.message)
+            && self
+                .desired()
+                .contested
+                .get(service)
+                .is_some_and(|b| b.diagnostic.message == contested.diagnostic.message)
         {
             super::commands::tell_diagnostics(std::slice::from_ref(&contested.diagnostic), ui);
             ui.insist("warning: it takes effect only if the service has that place in AWS, and keeps it");

@@ -28,13 +28,8 @@ pub const DIAGNOSTICS_MAX: usize = 10_000;
 /// blocks its own service alone; a broken `ionroller.toml`, or no service file at all,
 /// leaves [`Desired::scope`] empty and blocks everything.
 pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
-    let mut desired = Desired {
-        commit,
-        scope: None,
-        services: BTreeMap::new(),
-        contested: BTreeMap::new(),
-        diagnostics: Vec::new(),
-    };
+    let mut desired =
+        Desired { commit, scope: None, services: BTreeMap::new(), contested: BTreeMap::new(), diagnostics: Vec::new() };
     let scope = ScopeRead::of(files);
     let mut services = Services::find(files, &mut desired.diagnostics);
     services.read(files, &scope);

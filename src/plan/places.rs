@@ -92,9 +92,8 @@ pub fn kept_by(view: &View<'_>, lb: &LoadBalancer, other: &Neighbour) -> Option<
         return None;
     }
     let mine = Place { listener: lb.listener.clone(), priority: lb.rule.as_ref().map(|rule| rule.priority) };
-    let next = goes_to(view, &other.service).filter(|next| {
-        *next != mine && next.listener.load_balancer() == mine.listener.load_balancer()
-    });
+    let next = goes_to(view, &other.service)
+        .filter(|next| *next != mine && next.listener.load_balancer() == mine.listener.load_balancer());
     Some(match next {
         Some(next) => {
             let service = &other.service;

@@ -8,9 +8,9 @@ use crate::observed::state::{Health, ServerGroup, Slot};
 
 use super::action::{Mutation, Weight};
 use super::answer::{Answer, Wait, act, wait};
-use super::{places, sides};
 use super::types::Reason;
 use super::view::View;
+use super::{places, sides};
 
 /// The most target groups that one action takes.
 /// Source: the quota "target groups per action" of Application Load Balancers, not adjustable.

@@ -57,10 +57,13 @@ fn reconciler(cloud: &Arc<FaultyCloud<SimCloud>>) -> Reconciler {
 /// The services that a rule forwards to under conditions that clients meet.
 fn served(sim: &SimCloud) -> BTreeMap<Option<u32>, BTreeSet<String>> {
     let world = sim.world();
-    let service = |arn: &crate::names::TargetGroupArn| world.target_groups.get(arn).map(|group| group.tags[marks::SERVICE].clone());
-    let rules = world.rules.values().filter(|rule| {
-        !rule.conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid"))
-    });
+    let service = |arn: &crate::names::TargetGroupArn| {
+        world.target_groups.get(arn).map(|group| group.tags[marks::SERVICE].clone())
+    };
+    let rules = world
+        .rules
+        .values()
+        .filter(|rule| !rule.conditions.hosts.iter().any(|host| host.ends_with(".ionroller.invalid")));
     let rules = rules.map(|rule| (Some(rule.priority), &rule.action));
     let defaults = world.listeners.values().map(|listener| (None, &listener.default_action));
     let mut served = BTreeMap::new();

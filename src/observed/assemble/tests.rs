@@ -248,10 +248,9 @@ fn a_place_may_be_a_neighbours() {
     listings.target_groups = vec![target_group("green")];
     listings.elb_tags.insert(arn("green").to_string(), cart);
     listings.listeners.insert(app(), with_default(app(), forward(&[("green", 1)])));
-    for (place, what) in [
-        (Some(2), "a rule of scope prod, service cart"),
-        (None, "the listener's default action (forwards to green)"),
-    ] {
+    for (place, what) in
+        [(Some(2), "a rule of scope prod, service cart"), (None, "the listener's default action (forwards to green)")]
+    {
         let Some(Slot::Neighbour(neighbour)) = state(&listings, place).slot else { panic!("{place:?}") };
         assert_eq!((neighbour.service.as_str(), neighbour.what.as_str()), ("cart", what));
         assert_eq!(neighbour.rules.iter().filter_map(|rule| rule.priority).collect::<Vec<_>>(), [2, 5]);
