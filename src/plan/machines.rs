@@ -126,21 +126,36 @@ fn in_service(owner: &ServerGroup, group: &GroupState, instance: &Instance, now:
     }
 }
 
-/// Takes in a reading: which machines are in service since when, and which were healthy.
-pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, serves: bool, now: Timestamp) {
-    let (Some(group), Some(targets)) = (&owner.group, &owner.targets) else { return };
+/// Takes in a reading: which machines are in service since when, and which were healthy. Gives
+/// how many healthy ones are gone that the group has not shrunk by: their places are new.
+pub fn note(owner: &ServerGroup, seen: &mut BTreeMap<GroupName, MachinesSeen>, serves: bool, now: Timestamp) -> u32 {
+    let Some(group) = &owner.group else { return 0 };
+    if owner.target_group.is_some() && owner.targets.is_none() {
+        return 0;
+    }
     let is_first = !seen.contains_key(&owner.name);
     let machines = seen.entry(owner.name.clone()).or_default();
     let in_use = |instance: &&Instance| instance.lifecycle == Lifecycle::InService;
-    machines.retain(|id, _| group.instances.iter().filter(in_use).any(|instance| instance.id == *id));
+    let (known, mut lost) = (machines.len(), 0);
+    machines.retain(|id, machine| {
+        let stays = group.instances.iter().filter(in_use).any(|instance| instance.id == *id);
+        lost += usize::from(!stays && machine.was_healthy);
+        stays
+    });
     for instance in group.instances.iter().filter(in_use) {
-        let healthy = targets.get(&instance.id).is_some_and(|target| target.health == TargetHealth::Healthy);
+        let healthy = match &owner.targets {
+            Some(targets) => targets.get(&instance.id).is_some_and(|target| target.health == TargetHealth::Healthy),
+            // A worker has only the group's word.
+            None => instance.healthy,
+        };
         let since = in_service(owner, group, instance, now);
         let was_healthy = is_first && took_its_step(group, since, serves);
         let machine = machines.entry(instance.id.clone()).or_insert(MachineSeen { in_service: since, was_healthy });
         machine.in_service = machine.in_service.min(since);
         machine.was_healthy |= healthy;
     }
+    let shrunk = known.saturating_sub(usize::try_from(group.desired).unwrap_or(usize::MAX));
+    u32::try_from(lost.saturating_sub(shrunk)).unwrap_or(u32::MAX)
 }
 
 /// Whether no earlier reading showed some machine in service, so that only the activities tell

@@ -159,10 +159,14 @@ impl Memory {
         memory.groups.retain(|name, _| groups.iter().any(|group| &group.name == name));
         memory.machines.retain(|name, _| groups.iter().any(|group| &group.name == name));
         for group in groups {
-            machines::note(group, &mut memory.machines, view.weight(group) > 0, input.now);
+            let lost = machines::note(group, &mut memory.machines, view.weight(group) > 0, input.now);
             let seen = memory.groups.entry(group.name.clone()).or_default();
             let keep = |since: Option<Timestamp>, holds: bool| holds.then(|| since.unwrap_or(input.now));
             seen.idle_since = keep(seen.idle_since, view.weight(group) == 0);
+            // Machines that end and are replaced between two readings look healthy in each.
+            if lost > view.tolerated() {
+                seen.ready = None;
+            }
             let Some(health) = view.health(group) else { continue };
             let ready = view.is_ready(group, &health);
             seen.ready = ready.then(|| Sightings::next(seen.ready, input.now));

@@ -234,3 +234,20 @@ fn a_worker_rollback_cut_off_anywhere_ends_the_same() {
         }
     }
 }
+
+/// Machines that end soon after their launch are replaced by others: each reading shows as many
+/// healthy ones as are needed, and never the same.
+#[test]
+fn machines_that_end_themselves_between_two_readings_are_never_ready() {
+    let mut story = settled("1.0");
+    story.commit(worker("1.1")).until(|story| story.model.state.groups.contains_key(&story.name("1.1")));
+    story.until(|story| story.group("1.1").group.as_ref().is_some_and(|group| group.instances.len() == 2));
+    for minute in 0..30 {
+        for instance in &mut story.group_mut("1.1").group.as_mut().unwrap().instances {
+            instance.id = format!("i-{minute}-{}", instance.id);
+        }
+        story.later(Span::from_secs(20)).pass();
+        assert_eq!(story.members("1.1").marks.step.map_or(0, |step| step.percent), 0, "{}", story.log());
+    }
+    assert_eq!(story.role("1.0"), Role::Live);
+}
