@@ -29,9 +29,32 @@ impl Cause {
 
 impl From<git2::Error> for Cause {
     fn from(error: git2::Error) -> Cause {
-        Cause::new(error.message())
+        match FORMATS.iter().find(|(said, _)| error.message().contains(said)) {
+            Some((_, hint)) => Cause::new(format!("{}; {hint}", error.message())),
+            None => Cause::new(error.message()),
+        }
     }
 }
+
+/// What libgit2 says of formats that it does not know, and what helps.
+const FORMATS: [(&str, &str); 4] = [
+    (
+        "object format 'sha256'",
+        "SHA-256 repositories are not supported yet: use one that was made with `git init --object-format=sha1`",
+    ),
+    (
+        "extensions.refstorage",
+        "references in the reftable format are not supported yet: `git refs migrate --ref-format=files` changes them",
+    ),
+    (
+        "mandatory extension: 'link'",
+        "a split index is not supported: `git config core.splitIndex false && git update-index --no-split-index` joins it",
+    ),
+    (
+        "mandatory extension: 'sdir'",
+        "a sparse index is not supported: `git sparse-checkout reapply --no-sparse-index` makes it whole, and the checkout stays sparse",
+    ),
+];
 
 impl From<notify::Error> for Cause {
     fn from(error: notify::Error) -> Cause {

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 
 use super::sandbox::{Sandbox, absent, chain};
+use crate::git::error::Cause;
 use crate::git::{GitError, Repository};
 
 #[test]
@@ -221,12 +222,32 @@ fn formats_that_libgit2_does_not_know_are_named() {
     let check = |expected: &str| {
         let error = Repository::open_local(&sandbox.path("repo")).unwrap_err();
         assert!(matches!(error, GitError::Open { .. }), "{error}");
-        assert!(chain(&error).ends_with(expected), "{}", chain(&error));
+        assert!(chain(&error).contains(expected), "{}", chain(&error));
     };
     let core = "[core]\nrepositoryformatversion = 1\n[extensions]\n";
     sandbox.init("repo");
     sandbox.write("repo", ".git/config", &format!("{core}refstorage = reftable\n"));
-    check(": unsupported extension name extensions.refstorage");
+    check(": unsupported extension name extensions.refstorage; references in the reftable format");
+    check("`git refs migrate --ref-format=files` changes them");
     sandbox.write("repo", ".git/config", &format!("{core}objectformat = sha256\n"));
-    check(": unknown object format 'sha256'");
+    check(": unknown object format 'sha256'; SHA-256 repositories are not supported yet");
+}
+
+#[test]
+fn kinds_of_index_that_libgit2_does_not_know_are_named_with_the_way_out() {
+    let sandbox = Sandbox::new();
+    sandbox.init_config("repo");
+    let said = || {
+        let repository = Repository::open_local(&sandbox.path("repo")).unwrap();
+        repository.handle.index().err().map(|error| Cause::from(error).to_string()).unwrap_or_default()
+    };
+    assert_eq!(said(), "");
+    sandbox.git("repo", &["update-index", "--split-index"]);
+    assert!(said().contains("git update-index --no-split-index"), "{}", said());
+    sandbox.git("repo", &["update-index", "--no-split-index"]);
+    assert_eq!(said(), "");
+    sandbox.git("repo", &["sparse-checkout", "set", "--cone", "--sparse-index", "elsewhere"]);
+    assert!(said().contains("git sparse-checkout reapply --no-sparse-index"), "{}", said());
+    sandbox.git("repo", &["sparse-checkout", "reapply", "--no-sparse-index"]);
+    assert_eq!(said(), "");
 }
