@@ -231,18 +231,13 @@ fn keep_before(problems: &mut Vec<Problem>, syntax: &[source::SyntaxError]) {
 }
 
 fn syntax_problem(error: &source::SyntaxError) -> Problem {
-    let help = if error.message.starts_with("duplicate key") {
-        "remove one of the two, or join the two tables"
-    } else {
-        "correct the syntax; what follows on other lines may change once this is right"
-    };
     // It repeats keys as they are written.
     let message: String = error.message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     Problem {
         severity: Severity::Error,
         place: Place::at(Origin::Own, error.offset),
-        message: format!("not TOML: {message}"),
-        help: help.to_owned(),
+        message,
+        help: error.help.clone(),
     }
 }
 

@@ -243,6 +243,11 @@ fn user_script(field: Field<'_>, walk: &mut Walk<'_>) -> Option<UserScript> {
         );
         return None;
     }
+    if let Some(conflict) = source::has_conflict(&content) {
+        let help = "keep what is right of both sides; every machine would run the markers as commands";
+        walk.error(field.place(), format!("{path} has an {conflict}"), help);
+        return None;
+    }
     if content.contains("\r\n") {
         walk.warning(
             field.place(),

@@ -145,6 +145,7 @@ impl Node {
 pub(super) struct SyntaxError {
     pub offset: usize,
     pub message: String,
+    pub help: String,
 }
 
 /// Reads a whole text. After an error the parser goes on with the next line, so that
@@ -153,12 +154,20 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut errors: Vec<SyntaxError> = errors
         .iter()
-        .map(|error| SyntaxError {
-            offset: error.span().map_or(text.len(), |span| span.start.min(text.len())),
-            message: match (error.message(), error.span().and_then(|span| text.get(span))) {
-                ("duplicate key", Some(key)) if key.len() < 80 => format!("duplicate key `{}`", key.trim()),
-                (message, _) => message.to_owned(),
-            },
+        .map(|error| {
+            let offset = error.span().map_or(text.len(), |span| span.start.min(text.len()));
+            let key = error.span().and_then(|span| text.get(span)).filter(|key| key.len() < 80);
+            match (error.message(), key) {
+                ("duplicate key", key) => {
+                    let key = key.map_or_else(String::new, |key| format!(" `{}`", key.trim()));
+                    let help = "remove one of the two, or join the two tables".to_owned();
+                    SyntaxError { offset, message: format!("not TOML: duplicate key{key}"), help }
+                }
+                (message, _) => {
+                    let help = "correct the syntax; what follows on other lines may change once this is right";
+                    SyntaxError { offset, message: format!("not TOML: {message}"), help: help.to_owned() }
+                }
+            }
         })
         .collect();
     errors.sort_by_key(|error| error.offset);
@@ -166,7 +175,74 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
     // parser made of it.
     let lines = Lines::of(text);
     errors.dedup_by_key(|error| lines.line(error.offset));
+    let conflicts = if errors.is_empty() { Vec::new() } else { conflicts(text) };
+    if !conflicts.is_empty() {
+        return (table(root.get_ref()), conflicts);
+    }
+    for error in &mut errors {
+        if let Some(unquoted) = unquoted(text, error.offset) {
+            *error = unquoted;
+        }
+    }
     (table(root.get_ref()), errors)
+}
+
+/// The error that a value without quotes is, where the line of a syntax error is no more than
+/// a key and one.
+fn unquoted(text: &str, offset: usize) -> Option<SyntaxError> {
+    let start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(start..)?.lines().next()?;
+    let (key, rest) = line.split_once('=')?;
+    let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let (key, value) = (key.trim(), rest.split('#').next()?.trim());
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "_-+.:/@*~".contains(c);
+    if key.is_empty() || value.is_empty() || value.len() > 80 || !key.chars().all(is_key) || !value.chars().all(is_bare)
+    {
+        return None;
+    }
+    // What is a value is not what is wrong with the line.
+    if DeTable::parse(&format!("x = {value}")).is_ok() {
+        return None;
+    }
+    let (message, help) = match value.to_ascii_lowercase() {
+        word if word == "true" || word == "false" => {
+            (format!("not TOML: `{value}`"), format!("write {word}, in lower case"))
+        }
+        _ => (format!("the value of `{key}` has no quotes"), format!("write \"{value}\", with quotes")),
+    };
+    let at = start + line.len() - rest.trim_start().len();
+    Some(SyntaxError { offset: at, message, help })
+}
+
+/// The places where a merge has left both sides, as Git marks them.
+fn conflicts(text: &str) -> Vec<SyntaxError> {
+    let mut found = Vec::new();
+    let (mut begun, mut offset) = (None, 0);
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        if begun.is_none() && is_marker(line, "<<<<<<<") {
+            begun = Some((number, offset));
+        } else if let Some((first, start)) = begun.filter(|_| is_marker(line, ">>>>>>>")) {
+            found.push(conflict(start, first, number));
+            begun = None;
+        }
+        offset += line.len();
+    }
+    found
+}
+
+fn is_marker(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\r', '\n']))
+}
+
+fn conflict(offset: usize, first: usize, last: usize) -> SyntaxError {
+    let message = format!("unresolved merge conflict, lines {first}–{last}");
+    let help = "keep what is right of both sides, and remove the lines with <<<<<<<, ======= and >>>>>>>";
+    SyntaxError { offset, message, help: help.to_owned() }
+}
+
+/// The lines, from 1, of the first merge conflict in a text that is no TOML.
+pub(super) fn has_conflict(text: &str) -> Option<String> {
+    conflicts(text).into_iter().next().map(|conflict| conflict.message)
 }
 
 fn table(from: &DeTable<'_>) -> Table {

@@ -165,6 +165,30 @@ fn wrong_usage_and_names() {
 }
 
 #[test]
+fn a_mistyped_service_is_named_by_every_command() {
+    let place = Place::new();
+    let commands: [&[&str]; 13] = [
+        &["plan", "--service", "serach"],
+        &["plan", "--offline", "--service", "serach"],
+        &["apply", "--service", "serach"],
+        &["status", "serach"],
+        &["history", "serach"],
+        &["diff", "serach"],
+        &["hold", "serach"],
+        &["resume", "serach"],
+        &["retry", "serach"],
+        &["abort", "serach"],
+        &["rollback", "serach", "--live"],
+        &["rollback", "serach"],
+        &["release", "serach", "9.9.9"],
+    ];
+    for args in commands {
+        let typo = place.run(args).ended(1);
+        assert!(typo.stderr.contains("did you mean `search`?"), "{args:?}: {}", typo.stderr);
+    }
+}
+
+#[test]
 fn offline_knows_the_files_only() {
     let place = Place::new();
     let plan = place.bare(&["plan", "--offline", "-o", "json"]).ended(0).json();

@@ -93,6 +93,32 @@ fn a_pinned_image_needs_its_digest() {
     place.refuses(&["release", "checkout", "2.9.0", "--digest", DIGEST]);
 }
 
+/// A new file claims the place of a live service, which releases and goes back all the same.
+#[test]
+fn a_service_whose_place_another_file_claims_releases_and_goes_back() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    let text = place.file("services/search.toml").replace("search.", "copy.");
+    place.write("services/copy.toml", &text);
+    place.commit("a copy, with the same priority");
+    for (args, version) in
+        [(&["release", "search", "1.5.0"][..], "1.5.0"), (&["rollback", "search", "--to", "1.4.0"], "1.4.0")]
+    {
+        let ran = place.run(args).ended(0);
+        assert!(ran.stderr.contains("services/copy.toml"), "{}", ran.stderr);
+        let applied = place.run(&["apply", "-o", "json"]).ended(1).json();
+        let services = applied["services"].as_array().unwrap();
+        let service = |name: &str| services.iter().find(|service| service["name"] == name).unwrap();
+        assert_eq!(service("search")["live"]["version"], version);
+        assert_eq!(service("copy")["waiting_on"]["reason"], "invalid");
+        assert!(applied["diagnostics"].to_string().contains("search has it in AWS and keeps it"), "{applied:#}");
+        assert_eq!(applied["diagnostics"].as_array().unwrap().len(), 1);
+    }
+    // Without AWS nobody knows whose it is.
+    let offline = place.bare(&["validate", "-o", "json"]).ended(1).json();
+    assert_eq!(offline["diagnostics"].as_array().unwrap().len(), 2);
+}
+
 #[test]
 fn what_release_refuses() {
     let place = Place::new();

@@ -43,7 +43,7 @@ pub async fn run(args: &Apply, ui: &Ui) -> Result<ExitCode, CliError> {
     let reconciler = Reconciler::new(std::sync::Arc::clone(&connection.cloud), only, stop);
     if planned.is_some() || !args.common.services.is_empty() {
         let now = reconciler.plan(&target).await?;
-        super::check_selection(&args.common, &now)?;
+        super::check_selection(&args.common, &now, &target.desired)?;
         planned.iter().try_for_each(|planned| planned.check(&now))?;
     }
     let until = Until { once: args.once, retired: args.wait == Some(WaitFor::Retired), timeout: args.timeout };

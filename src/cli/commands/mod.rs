@@ -28,11 +28,13 @@ use super::error::CliError;
 use super::session::Commit;
 use super::ui::Ui;
 
-/// Names on the command line that stand nowhere are mistakes, not empty selections.
-fn check_selection(common: &Common, plan: &Plan) -> Result<(), CliError> {
+/// Names on the command line that stand nowhere are mistakes, not empty selections. A plan of
+/// some services alone says nothing of the others, so `files` says what there is.
+fn check_selection(common: &Common, plan: &Plan, files: &Desired) -> Result<(), CliError> {
     for name in &common.services {
         if !plan.services.iter().any(|service| service.name == *name) {
-            return Err(unknown_service(name, plan.services.iter().map(|service| &service.name)));
+            let planned = plan.services.iter().map(|service| &service.name);
+            return Err(unknown_service(name, planned.chain(files.services.keys())));
         }
     }
     Ok(())

@@ -62,7 +62,7 @@ struct Said<'a> {
 
 /// Says an operator's word.
 pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliError> {
-    let (scope, file) = place(args, ui).await?;
+    let (scope, file, known) = place(args, ui).await?;
     let listeners = file.iter().filter_map(|file| Some(file.load_balancer.as_ref()?.listener.clone())).collect();
     let connection = connect(&args.common.cloud, &scope, listeners).await?;
     let word = word(verb, args, &*connection.cloud).await?;
@@ -89,16 +89,18 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
         Done::Yes(0) => ui.tell(&format!("{}: nothing to do, it is so already", args.service)),
         Done::Yes(_) => ui.tell(&format!("{} {}", args.service, verb.done())),
         Done::NoSuchService => {
-            return Err(CliError::user(format!("the scope {} has no service {} in AWS", scope.scope, args.service)));
+            let error = CliError::user(format!("the scope {} has no service {} in AWS", scope.scope, args.service));
+            let others = known.iter().filter(|name| **name != args.service);
+            return Err(super::did_you_mean(error, args.service.as_str(), others.map(ServiceName::as_str)));
         }
         Done::Waiting(wait) => return Err(CliError::user(format!("{}: {}", args.service, wait.detail))),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scope, and the service's file where there is one. `--scope` and the region are
-/// enough: an operator must not need Git.
-async fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSpec>), CliError> {
+/// The scope, the service's file where there is one, and all services that have a file.
+/// `--scope` and the region are enough: an operator must not need Git.
+async fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSpec>, Vec<ServiceName>), CliError> {
     if let Some(scope) = &args.scope {
         let region = match (args.region.clone(), &args.common.cloud) {
             (Some(region), _) => region,
@@ -119,12 +121,12 @@ async fn place(args: &Operate, ui: &Ui) -> Result<(ScopeConfig, Option<ServiceSp
             prune: Prune::default(),
             freezes: Vec::new(),
         };
-        return Ok((scope, None));
+        return Ok((scope, None, Vec::new()));
     }
     let commit = Commit::read(&args.common)?;
     let target = super::target_of(&commit, ui)?;
     let file = target.desired.spec_of(&args.service).cloned();
-    Ok(((*target.scope).clone(), file))
+    Ok(((*target.scope).clone(), file, target.desired.services.keys().cloned().collect()))
 }
 
 async fn word(verb: Verb, args: &Operate, cloud: &dyn Cloud) -> Result<Word, CliError> {

@@ -78,7 +78,7 @@ pub(super) async fn make(args: &Args, ui: &Ui) -> Result<Plan, CliError> {
         let message = "this is a shallow clone: whether the commit descends from what was acted on may be unknown";
         plan.diagnostics.push(Diagnostic::new(Severity::Warning, message).help("apply and run need full history"));
     }
-    super::check_selection(&args.common, &plan)?;
+    super::check_selection(&args.common, &plan, desired)?;
     super::select_diagnostics(&args.common, &mut plan);
     Ok(plan)
 }

@@ -21,7 +21,7 @@ pub async fn run(args: &Status, ui: &Ui) -> Result<ExitCode, CliError> {
     let only: BTreeSet<_> = args.common.services.iter().chain(&args.service).cloned().collect();
     let reconciler = Reconciler::new(cloud, only, CancellationToken::new());
     let plan = reconciler.plan(&target).await?;
-    super::check_selection(&args.common, &plan)?;
+    super::check_selection(&args.common, &plan, &target.desired)?;
     if let Some(name) = args.service.as_ref().filter(|name| plan.services.iter().all(|s| s.name != **name)) {
         return Err(super::unknown_service(name, target.desired.services.keys()));
     }

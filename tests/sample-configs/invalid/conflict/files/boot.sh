@@ -1,0 +1,6 @@
+echo a
+<<<<<<< HEAD
+echo b
+=======
+echo c
+>>>>>>> topic
