@@ -10,6 +10,7 @@ use super::keys;
 use super::reader;
 use super::scope::{self, FrozenService};
 use super::service;
+use super::shadow::{ByMatch, Listed};
 use super::source::{self, Origin, Place, Table};
 use super::spec::{Contested, Desired, ScopeConfig, ServiceFile, ServiceSpec};
 use super::traffic::Claim;
@@ -34,6 +35,7 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
     let mut services = Services::find(files, &mut desired.diagnostics);
     services.read(files, &scope);
     services.clashes();
+    services.shadows();
 
     let scope_path = in_repository(files, SCOPE_FILE);
     let texts = services.found.iter().map(|service| (service.path.clone(), service.text));
@@ -347,6 +349,41 @@ impl<'f> Services<'f> {
                 let help = help.to_owned();
                 service.clash = Some(Problem { severity: Severity::Error, place, message, help });
             }
+        }
+    }
+
+    /// Services that get no request, since others' rules come first for all that theirs match.
+    fn shadows(&mut self) {
+        let mut by_listener: BTreeMap<_, Vec<Listed<'_>>> = BTreeMap::new();
+        // What a file with errors would match is not known.
+        let is_sound = |found: &Found<'_>| found.clash.is_none() && !walk::has_errors(&found.problems);
+        for (index, found) in self.found.iter().enumerate().filter(|(_, found)| is_sound(found)) {
+            let lb = found.spec.as_ref().and_then(|spec| spec.load_balancer.as_ref());
+            if let Some(lb) = lb.filter(|lb| !lb.listener.is_network()) {
+                by_listener.entry(&lb.listener).or_default().push(Listed { service: index, rule: lb.rule.as_ref() });
+            }
+        }
+        let mut warnings = Vec::new();
+        for listed in by_listener.into_values() {
+            let known = ByMatch::of(&listed);
+            for entry in &listed {
+                let Some(shadows) = known.shadows(*entry) else { continue };
+                let indexes: Vec<usize> = shadows.into_iter().collect();
+                let own = self.found.get(entry.service).map_or("", |found| found.path.as_str());
+                let what = match entry.rule {
+                    Some(rule) => format!("its rule of priority {} matches", rule.priority),
+                    None => "comes to the default action".to_owned(),
+                };
+                let others = self.others(&indexes, entry.service);
+                let message = format!("{own} gets no request: all that {what} goes to {others} first");
+                warnings.push((entry.service, message));
+            }
+        }
+        for (index, message) in warnings {
+            let Some(service) = self.found.get_mut(index) else { continue };
+            let place = service.claim.as_ref().map_or(Place::FILE, |claim| claim.place);
+            let help = "give it other hosts or paths, or the lower priority of the two".to_owned();
+            service.problems.push(Problem { severity: Severity::Warning, place, message, help });
         }
     }
 

@@ -19,6 +19,7 @@ mod reader;
 mod release;
 mod scope;
 mod service;
+mod shadow;
 mod source;
 mod traffic;
 mod unsupported;

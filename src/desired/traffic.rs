@@ -108,6 +108,10 @@ fn listener(field: Field<'_>, walk: &mut Walk<'_>) -> Option<ListenerArn> {
     Some(arn)
 }
 
+/// Characters `*` and `?` in all conditions of a rule.
+/// Source: the quota "condition wildcards per rule" of Application Load Balancers, not adjustable.
+const WILDCARDS_MAX: usize = 5;
+
 /// The rule and the place of its priority.
 fn rule(field: Field<'_>, walk: &mut Walk<'_>) -> Option<(RuleSpec, Place)> {
     let mut table = Reader::of(field, walk)?;
@@ -139,6 +143,17 @@ fn rule(field: Field<'_>, walk: &mut Walk<'_>) -> Option<(RuleSpec, Place)> {
             format!("`{}` has {count} values in hosts and paths", field.label),
             "load balancers take at most 5 in a rule",
         );
+    }
+    let patterns = hosts.iter().chain(&paths).flatten();
+    let wildcards: usize = patterns.map(|pattern| pattern.matches(['*', '?']).count()).sum();
+    if wildcards > WILDCARDS_MAX {
+        let message = format!("`{}` has {wildcards} wildcards in hosts and paths", field.label);
+        let help = format!("load balancers take at most {WILDCARDS_MAX} in a rule");
+        // Accounts from before 2020 may have one more.
+        match wildcards == WILDCARDS_MAX + 1 {
+            true => walk.warning(field.place(), message, format!("{help}, or one more in old accounts")),
+            false => walk.error(field.place(), message, help),
+        }
     }
     let place = table.place_of("priority").unwrap_or(table.place);
     table.finish(walk);

@@ -16,6 +16,8 @@ const TARGET_GROUPS_PER_ACTION: usize = 5;
 const MAX_WEIGHT: u32 = 999;
 /// Values of all conditions of one rule.
 const CONDITION_VALUES: usize = 5;
+/// Wildcards of all conditions of one rule.
+const CONDITION_WILDCARDS: usize = 5;
 /// Tags of one resource.
 const TAGS: usize = 50;
 /// Characters of a key.
@@ -139,6 +141,12 @@ pub(super) fn conditions(asked: Asked<'_>, conditions: &Conditions) -> Result<()
     if values > CONDITION_VALUES {
         let text = format!("{values} condition values are more than {CONDITION_VALUES}");
         return Err(asked.error(ErrorKind::Quota, "TooManyConditionValues", text));
+    }
+    let patterns = conditions.hosts.iter().chain(&conditions.paths);
+    let wildcards: usize = patterns.map(|pattern| pattern.matches(['*', '?']).count()).sum();
+    if wildcards > CONDITION_WILDCARDS {
+        let text = format!("{wildcards} wildcards are more than {CONDITION_WILDCARDS}");
+        return Err(asked.error(ErrorKind::Quota, "TooManyConditionWildcards", text));
     }
     if let Some(Condition::Unknown(kind)) = conditions.more.iter().find(|c| matches!(c, Condition::Unknown(_))) {
         return Err(asked.invalid(format!("Condition field '{kind}' must be one of those that are known")));
