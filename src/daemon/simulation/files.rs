@@ -39,6 +39,8 @@ pub struct File {
     pub max: u32,
     pub steps: usize,
     pub host: u32,
+    /// By which number its rule's priority goes: its own at first.
+    pub place: usize,
     pub hold_on_failure: bool,
     pub paused: bool,
 }
@@ -46,8 +48,9 @@ pub struct File {
 impl Files {
     /// The first commit.
     pub fn first(script: &Script) -> Self {
-        let file = |_: &Kind| {
+        let file = |(place, _): (usize, &Kind)| {
             Some(File {
+                place,
                 broken: false,
                 renamed: false,
                 version: 0,
@@ -63,7 +66,7 @@ impl Files {
             scope_broken: false,
             defaults: 0,
             frozen: None,
-            services: script.kinds.iter().map(file).collect(),
+            services: script.kinds.iter().enumerate().map(file).collect(),
             prune: script.prune,
             limits: script.limits,
         }
@@ -136,6 +139,16 @@ impl Files {
                     history.iter().rev().find_map(|files| files.services.get(s)?.as_ref().filter(|f| !f.broken));
                 *new.services.get_mut(s)? = Some(known?.clone());
             }
+            Event::Trade { s, with } => {
+                let place = |s: usize| Some(new.services.get(s)?.as_ref()?.place);
+                let (mine, other) = (place(s)?, place(with)?);
+                new.services.get_mut(s)?.as_mut()?.place = other;
+                new.services.get_mut(with)?.as_mut()?.place = mine;
+            }
+            Event::Claim { s, of } => {
+                let other = new.services.get(of)?.as_ref()?.place;
+                new.services.get_mut(s)?.as_mut()?.place = other;
+            }
             Event::Release { s, .. }
             | Event::Resize { s, .. }
             | Event::Retouch { s, .. }
@@ -193,7 +206,7 @@ impl File {
         let rule = match kind {
             Kind::Worker => return String::new(),
             Kind::Rule => {
-                let (priority, host) = (10 * (s + 1), self.host);
+                let (priority, host) = (10 * (self.place + 1), self.host);
                 format!("rule = {{ priority = {priority}, hosts = [\"{}-{host}.example.com\"] }}\n", NAMES[s])
             }
             Kind::Network => "protocol = \"TCP\"\n".to_owned(),

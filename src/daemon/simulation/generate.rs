@@ -42,6 +42,7 @@ pub fn script(seed: u64) -> Script {
     if script.second == Second::Acts {
         falls_behind(at, &mut script);
     }
+    places(at, &mut script);
     script.events.sort_by_key(|(at, _)| *at);
     script
 }
@@ -53,6 +54,28 @@ fn falls_behind(until: u64, script: &mut Script) {
         let from = random.u64(0..=until);
         script.events.push((from, Event::Behind { on: true }));
         script.events.push((from + random.u64(10..600), Event::Behind { on: false }));
+    }
+}
+
+/// In every fourth history services trade their places, or one file claims another's.
+fn places(until: u64, script: &mut Script) {
+    let mut random = fastrand::Rng::with_seed(script.seed ^ 0x91ace);
+    if random.u32(0..4) > 0 {
+        return;
+    }
+    for _ in 0..random.usize(1..5) {
+        let (s, other) = (random.usize(0..script.kinds.len()), random.usize(0..script.kinds.len()));
+        let at = random.u64(0..=until + 1);
+        if random.u32(0..4) > 0 {
+            script.events.push((at, Event::Trade { s, with: other }));
+        } else {
+            script.events.push((at, Event::Claim { s, of: other }));
+        }
+        // With what else a commit brings, in the same moment or soon after.
+        if random.bool() {
+            let (version, min) = (random.u32(0..VERSIONS), random.u32(1..4));
+            script.events.push((at + random.u64(0..30), Event::Release { s, version, min, steps: random.usize(0..4) }));
+        }
     }
 }
 

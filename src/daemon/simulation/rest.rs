@@ -10,7 +10,7 @@ use crate::plan::types::{Reason, Role, ServicePlan};
 use crate::time::Span;
 
 use super::facts::{actions, claims, is_of, is_stable};
-use super::files::{self, Files};
+use super::files::{self, File, Files};
 use super::run::Run;
 use super::script::Kind;
 use super::stage::BEGIN;
@@ -78,6 +78,7 @@ impl Run {
         let keeps_warm = outcome::keeps_warm(plan) && plan.from.is_some() && plan.held.is_none();
         named
             || self.waits_for_who_is_stopped(plan)
+            || self.waits_for_a_place(plan)
             || match outcome::of(plan) {
                 Outcome::Settled => !keeps_warm,
                 Outcome::Stuck => true,
@@ -92,6 +93,14 @@ impl Run {
         let mut others = plans.iter().flat_map(|plan| &plan.services).filter(|other| other.name != plan.name);
         let begun = |other: &ServicePlan| other.groups.iter().any(|group| group.role == Role::Candidate);
         waits && others.any(|other| begun(other) && outcome::of(other) == Outcome::Stuck)
+    }
+
+    /// Whoever has its place does not get to its own: nothing else rests meanwhile.
+    fn waits_for_a_place(&self, plan: &ServicePlan) -> bool {
+        let waits = plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Dependency);
+        let plans = self.plan();
+        let mut others = plans.iter().flat_map(|plan| &plan.services).filter(|other| other.name != plan.name);
+        waits && others.any(|other| outcome::of(other) != Outcome::Settled)
     }
 
     fn is_sick(&self, version: &str) -> bool {
@@ -143,6 +152,7 @@ impl Run {
             || cursed
             || spec.paused.is_some()
             || self.is_displaced(s)
+            || plan.waiting_on.as_ref().is_some_and(|on| matches!(on.reason, Reason::Dependency | Reason::Preflight))
             || self.theatre.sim.look(|world| {
                 let mut templates = world.templates.values().filter(|template| is_of(&template.tags, name));
                 let digest = spec.digest.to_string();
@@ -156,9 +166,13 @@ impl Run {
             })
     }
 
-    /// Whether a service once had another name: what it left may have its place.
+    /// Whether a service once had another name, or one that it may have traded places with:
+    /// what it left may have its place.
     fn is_displaced(&self, s: usize) -> bool {
-        self.past.iter().any(|files| files.services[s].as_ref().is_some_and(|file| file.renamed))
+        let moved = |(s, file): (usize, &Option<File>)| file.as_ref().is_some_and(|file| file.place != s);
+        let trades = self.past.iter().any(|files| files.services.iter().enumerate().any(moved));
+        let renamed = |file: &Option<File>| file.as_ref().is_some_and(|file| file.renamed);
+        self.past.iter().any(|files| renamed(&files.services[s]) || (trades && files.services.iter().any(renamed)))
     }
 
     /// Operators let everything go on, the clock is right, and a commit wants something new

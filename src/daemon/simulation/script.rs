@@ -54,6 +54,10 @@ pub enum Event {
     Resize { s: usize, min: u32, max: u32 },
     /// A commit: another host in the rule, other intervals, another drain time.
     Retouch { s: usize, host: u32 },
+    /// A commit: two services trade the priorities of their rules.
+    Trade { s: usize, with: usize },
+    /// A commit: a service asks for the priority that another one's file names, too.
+    Claim { s: usize, of: usize },
     /// A commit: `on_failure = "hold"` or not.
     OnFailure { s: usize, hold: bool },
     /// A commit: the file has errors.
