@@ -7,6 +7,10 @@ use data_encoding::BASE32_NOPAD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+/// The launch hook in which a new machine waits until its boot script says that it is ready. The
+/// group is made with it, and the boot script names it.
+pub const READY_HOOK: &str = "ionroller-ready";
+
 /// Why a text is no valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid {kind}: {rule}")]

@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 
 use crate::names::Digest;
 
-use super::spec::{Ami, HealthCheckSpec, Image, LoadBalancer, Machine, Network, Protocol, SecretRef, ServiceSpec};
+use super::spec::{
+    Ami, HealthCheckSpec, Image, LoadBalancer, Machine, Network, Protocol, Ready, ReadyCheck, SecretRef, ServiceSpec,
+};
 use super::traffic::default_check_protocol;
 
 type Lines = BTreeMap<String, Value>;
@@ -111,7 +113,7 @@ fn put_image(lines: &mut Lines, image: &Image) {
 }
 
 fn put_machine(lines: &mut Lines, machine: &Machine) {
-    let Machine { ami, instance_type, instance_profile, key_name, root_volume_gib, user_data } = machine;
+    let Machine { ami, instance_type, instance_profile, key_name, root_volume_gib, user_data, ready } = machine;
     let ami = match ami {
         Ami::Id(id) => id.clone(),
         Ami::Name(pattern) => format!("name:{pattern}"),
@@ -124,6 +126,15 @@ fn put_machine(lines: &mut Lines, machine: &Machine) {
         put(lines, "machine.root_volume_gib", json!(gib));
     }
     put_some(lines, "machine.user_data", user_data.as_ref().map(|script| &script.content));
+    if let Some(Ready { check, timeout }) = ready {
+        match check {
+            ReadyCheck::Http(address) => put(lines, "machine.ready.http", json!(address)),
+            ReadyCheck::Command(command) => put(lines, "machine.ready.command", json!(command)),
+        }
+        if *timeout != Ready::TIMEOUT {
+            put(lines, "machine.ready.timeout", json!(timeout.to_string()));
+        }
+    }
 }
 
 fn put_network(lines: &mut Lines, network: &Network) {

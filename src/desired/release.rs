@@ -166,7 +166,15 @@ pub(super) fn machine(root: &mut Reader<'_>, version: Option<&Version>, walk: &m
         table.optional("root_volume_gib", walk, |field, walk| reader::integer(field, 1..=65_536, walk));
     let user_data = table.optional("user_data", walk, user_script);
     table.finish(walk);
-    Some(Machine { ami: ami?, instance_type: instance_type?, instance_profile, key_name, root_volume_gib, user_data })
+    Some(Machine {
+        ami: ami?,
+        instance_type: instance_type?,
+        instance_profile,
+        key_name,
+        root_volume_gib,
+        user_data,
+        ready: None,
+    })
 }
 
 /// A table that each service needs, in its own file or in the defaults.

@@ -214,6 +214,31 @@ pub struct Machine {
     pub root_volume_gib: Option<u32>,
     /// The user's part of the boot script: its path and content.
     pub user_data: Option<UserScript>,
+    /// What must be good before a machine counts; none: its launch alone.
+    pub ready: Option<Ready>,
+}
+
+/// `machine.ready`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// What is asked.
+    pub check: ReadyCheck,
+    /// From a machine's start until it is given up.
+    pub timeout: Span,
+}
+
+impl Ready {
+    /// How long a machine may take where the file doesn't say.
+    pub const TIMEOUT: Span = Span::from_mins(5);
+}
+
+/// What is asked again and again on the machine itself until it is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadyCheck {
+    /// An address on the machine, which must answer with a status of 200 to 299.
+    Http(String),
+    /// A line for bash, which must end with 0.
+    Command(String),
 }
 
 /// `machine.ami`.

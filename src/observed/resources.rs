@@ -286,6 +286,9 @@ pub struct GroupSpec {
     pub max: u32,
     /// From a machine's start until the load balancer's word counts.
     pub grace: Span,
+    /// Its machines wait in a launch hook until their boot script says that they are ready, and
+    /// are given up after this; none: no hook.
+    pub ready_within: Option<Span>,
     /// Its tags, marks included.
     pub tags: Tags,
 }

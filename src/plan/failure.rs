@@ -95,7 +95,8 @@ fn live_bears(view: &View<'_>, candidate: &ServerGroup) -> bool {
 }
 
 fn short_text(view: &View<'_>, candidate: &ServerGroup, health: &Health) -> String {
-    let words = machines::words(candidate).map(|words| format!("; {words}")).unwrap_or_default();
+    let words = [launches::given_up(candidate), machines::words(candidate)].into_iter().flatten();
+    let words: String = words.map(|words| format!("; {words}")).collect();
     format!("{} of {} machines healthy{words}", health.healthy, view.need_of(candidate))
 }
 

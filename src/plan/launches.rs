@@ -82,7 +82,28 @@ pub fn trouble(view: &View<'_>, candidate: &ServerGroup) -> Option<String> {
         return None;
     }
     let newest = launches(candidate, group)?.find(|activity| activity.outcome != Outcome::Running)?;
-    (newest.outcome == Outcome::Failed).then(|| quoted(&newest.message))
+    (newest.outcome == Outcome::Failed && !is_given_up(newest)).then(|| quoted(&newest.message))
+}
+
+/// Whether a machine could be launched, and was given up in a launch hook: it was not ready in
+/// time, or its boot script could not finish.
+/// Source: the Auto Scaling guide on lifecycle hooks, the words of a launch that was abandoned.
+fn is_given_up(activity: &Activity) -> bool {
+    let message = activity.message.to_lowercase();
+    let abandoned = message.contains("lifecycle action") && message.contains("abandon");
+    activity.launch && activity.outcome == Outcome::Failed && abandoned
+}
+
+/// How many machines of the present try were given up before they were ready, with AWS's words
+/// about the last one.
+pub fn given_up(candidate: &ServerGroup) -> Option<String> {
+    let group = candidate.group.as_ref()?;
+    let begun = group.marks.step.map_or(group.created, |step| step.at);
+    let given_up: Vec<&Activity> =
+        launches(candidate, group)?.filter(|activity| activity.started >= begun && is_given_up(activity)).collect();
+    let words = quoted(&given_up.first()?.message);
+    let what = if given_up.len() == 1 { "machine was" } else { "machines were" };
+    Some(format!("{} {what} given up before being ready: {words}", given_up.len()))
 }
 
 /// How many machines a group has replaced since some time because the load balancer's checks

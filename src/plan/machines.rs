@@ -204,8 +204,9 @@ pub fn quoted(text: &str) -> String {
     format!("{cut}…")
 }
 
-/// What keeps a group from becoming what it aims at, by its name.
-pub fn stands_still(group: &GroupState) -> Option<String> {
+/// What keeps a group from becoming what it aims at, by its name. `ready_hook`: its machines
+/// wait in our own hook until they are ready.
+pub fn stands_still(group: &GroupState, ready_hook: bool) -> Option<String> {
     let suspended = |process: &str| group.suspended.iter().any(|known| known == process);
     let standing = group.instances.len();
     let desired = usize::try_from(group.desired).unwrap_or(usize::MAX);
@@ -218,8 +219,17 @@ pub fn stands_still(group: &GroupState) -> Option<String> {
     } else if standing > desired && protected > 0 {
         Some(format!("{protected} machines are protected from scale-in"))
     } else if held > 0 {
-        Some(format!("{held} machines wait for a lifecycle hook"))
+        let pending = group.instances.iter().filter(|instance| instance.lifecycle == Lifecycle::Pending).count();
+        let not_ready = if ready_hook { held.min(u32::try_from(pending).unwrap_or(u32::MAX)) } else { 0 };
+        let others = held - not_ready;
+        let parts = [(not_ready, "not ready yet (machine.ready)"), (others, "waiting for a lifecycle hook")];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what));
+        Some(parts.collect::<Vec<_>>().join(", "))
     } else {
         None
     }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 machine is {what}") } else { format!("{count} machines are {what}") }
 }

@@ -4,6 +4,7 @@ use crate::desired::spec::{Ami, HealthCheckSpec, LoadBalancer, Metric, Protocol,
 use crate::names::{GroupName, ListenerArn, TargetGroupArn};
 use crate::observed::marks::{self, Identity};
 use crate::observed::resources::{AmiSpec, Conditions, HealthCheck, Policy, Tags, TargetGroupSpec, TemplateSpec};
+use crate::observed::state::ServerGroup;
 use crate::time::Span;
 
 /// The prefix of the policies that we write; others on our groups are left alone.
@@ -105,6 +106,13 @@ pub fn policies(spec: &ServiceSpec, target_group: Option<(&ListenerArn, &TargetG
 fn resource_label(listener: &ListenerArn, target_group: &TargetGroupArn) -> String {
     let path = target_group.as_str().rsplit(':').next().unwrap_or("");
     format!("{}/{path}", listener.load_balancer())
+}
+
+/// How long the machines of a group may take to become ready. Only the boot script of a release
+/// that asks for it ends the wait in the hook, so another release's file says nothing here.
+pub fn ready_within(owner: &ServerGroup, spec: &ServiceSpec) -> Option<Span> {
+    let ready = spec.machine.ready.as_ref()?;
+    (owner.identity.digest == spec.digest).then_some(ready.timeout)
 }
 
 /// The user's tags, in characters that every service takes.

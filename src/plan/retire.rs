@@ -254,7 +254,7 @@ fn empty(view: &View<'_>, owner: &ServerGroup, because: &str) -> Option<Answer> 
         return None;
     }
     let (count, version) = (group.instances.len(), &owner.identity.version);
-    let detail = match machines::stands_still(group) {
+    let detail = match machines::stands_still(group, view.has_ready_hook(owner)) {
         Some(still) => format!("{count} machines of {version} stay: {still}"),
         None => format!("{count} machines of {version} finish their requests"),
     };

@@ -100,6 +100,7 @@ pub fn keys(old: &ServiceSpec, new: &ServiceSpec) -> Vec<String> {
     say(machine.instance_profile != other.instance_profile, "machine.instance_profile");
     say(machine.key_name != other.key_name, "machine.key_name");
     say(machine.root_volume_gib != other.root_volume_gib, "machine.root_volume_gib");
+    say(machine.ready != other.ready, "machine.ready");
     match (&machine.user_data, &other.user_data) {
         (Some(old), Some(new)) if old.path == new.path => say(old != new, &format!("the script {}", new.path)),
         (old, new) => say(old != new, "machine.user_data"),

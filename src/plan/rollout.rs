@@ -340,6 +340,7 @@ pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, be
         min: view.need(),
         max: view.candidate_max(),
         grace: spec.rollout.healthy_deadline,
+        ready_within: resources::ready_within(owner, spec),
         tags,
     };
     let instances = group.min;
@@ -479,7 +480,7 @@ pub fn not_ready(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -
     let Some(ready) = ready.filter(|_| view.is_ready(candidate, &health)) else {
         let launches = launches::trouble(view, candidate);
         let reason = if launches.is_some() { Reason::Capacity } else { Reason::Health };
-        let mut wait = wait(reason, unready(candidate, &health, need, launches));
+        let mut wait = wait(reason, unready(view, candidate, &health, launches));
         wait.on.since = group.marks.step.map(|step| step.at);
         wait.on.until = deadline(view, candidate, group);
         return Some(wait.look_again(now + half_within(healthy_for)).into());
@@ -513,8 +514,8 @@ fn half_within(healthy_for: Span) -> Span {
 }
 
 /// How many machines are well, what the others are, and what AWS says about that.
-fn unready(candidate: &ServerGroup, health: &Health, need: u32, launches: Option<String>) -> String {
-    let mut detail = format!("{} of {need} machines healthy", health.healthy);
+fn unready(view: &View<'_>, candidate: &ServerGroup, health: &Health, launches: Option<String>) -> String {
+    let mut detail = format!("{} of {} machines healthy", health.healthy, view.need_of(candidate));
     let others = [(health.booting, "booting"), (health.failing, "failing"), (health.missing, "missing")];
     let others: Vec<String> =
         others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
@@ -522,8 +523,10 @@ fn unready(candidate: &ServerGroup, health: &Health, need: u32, launches: Option
         detail += &format!(" ({})", others.join(", "));
     }
     let launches = launches.map(|message| format!("the last launch failed: {message}"));
-    let still = candidate.group.as_ref().and_then(machines::stands_still);
-    for words in [still, machines::words(candidate), launches].into_iter().flatten() {
+    let still =
+        candidate.group.as_ref().and_then(|group| machines::stands_still(group, view.has_ready_hook(candidate)));
+    let given_up = launches::given_up(candidate);
+    for words in [still, given_up, machines::words(candidate), launches].into_iter().flatten() {
         detail += &format!("; {words}");
     }
     detail

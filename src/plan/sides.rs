@@ -121,7 +121,8 @@ pub fn down(view: &View<'_>) -> Option<Wait> {
     }
     let (version, service) = (&live.identity.version, view.input.service);
     let members = live.group.as_ref()?;
-    let words = [machines::stands_still(members), machines::words(live)].into_iter().flatten();
+    let words =
+        [machines::stands_still(members, view.has_ready_hook(live)), machines::words(live)].into_iter().flatten();
     let words: String = words.map(|words| format!("; {words}")).collect();
     let state = format!("{} of {} machines of {version} are healthy{words}", health.healthy, view.need());
     let is_new = health.failing == 0 && view.input.now < members.created + view.rollout().healthy_deadline;

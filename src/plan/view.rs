@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::removal::Orphan;
 use super::traffic;
 use super::types::{Release, Role, WaitingOn};
-use super::{launches, machines, retire};
+use super::{launches, machines, resources, retire};
 
 /// What the commit says about a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -506,6 +506,11 @@ impl<'a> View<'a> {
     /// Whether the live digest is the wanted one.
     pub fn live_is_wanted(&self) -> bool {
         self.live.is_some_and(|live| Some(&live.name) == self.wanted_name.as_ref())
+    }
+
+    /// Whether the machines of a group wait in our own launch hook until they are ready.
+    pub fn has_ready_hook(&self, group: &ServerGroup) -> bool {
+        self.spec.is_some_and(|spec| resources::ready_within(group, spec).is_some())
     }
 
     /// The digest of the wanted release.

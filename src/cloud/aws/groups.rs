@@ -3,7 +3,9 @@
 use aws_sdk_autoscaling::types as asg;
 
 use crate::cloud::error::{CloudError, ErrorKind};
+use crate::names::READY_HOOK;
 use crate::observed::resources::{GroupSpec, Policy};
+use crate::time::Span;
 
 use super::errors::{not_ours, own};
 use super::request::{asg_tags, number, target_tracking};
@@ -39,6 +41,7 @@ impl AwsCloud {
             .set_target_group_arns(spec.target_group.as_ref().map(|arn| vec![arn.to_string()]))
             .health_check_type(if spec.target_group.is_some() { "ELB" } else { "EC2" })
             .health_check_grace_period(number(grace))
+            .set_lifecycle_hook_specification_list(spec.ready_within.map(|span| vec![ready_hook(span)]))
             .set_tags(Some(asg_tags(name, &spec.tags)));
         match self.call(Bucket::Asg, CREATE, name, call.send()).await {
             Ok(_) => Ok(()),
@@ -130,6 +133,18 @@ impl AwsCloud {
             other => other,
         }
     }
+}
+
+/// The hook in which a new machine waits until its boot script says that it is ready. It is part
+/// of the creation, so that the first machines wait in it, too; one that says nothing is given up.
+fn ready_hook(within: Span) -> asg::LifecycleHookSpecification {
+    let seconds = u32::try_from(within.as_secs_ceil()).unwrap_or(u32::MAX);
+    asg::LifecycleHookSpecification::builder()
+        .lifecycle_hook_name(READY_HOOK)
+        .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
+        .heartbeat_timeout(number(seconds))
+        .default_result("ABANDON")
+        .build()
 }
 
 /// A name that is blocked by a deletion in progress comes with the same code and stays

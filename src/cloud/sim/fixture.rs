@@ -114,6 +114,7 @@ impl Release {
             min,
             max,
             grace: Span::from_mins(15),
+            ready_within: None,
             tags,
         }
     }

@@ -30,7 +30,7 @@ struct Found {
 impl Found {
     /// Whether it answers a health check, and if not, AWS's words for that.
     fn answers(&self, matcher: Option<&str>, now: i64) -> Result<(), String> {
-        let warm = after(self.machine.in_service, self.warmup) <= now;
+        let warm = after(self.machine.runs_since(), self.warmup) <= now;
         let code = self.rules.answers_code.filter(|code| !matches(matcher.unwrap_or("200"), *code));
         let crashed = self.rules.crash_after.is_some_and(|crash| after(self.machine.in_service, crash) <= now);
         let by_rules = !self.rules.unhealthy && !self.rules.times_out && code.is_none() && !crashed;
@@ -117,13 +117,7 @@ impl World {
 
     fn machines(&self) -> BTreeMap<String, Found> {
         let groups = self.groups.values().flat_map(|group| &group.instances);
-        let found = |machine: &SimInstance| {
-            let rules = self.rules_of(&machine.version);
-            let warmup = rules.warmup.unwrap_or(self.pace.warmup);
-            let off = self.subnets_off_balancer.contains(&machine.subnet);
-            Found { machine: machine.clone(), rules, warmup, off }
-        };
-        groups.map(|(id, machine)| (id.clone(), found(machine))).collect()
+        groups.map(|(id, machine)| (id.clone(), self.found(machine))).collect()
     }
 
     /// When a load balancer's word about targets may change.
@@ -142,7 +136,7 @@ impl World {
         let machine = self.groups.values().find_map(|group| group.instances.get(id))?;
         let warmup = self.versions.get(&machine.version).and_then(|rules| rules.warmup).unwrap_or(self.pace.warmup);
         let first = checks.first_at(fails_at, warmup);
-        (after(machine.in_service, warmup) <= first).then_some(first)
+        (after(machine.runs_since(), warmup) <= first).then_some(first)
     }
 
     /// Machines that power themselves off, or vanish.
@@ -208,11 +202,21 @@ impl World {
     }
 
     fn is_sick_worker(&self, machine: &SimInstance) -> bool {
+        let found = self.found(machine);
+        let warm = after(machine.runs_since(), found.warmup) <= self.now;
+        warm && found.answers(None, self.now).is_err()
+    }
+
+    /// Whether a machine's application answers with a good status, as its own boot script sees it.
+    pub(super) fn is_up(&self, machine: &SimInstance) -> bool {
+        self.found(machine).answers(Some("200-299"), self.now).is_ok()
+    }
+
+    fn found(&self, machine: &SimInstance) -> Found {
         let rules = self.rules_of(&machine.version);
         let warmup = rules.warmup.unwrap_or(self.pace.warmup);
-        let warm = after(machine.in_service, warmup) <= self.now;
-        let found = Found { machine: machine.clone(), rules, warmup, off: false };
-        warm && found.answers(None, self.now).is_err()
+        let off = self.subnets_off_balancer.contains(&machine.subnet);
+        Found { machine: machine.clone(), rules, warmup, off }
     }
 
     fn target_is_unhealthy(&self, arn: &TargetGroupArn, id: &str) -> bool {

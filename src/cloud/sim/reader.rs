@@ -241,6 +241,7 @@ fn shape(group: &SimGroup) -> Shape {
     let mut subnets = group.subnets.clone();
     subnets.sort();
     let protected = group.instances.iter().filter(|(_, machine)| machine.protected);
+    let in_hooks = group.instances.values().filter(|machine| machine.waits_in_hook()).count();
     Shape {
         template_id: group.template_id.clone(),
         target_groups: group.target_groups.clone(),
@@ -249,7 +250,7 @@ fn shape(group: &SimGroup) -> Shape {
         subnets,
         protects_new: group.protects_new,
         protected: protected.map(|(id, _)| id.clone()).collect(),
-        in_hooks: 0,
+        in_hooks: u32::try_from(in_hooks).unwrap_or(u32::MAX),
         mixed_instances: group.mixed_instances,
         termination: group.termination.clone(),
         deletion_protection: Some(group.deletion_protection.clone()).filter(|word| !word.is_empty()),

@@ -32,10 +32,14 @@ impl SimGroup {
 
     /// Ends the running activity of a machine.
     pub(super) fn finish_activity(&mut self, instance: &str, outcome: Outcome, now: i64) {
-        let running = |a: &&mut SimActivity| a.instance == instance && a.outcome == Outcome::Running;
-        if let Some(activity) = self.activities.iter_mut().find(running) {
+        if let Some(activity) = self.running_activity(instance) {
             (activity.outcome, activity.ended) = (outcome, Some(now));
         }
+    }
+
+    /// What the group is doing with a machine.
+    pub(super) fn running_activity(&mut self, instance: &str) -> Option<&mut SimActivity> {
+        self.activities.iter_mut().find(|a| a.instance == instance && a.outcome == Outcome::Running)
     }
 
     fn record(&mut self, activity: SimActivity) {
@@ -130,6 +134,7 @@ impl World {
             healthy: true,
             launched: now,
             in_service: after(now, boot),
+            in_hook: None,
             replace_at: None,
             gone_at: None,
             answers: None,
@@ -181,7 +186,7 @@ impl World {
     }
 
     /// Deregisters a machine and lets it go after its connections.
-    fn terminate(&mut self, name: &str, id: &str, reason: &str) {
+    pub(super) fn terminate(&mut self, name: &str, id: &str, reason: &str) {
         let drained = self.deregister(name, id);
         let gone_at = after(drained, self.pace.shutdown);
         let (now, cause) = (self.now, self.taken_out(reason));

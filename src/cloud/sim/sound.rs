@@ -109,11 +109,13 @@ fn sound_group(group: &SimGroup) -> Checked {
     at_most("the number of instances", group.instances.len(), 2 * GROUP_MACHINES_MAX as usize)?;
     between("desired", group.desired, group.min, group.max)?;
     short("grace", group.grace)?;
+    group.ready_within.map_or(Ok(()), |span| short("ready_within", span))?;
     time("created", group.created)?;
     time("next_launch", group.next_launch)?;
     group.deleted_at.map_or(Ok(()), |at| time("deleted_at", at))?;
     for machine in group.instances.values() {
-        let times = [Some(machine.launched), Some(machine.in_service), machine.replace_at, machine.gone_at];
+        let times =
+            [Some(machine.launched), Some(machine.in_service), machine.replace_at, machine.gone_at, machine.in_hook];
         times.into_iter().flatten().try_for_each(|at| time("a time of an instance", at))?;
     }
     group.activities.iter().try_for_each(|activity| time("started", activity.started))

@@ -1,8 +1,8 @@
 //! Machines, their health and launches, against the documents.
 
-use crate::cloud::{CloudReader, CloudWriter, ErrorKind};
+use crate::cloud::{CloudReader, CloudWriter, ErrorKind, Owner};
 use crate::names::TargetGroupArn;
-use crate::observed::resources::{Activity, Kept, Lifecycle, Outcome, Target, TargetHealth};
+use crate::observed::resources::{Activity, GroupSpec, Kept, Lifecycle, Outcome, Target, TargetHealth};
 use crate::time::Span;
 
 use super::SimCloud;
@@ -279,11 +279,11 @@ fn a_world_file_of_before_is_read_and_rules_may_be_short() {
     let (cloud, release, _) = started(1, VersionRules::default());
     let mut value: serde_json::Value = serde_json::from_str(&cloud.world().save().unwrap()).unwrap();
     let group = value["groups"][release.name.as_str()].as_object_mut().unwrap();
-    for new in ["template_id", "template_version", "health_check_type", "protects_new"] {
+    for new in ["template_id", "template_version", "health_check_type", "protects_new", "ready_within"] {
         assert!(group.remove(new).is_some(), "{new}");
     }
     for machine in group["instances"].as_object_mut().unwrap().values_mut() {
-        let new = ["subnet", "protected", "standby", "stopped"];
+        let new = ["subnet", "protected", "standby", "stopped", "in_hook"];
         new.iter().for_each(|new| drop(machine.as_object_mut().unwrap().remove(*new)));
     }
     for new in ["subnet_failures", "subnets_off_balancer"] {
@@ -298,4 +298,52 @@ fn a_world_file_of_before_is_read_and_rules_may_be_short() {
     assert_eq!(serving(&cloud, &release), 1);
     value["versions"] = serde_json::json!({ "1.0.0": { "flaps": 1 } });
     assert!(World::load(&value.to_string()).unwrap_err().contains("at least 100 ms"));
+}
+
+/// A worker whose machines wait in their launch hook, five minutes at most.
+fn with_hook(rules: VersionRules) -> (SimCloud, Release) {
+    let cloud = cloud(1);
+    cloud.set_version("1.0.0", rules);
+    let release = Release::at_120("checkout", "1.0.0");
+    run(cloud.create_template(&release.template())).unwrap();
+    let spec = GroupSpec { ready_within: Some(MINUTE * 5), ..release.group(None, 2, 2) };
+    run(cloud.create_group(&spec)).unwrap();
+    cloud.advance(Span::from_secs(40));
+    (cloud, release)
+}
+
+fn in_hooks(cloud: &SimCloud, release: &Release) -> u32 {
+    let groups = run(cloud.groups(&Owner { scope: release.identity.scope.clone(), service: None })).unwrap();
+    groups[0].shape.as_ref().unwrap().in_hooks
+}
+
+#[test]
+fn a_machine_waits_in_its_launch_hook_until_its_application_answers() {
+    let warmup = Some(MINUTE * 2);
+    let (cloud, release) = with_hook(VersionRules { warmup, ..VersionRules::default() });
+    cloud.advance(MINUTE);
+    assert_eq!((in_hooks(&cloud, &release), serving(&cloud, &release)), (2, 0), "they have booted");
+    assert!(machines(&cloud, &release).iter().all(|machine| machine.lifecycle == Lifecycle::Pending));
+    cloud.advance(MINUTE);
+    assert_eq!((in_hooks(&cloud, &release), serving(&cloud, &release)), (0, 2), "they answer");
+    let launches = activities(&cloud, &release);
+    assert!(launches.iter().all(|activity| activity.outcome == Outcome::Successful), "{launches:?}");
+    cloud.advance(MINUTE * 20);
+    assert_eq!(activities(&cloud, &release).len(), 2, "nobody is replaced");
+}
+
+#[test]
+fn a_machine_that_never_answers_is_given_up_in_its_launch_hook_and_replaced() {
+    let (cloud, release) = with_hook(VersionRules { unhealthy: true, ..VersionRules::default() });
+    cloud.advance(MINUTE * 5);
+    let activities = activities(&cloud, &release);
+    let given_up: Vec<&Activity> = activities.iter().filter(|a| a.launch && a.outcome == Outcome::Failed).collect();
+    assert_eq!(given_up.len(), 2, "{activities:?}");
+    let words = "Instance failed to complete user's Lifecycle Action";
+    assert!(given_up.iter().all(|activity| activity.message.starts_with(words)), "{given_up:?}");
+    cloud.advance(MINUTE);
+    assert_eq!((in_hooks(&cloud, &release), serving(&cloud, &release)), (2, 0), "others have their turn");
+    cloud.set_version("1.0.0", VersionRules::default());
+    cloud.advance(MINUTE);
+    assert_eq!(serving(&cloud, &release), 2);
 }

@@ -186,6 +186,10 @@ pub struct SimGroup {
     pub target_groups: Vec<TargetGroupArn>,
     /// From in service until the load balancer's word counts.
     pub grace: Span,
+    /// Its machines wait in a launch hook until their application answers, and are given up
+    /// after this; none: it has no hook.
+    #[serde(default)]
+    pub ready_within: Option<Span>,
     /// Where machines stand.
     pub subnets: Vec<String>,
     /// `ELB` or `EC2`; empty: by whether it has target groups.
@@ -236,8 +240,11 @@ pub struct SimInstance {
     pub healthy: bool,
     /// When it was launched.
     pub launched: i64,
-    /// When it came, or will come, into service.
+    /// When it came, or will come, into service; with a launch hook, when its boot ends.
     pub in_service: i64,
+    /// Since when it waits, or waited, in the launch hook, while its application runs.
+    #[serde(default)]
+    pub in_hook: Option<i64>,
     /// When it will be replaced.
     pub replace_at: Option<i64>,
     /// When it will be gone.
@@ -258,6 +265,18 @@ pub struct SimInstance {
     /// It was powered off.
     #[serde(default)]
     pub stopped: bool,
+}
+
+impl SimInstance {
+    /// Whether it waits in the launch hook.
+    pub(super) fn waits_in_hook(&self) -> bool {
+        self.lifecycle == Lifecycle::Pending && self.in_hook.is_some()
+    }
+
+    /// Since when its application runs, or will.
+    pub(super) fn runs_since(&self) -> i64 {
+        self.in_hook.unwrap_or(self.in_service)
+    }
 }
 
 /// A scaling activity.

@@ -429,6 +429,7 @@ fn new_group(spec: &GroupSpec, template_id: String, now: i64) -> SimGroup {
         deletion_protection: String::new(),
         target_groups: spec.target_group.iter().cloned().collect(),
         grace: spec.grace,
+        ready_within: spec.ready_within,
         subnets: spec.subnets.clone(),
         suspended: Vec::new(),
         tags: spec.tags.clone(),

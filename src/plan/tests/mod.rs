@@ -19,6 +19,7 @@ mod live_rollback;
 mod preempt;
 mod questions;
 pub(crate) mod random;
+mod ready;
 mod release;
 mod removal;
 mod roles;

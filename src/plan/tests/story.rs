@@ -76,6 +76,7 @@ pub fn file(version: &str) -> ServiceSpec {
             key_name: None,
             root_volume_gib: None,
             user_data: None,
+            ready: None,
         },
         env: Default::default(),
         secrets: Default::default(),

@@ -192,8 +192,8 @@ impl Writer {
 
     fn machine(&mut self, id: &str, machine: &SimInstance, launched: &Order, grace: Span) {
         let SimInstance { version, lifecycle, healthy, launched: at, in_service, replace_at, gone_at, .. } = machine;
-        let SimInstance { answers, protected, standby, stopped, subnet: _, .. } = machine;
-        assert!(!protected && !standby && !stopped, "nobody does that here");
+        let SimInstance { answers, protected, standby, stopped, in_hook, subnet: _, .. } = machine;
+        assert!(!protected && !standby && !stopped && in_hook.is_none(), "nobody does that here");
         let service = match lifecycle {
             Lifecycle::Pending => self.until(Some(*in_service)),
             _ => self.age(*in_service, grace).to_string(),

@@ -101,6 +101,7 @@ impl Stage {
             min: 2,
             max: 4,
             grace: Span::from_secs(900),
+            ready_within: None,
             tags,
         }
     }
