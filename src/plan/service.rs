@@ -232,7 +232,11 @@ fn because(view: &View<'_>, change: Change, wait: Option<&Wait>) -> String {
         Change::Rollback => format!("{wanted} was stable before, and the commit wants it again"),
         Change::Takeover => takeover(view, &wanted),
         Change::Update if !settings::differ(view) => "somebody changed what its file says".to_owned(),
-        Change::Update => "settings changed that need no new machines".to_owned(),
+        Change::Update => {
+            let for_another = wait.filter(|wait| wait.on.reason == Reason::Dependency);
+            let waits = for_another.map_or_else(String::new, |wait| format!("; {}", wait.on.detail));
+            format!("settings changed that need no new machines{waits}")
+        }
         Change::Remove => "its file is gone, and prune.enabled says that it goes".to_owned(),
     }
 }

@@ -164,6 +164,31 @@ fn wrong_usage_and_names() {
     assert!(nowhere.stderr.contains("nonsense"), "{}", nowhere.stderr);
 }
 
+/// Two services trade the priorities of their rules.
+#[test]
+fn a_trade_of_places_is_planned_and_applied() {
+    let place = Place::new();
+    place.run(&["apply"]).ended(0);
+    for (name, old, new) in
+        [("search", "priority = 130", "priority = 200"), ("website", "priority = 200", "priority = 130")]
+    {
+        let file = place.repo().join(format!("services/{name}.toml"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old));
+        std::fs::write(&file, text.replace(old, new)).unwrap();
+    }
+    place.commit("a trade");
+    let plan = place.run(&["plan", "--detailed-exitcode"]).ended(2);
+    assert!(plan.stdout.contains("; priority 130 is"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("website moves to its"), "{}", plan.stdout);
+    // One alone can't get there, and says for whom it waits.
+    let alone = place.run(&["apply", "--service", "website"]).ended(1);
+    assert!(alone.stderr.contains("website cannot go on: priority 130 is search's"), "{}", alone.stderr);
+    place.run(&["apply"]).ended(0);
+    let nothing = place.run(&["plan", "--detailed-exitcode"]).ended(0);
+    assert!(nothing.stdout.contains("Nothing to do"), "{}", nothing.stdout);
+}
+
 #[test]
 fn a_mistyped_service_is_named_by_every_command() {
     let place = Place::new();
