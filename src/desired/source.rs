@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::walk::FILE_DIAGNOSTICS_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -179,7 +180,8 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
     if !conflicts.is_empty() {
         return (table(root.get_ref()), conflicts);
     }
-    for error in &mut errors {
+    // The first ones are all that is reported, and each looks back for the head of its table.
+    for error in errors.iter_mut().take(FILE_DIAGNOSTICS_MAX) {
         if let Some(unquoted) = unquoted(text, error.offset) {
             *error = unquoted;
         }
@@ -192,26 +194,42 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
 fn unquoted(text: &str, offset: usize) -> Option<SyntaxError> {
     let start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(start..)?.lines().next()?;
-    let (key, rest) = line.split_once('=')?;
+    let (key, rest) = line.split_once('=').or_else(|| line.split_once(": "))?;
     let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let (key, value) = (key.trim(), rest.split('#').next()?.trim());
+    let (key, written) = (key.trim(), rest.split('#').next()?.trim());
+    // As word processors make them.
+    let value = written.trim_matches(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']);
     let is_bare = |c: char| c.is_ascii_alphanumeric() || "_-+.:/@*~".contains(c);
     if key.is_empty() || value.is_empty() || value.len() > 80 || !key.chars().all(is_key) || !value.chars().all(is_bare)
     {
         return None;
     }
     // What is a value is not what is wrong with the line.
-    if DeTable::parse(&format!("x = {value}")).is_ok() {
+    if DeTable::parse(&format!("x = {written}")).is_ok() && line.contains('=') {
         return None;
     }
+    let is_private =
+        is_private(key) || text.get(..start)?.lines().rev().find(|line| line.starts_with('[')).is_some_and(is_private);
+    let quoted =
+        if is_private { "put the value in quotes".to_owned() } else { format!("write \"{value}\", with quotes") };
     let (message, help) = match value.to_ascii_lowercase() {
-        word if word == "true" || word == "false" => {
+        _ if !line.contains('=') => {
+            let value = if is_private { "\"VALUE\"".to_owned() } else { format!("\"{value}\"") };
+            (format!("no `=` after `{key}`"), format!("write {key} = {value}"))
+        }
+        _ if value != written => (format!("the value of `{key}` is in quotes that TOML does not have"), quoted),
+        word if !is_private && (word == "true" || word == "false") => {
             (format!("not TOML: `{value}`"), format!("write {word}, in lower case"))
         }
-        _ => (format!("the value of `{key}` has no quotes"), format!("write \"{value}\", with quotes")),
+        _ => (format!("the value of `{key}` has no quotes"), quoted),
     };
     let at = start + line.len() - rest.trim_start().len();
     Some(SyntaxError { offset: at, message, help })
+}
+
+/// Whether the values below a key or a table's head are nobody's business but the machine's.
+fn is_private(name: &str) -> bool {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "env" || word == "secrets")
 }
 
 /// The places where a merge has left both sides, as Git marks them.
