@@ -13,10 +13,14 @@
 //! the planner sees machines missing. Without this a worker would pass for good as soon as
 //! its machine runs.
 //!
+//! With `machine.ready` the group waits for each machine in a launch hook. The script ends that
+//! wait when the machine is ready, and says so at once when it can't finish.
+//!
 //! Every text from a service file goes through `quote`. The template is no part of the
 //! release digest: changing it here changes only machines of releases to come.
 
 mod quote;
+mod ready;
 
 use super::spec::{Image, SecretRef, ServiceSpec};
 
@@ -34,11 +38,16 @@ const DOCKER: &str = "/usr/bin/docker";
 /// the loader reports that. The fields `digest` and `user_data` of the spec are not read.
 pub fn boot_script(spec: &ServiceSpec) -> String {
     let mut script = format!(
-        "#!/bin/bash\n# Written by ionroller for {} {}. Runs once, as root, at the first boot.\n{HEAD}",
-        spec.name, spec.version
+        "#!/bin/bash\n# Written by ionroller for {} {}. Runs once, as root, at the first boot.\n{}",
+        spec.name,
+        spec.version,
+        powers_off(spec, HEAD)
     );
+    if let Some(ready) = &spec.machine.ready {
+        ready::put(&mut script, spec, ready);
+    }
     let registry = spec.image.as_ref().and_then(|image| ecr(&image.repository));
-    if !spec.secrets.is_empty() || registry.is_some() {
+    if !spec.secrets.is_empty() || registry.is_some() || spec.machine.ready.is_some() {
         script.push_str("\ncommand -v aws >/dev/null || retry dnf install --assumeyes awscli-2\n");
     }
     if has_environment(spec) {
@@ -52,8 +61,19 @@ pub fn boot_script(spec: &ServiceSpec) -> String {
         }
         None => {}
     }
+    if spec.machine.ready.is_some() {
+        ready::mark(&mut script);
+    }
     user_script(&mut script, spec);
+    if spec.machine.ready.is_some() {
+        ready::ask(&mut script);
+    }
     script
+}
+
+/// A script that may power the machine off, which tells its group first if that waits.
+fn powers_off(spec: &ServiceSpec, script: &str) -> String {
+    if spec.machine.ready.is_some() { ready::gives_up(script) } else { script.to_owned() }
 }
 
 fn has_environment(spec: &ServiceSpec) -> bool {
@@ -139,7 +159,7 @@ fn pull(spec: &ServiceSpec, image: &Image) -> String {
 
 /// The script that runs each time the container has ended.
 fn ended(spec: &ServiceSpec) -> String {
-    format!("#!/bin/bash\n# Counts how often the container of {} failed.\n{ENDED}", spec.name)
+    format!("#!/bin/bash\n# Counts how often the container of {} failed.\n{}", spec.name, powers_off(spec, ENDED))
 }
 
 /// Host and region of a repository in Amazon's registry.

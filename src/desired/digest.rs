@@ -132,7 +132,7 @@ fn put_machine(lines: &mut Lines, machine: &Machine) {
             ReadyCheck::Command(command) => put(lines, "machine.ready.command", json!(command)),
         }
         if *timeout != Ready::TIMEOUT {
-            put(lines, "machine.ready.timeout", json!(timeout.to_string()));
+            put(lines, "machine.ready.timeout", json!(timeout.as_secs_ceil()));
         }
     }
 }

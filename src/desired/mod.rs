@@ -16,6 +16,7 @@ pub mod unchanged;
 
 mod load;
 mod reader;
+mod ready;
 mod release;
 mod scope;
 mod service;

@@ -311,6 +311,11 @@ pub(super) fn span_above_zero(field: Field<'_>, walk: &mut Walk<'_>) -> Option<S
 
 /// A duration in whole seconds within a range, as load balancers take it.
 pub(super) fn seconds(field: Field<'_>, range: RangeInclusive<u64>, walk: &mut Walk<'_>) -> Option<Span> {
+    seconds_of("load balancers", field, range, walk)
+}
+
+/// The same, as something else takes it.
+pub(super) fn seconds_of(who: &str, field: Field<'_>, range: RangeInclusive<u64>, walk: &mut Walk<'_>) -> Option<Span> {
     let span = span(field, walk)?;
     if span.as_millis() % 1000 == 0 && range.contains(&span.as_secs_ceil()) {
         return Some(span);
@@ -320,7 +325,7 @@ pub(super) fn seconds(field: Field<'_>, range: RangeInclusive<u64>, walk: &mut W
     walk.error(
         field.place(),
         message,
-        format!("load balancers take {} s to {} s, in whole seconds", range.start(), range.end()),
+        format!("{who} take {} s to {} s, in whole seconds", range.start(), range.end()),
     );
     None
 }

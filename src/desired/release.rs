@@ -8,6 +8,7 @@ use crate::names::Version;
 use super::files::FileContent;
 use super::keys;
 use super::reader::{self, Field, Reader};
+use super::ready;
 use super::source::{self, Entry, Lines, Place, Value};
 use super::spec::{Ami, Image, Machine, Network, PortMapping, SecretRef, UserScript, VolumeMapping};
 use super::walk::Walk;
@@ -165,16 +166,11 @@ pub(super) fn machine(root: &mut Reader<'_>, version: Option<&Version>, walk: &m
     let root_volume_gib =
         table.optional("root_volume_gib", walk, |field, walk| reader::integer(field, 1..=65_536, walk));
     let user_data = table.optional("user_data", walk, user_script);
+    let ready = table.optional("ready", walk, ready::read);
+    let sound = table.has("ready") == ready.is_some();
     table.finish(walk);
-    Some(Machine {
-        ami: ami?,
-        instance_type: instance_type?,
-        instance_profile,
-        key_name,
-        root_volume_gib,
-        user_data,
-        ready: None,
-    })
+    let (ami, instance_type) = (ami?, instance_type?);
+    sound.then_some(Machine { ami, instance_type, instance_profile, key_name, root_volume_gib, user_data, ready })
 }
 
 /// A table that each service needs, in its own file or in the defaults.

@@ -13,7 +13,7 @@ use super::spec::{Capacity, HealthCheckSpec, Metric, OnFailure, Retention, Rollo
 use super::traffic::{self, Claim};
 use super::unsupported;
 use super::walk::{self, Walk};
-use super::{digest, drift};
+use super::{digest, drift, ready};
 
 /// What one service file says.
 pub(super) struct ServiceRead {
@@ -58,6 +58,9 @@ pub(super) fn read(name: &ServiceName, table: &Table, walk: &mut Walk<'_>) -> Se
             (None, false) => deadline(table, rollout, None, walk),
             (None, true) => {}
         }
+    }
+    if let (Some(machine), Some(rollout)) = (&machine, &rollout) {
+        ready::fits(table, machine, rollout, walk);
     }
     root.finish(walk);
     if !walk.partial {

@@ -10,12 +10,13 @@ use super::{ConfigRepository, Event, Pass, Reconciler, Target};
 use crate::cloud::ErrorKind;
 use crate::cloud::faulty::{Failure, FaultyCloud, Trigger};
 use crate::cloud::sim::SimCloud;
-use crate::cloud::sim::world::World;
+use crate::cloud::sim::world::{VersionRules, World};
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::desired::spec::Desired;
 use crate::git::{KeyFiles, Repository, TrustedKeys};
 use crate::names::{CommitId, Digest, GroupName, ListenerArn, Scope, ServiceName, Version};
-use crate::observed::marks::{Identity, Mark, Marks};
+use crate::observed::marks::{self, Identity, Mark, Marks};
+use crate::observed::resources::Lifecycle;
 use crate::observed::state::{Observation, ServerGroup, ServiceState, TemplateState};
 use crate::plan::action::Mutation;
 use crate::plan::outcome::{self, Outcome};
@@ -292,4 +293,63 @@ async fn a_failing_call_is_said_until_it_succeeds_and_does_not_go_on_for_ever() 
     assert_eq!(seen.services[0].waiting_on.as_ref().map(|wait| wait.reason), Some(Reason::Error), "in the plan, too");
     let pass = passes(&reconciler, &sim, &wanted, Span::from_mins(300)).await;
     assert_eq!(pass.plan.services[0].waiting_on, None);
+}
+
+/// A commit with a worker whose machines must become ready first.
+fn worker(commit: u64, version: &str) -> Target {
+    let mut files = ConfigFiles::default();
+    let mut add = |path: &str, text: String| files.files.insert(path.to_owned(), FileContent::Bytes(text.into_bytes()));
+    add("ionroller.toml", "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n".to_owned());
+    let text = format!(
+        "version = \"{version}\"\n[machine]\nami = \"name:mailer-{{version}}\"\ninstance_type = \"t3.small\"\n\
+         instance_profile = \"mailer\"\nready = {{ command = \"mailer check\", timeout = \"5m\" }}\n[network]\n\
+         subnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n[capacity]\nmin = 2\n[rollout]\nbake = \"1m\"\n"
+    );
+    add("services/mailer.toml", text);
+    let desired = crate::desired::load(&files, Some(CommitId::parse(&format!("{commit:040x}")).unwrap()));
+    assert!(desired.diagnostics.is_empty(), "{:?}", desired.diagnostics);
+    Target::new(Arc::new(desired), None).unwrap()
+}
+
+/// Nobody but the machine itself says whether a worker works. A release whose machines never
+/// become ready never takes over, and nobody is blamed; one whose machines do, does.
+#[tokio::test]
+async fn a_worker_whose_machines_never_become_ready_never_takes_over() {
+    let sim = SimCloud::new(World::for_places([ListenerArn::parse(LISTENER).unwrap()]));
+    let reconciler = reconciler(&sim, &[]);
+    let said = |pass: &Pass| pass.plan.services[0].waiting_on.as_ref().map(|wait| wait.detail.clone());
+    let pass = passes(&reconciler, &sim, &worker(1, "1"), Span::from_mins(5)).await;
+    assert_eq!((said(&pass), sim.world().groups.len()), (None, 1));
+
+    sim.set_version("2", VersionRules { unhealthy: true, ..VersionRules::default() });
+    let bad = worker(2, "2");
+    let pass = passes(&reconciler, &sim, &bad, Span::from_mins(2)).await;
+    let text = said(&pass).unwrap_or_default();
+    assert_eq!(text, "0 of 2 machines healthy (2 booting); 2 machines are not ready yet (machine.ready)");
+    let mut tries = 0;
+    for _ in 0..30 {
+        passes(&reconciler, &sim, &bad, Span::from_mins(5)).await;
+        let world = sim.world();
+        let tags = |version: &str| {
+            let found = world.templates.values().find(|template| template.tags[marks::VERSION] == version);
+            found.map(|template| Marks::read(&template.tags, world.time())).unwrap()
+        };
+        assert!(tags("1").stable.is_some() && tags("2").stable.is_none() && tags("2").rejected.is_none());
+        let live = world.groups.values().find(|group| group.tags[marks::VERSION] == "1").unwrap();
+        let serving = live.instances.values().filter(|machine| machine.lifecycle == Lifecycle::InService).count();
+        assert_eq!((live.desired, serving), (2, 2));
+        tries = tags("2").retry.map_or(0, |retry| retry.tries);
+    }
+    assert!(tries >= 2, "{tries}");
+
+    let pass = passes(&reconciler, &sim, &worker(3, "3"), Span::from_mins(90)).await;
+    assert_eq!(said(&pass), None);
+    let world = sim.world();
+    let working: Vec<&str> = world
+        .groups
+        .values()
+        .filter(|group| group.desired > 0)
+        .map(|group| group.tags[marks::VERSION].as_str())
+        .collect();
+    assert_eq!(working, ["3"]);
 }

@@ -33,6 +33,9 @@ digest = "sha256:7d865e959b2466918c9863afca942d0fb89d7c9ac0c99bafc3749504ded9773
 ports = [{ host = 80, container = 9000 }]
 "#;
 
+/// What follows it belongs to `[machine]`.
+const READY: &str = "\n# machine\n";
+
 const SECRETS: &str = r#"
 [secrets]
 DB_PASSWORD = "ssm:/shop/db-password"
@@ -47,7 +50,11 @@ fn spec(service: &str, script: Option<&str>) -> ServiceSpec {
     let mut put = |path: &str, text: &str| files.files.insert(path.into(), FileContent::Bytes(text.into()));
     put("ionroller.toml", SCOPE);
     let user_data = script.map(|_| "user_data = \"files/user\"\n").unwrap_or_default();
-    let machine = format!("[machine]\nami = \"ami-0abcdef1234567890\"\ninstance_type = \"t3.small\"\n{user_data}");
+    let (service, ready) = service.split_once(READY).unwrap_or((service, ""));
+    let machine = format!(
+        "[machine]\nami = \"ami-0abcdef1234567890\"\ninstance_type = \"t3.small\"\ninstance_profile = \"shop\"\n\
+         {user_data}{ready}"
+    );
     put("services/shop.toml", &format!("version = \"1.2.3\"\n{service}\n{machine}{REST}"));
     if let Some(script) = script {
         put("files/user", script);
@@ -79,16 +86,37 @@ esac"#,
   *get-login-password*) echo the-ecr-password ;;
   *"--name /shop/db-password"*) cat "$TEST_ROOT/db-password" ;;
   *"--secret-id shop/stripe"*) cat "$TEST_ROOT/stripe" ;;
+  *describe-auto-scaling-instances*) cat "$TEST_ROOT/member" ;;
+  *complete-lifecycle-action*)
+    if [ -s "$TEST_ROOT/refusals" ]; then
+      head -n 1 "$TEST_ROOT/refusals" >&2
+      sed -i 1d "$TEST_ROOT/refusals"
+      exit 254
+    fi
+    echo "Terminating web-abc" >"$TEST_ROOT/member"
+    if [[ "$*" == *CONTINUE* ]]; then echo "InService web-abc" >"$TEST_ROOT/member"; fi ;;
   *) echo "no such secret" >&2; exit 254 ;;
 esac"#,
     ),
     ("dnf", ""),
-    ("sleep", ""),
+    // Time passes by sleeping alone.
+    (
+        "sleep",
+        r#"read -r up _ <"$TEST_ROOT/proc/uptime"
+echo "$((${up%.*} + $1)).5 0.0" >"$TEST_ROOT/proc/uptime"
+if [ -e "$TEST_ROOT/later" ]; then . "$TEST_ROOT/later"; fi"#,
+    ),
     (
         "curl",
         r#"case "$*" in
   *api/token*) echo -n the-imds-token ;;
   *placement/region*) grep -q "X-aws-ec2-metadata-token: the-imds-token" && echo -n ap-south-1 ;;
+  *meta-data/instance-id*) grep -q "X-aws-ec2-metadata-token: the-imds-token" && cat "$TEST_ROOT/instance-id" ;;
+  *127.0.0.1:9000*)
+    echo asked >>"$TEST_ROOT/asked"
+    read -r up _ <"$TEST_ROOT/proc/uptime"
+    read -r good <"$TEST_ROOT/good"
+    if [ "${up%.*}" -ge "$good" ]; then echo -n 204; else echo -n 503; fi ;;
 esac"#,
     ),
     (
@@ -104,8 +132,10 @@ fi"#,
     ),
 ];
 
-const PLAIN_TOOLS: &[&str] =
-    &["bash", "cat", "chmod", "find", "grep", "id", "install", "mkdir", "mv", "rm", "sed", "sh", "touch"];
+const PLAIN_TOOLS: &[&str] = &[
+    "bash", "cat", "chmod", "find", "grep", "head", "id", "install", "mkdir", "mv", "rm", "sed", "sh", "timeout",
+    "touch",
+];
 
 impl Machine {
     fn new() -> Self {
@@ -120,6 +150,10 @@ impl Machine {
             machine.stand_in(name, body);
         }
         machine.put("system", "starting\n");
+        std::fs::create_dir(machine.path("proc")).unwrap();
+        machine.put("proc/uptime", "20.25 10.00\n");
+        machine.put("instance-id", "i-1");
+        machine.put("member", "Pending:Wait web-abc\n");
         machine.put("db-password", "hunter2 \\ % $HOME 'quoted'");
         machine.put("stripe", "sk_live_abc");
         machine
@@ -472,6 +506,197 @@ fn a_crash_in_a_reboot_does_not_power_off() {
     }
 }
 
+/// A service that is ready when it answers, five minutes after its machine's start at the latest.
+fn answers() -> ServiceSpec {
+    spec(&format!("{IMAGE}{READY}ready = {{ http = \"http://127.0.0.1:9000/health\" }}\n"), Some("true\n"))
+}
+
+impl Machine {
+    /// It answers from so many seconds after its start.
+    fn answering_from(seconds: u32) -> Self {
+        let machine = Self::new();
+        machine.put("good", &format!("{seconds}\n"));
+        machine
+    }
+
+    /// What its group was told, in this order.
+    fn told(&self) -> Vec<String> {
+        let calls = self.calls();
+        let told = calls.lines().filter(|call| call.contains("complete-lifecycle-action"));
+        told.map(|call| call.rsplit_once(' ').unwrap().1.to_owned()).collect()
+    }
+
+    /// The machine starts again.
+    fn starts_again(&self) -> bool {
+        self.put("proc/uptime", "20.25 10.00\n");
+        let run = Command::new(self.path("usr/local/lib/ionroller/ready"))
+            .arg("again")
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("TEST_ROOT", self.root.path())
+            .env("IONROLLER_BOOT_ROOT", self.root.path())
+            .output()
+            .unwrap();
+        run.status.success()
+    }
+}
+
+#[test]
+fn a_machine_that_is_ready_tells_its_group() {
+    for (from, asked) in [(0, 1), (200, 37)] {
+        let machine = Machine::answering_from(from);
+        let printed = machine.boots(&answers());
+        assert_eq!(machine.read("asked").lines().count(), asked, "{printed}");
+        let calls = machine.calls();
+        assert!(
+            calls.contains("aws autoscaling describe-auto-scaling-instances --region ap-south-1 --instance-ids i-1 "),
+            "{calls}"
+        );
+        let complete = "aws autoscaling complete-lifecycle-action --region ap-south-1 --instance-id i-1 \
+                        --auto-scaling-group-name web-abc --lifecycle-hook-name ionroller-ready \
+                        --lifecycle-action-result CONTINUE\n";
+        assert_eq!(calls.matches(complete).count(), 1, "{calls}");
+        assert_eq!(machine.told(), ["CONTINUE"]);
+        let started = calls.find("systemctl enable --now ionroller-app.service").unwrap();
+        assert!(started < calls.find("127.0.0.1:9000/health").unwrap(), "{calls}");
+        assert!(!calls.contains("poweroff"), "{calls}");
+    }
+}
+
+/// The power-off and the word to its group say the same.
+#[test]
+fn a_machine_that_never_gets_ready_is_given_up_and_powered_off() {
+    let machine = Machine::answering_from(100_000);
+    let (success, printed) = machine.boot(&answers());
+    assert!(!success);
+    assert!(printed.contains("ionroller: not ready within 300 s of its start: it answered 503"), "{printed}");
+    assert_eq!(machine.told(), ["ABANDON"]);
+    assert_eq!(machine.calls().matches(POWEROFF).count(), 1, "{}", machine.calls());
+    // From its start, not from that of the script.
+    assert_eq!(machine.read("asked").lines().count(), 57, "every 5 s from 20 s to 300 s");
+}
+
+#[test]
+fn a_machine_that_cannot_be_set_up_is_given_up_at_once() {
+    let machine = Machine::answering_from(0);
+    machine.stand_in("docker", "exit 1");
+    let (success, printed) = machine.boot(&answers());
+    assert!(!success, "{printed}");
+    assert_eq!(machine.told(), ["ABANDON"]);
+    assert_eq!(machine.calls().matches(POWEROFF).count(), 1);
+
+    // Its container fails again and again, while the boot script waits.
+    let machine = Machine::answering_from(0);
+    machine.boots(&answers());
+    machine.put("member", "Pending:Wait web-abc\n");
+    for _ in 0..5 {
+        machine.started_ago(1);
+        machine.ends("exit-code");
+    }
+    assert_eq!(machine.told(), ["CONTINUE", "ABANDON"]);
+}
+
+#[test]
+fn what_its_group_was_not_told_is_told_again() {
+    let machine = Machine::answering_from(0);
+    machine.put("refusals", "Rate exceeded\nCould not connect to the endpoint URL\n");
+    let printed = machine.boots(&answers());
+    assert_eq!(machine.told(), ["CONTINUE"; 3], "{printed}");
+    assert!(printed.contains("try 1 of 60 to say CONTINUE failed: Rate exceeded"), "{printed}");
+
+    // It was told, and the answer was lost; another hook holds the machine.
+    let machine = Machine::answering_from(0);
+    machine.put("refusals", "An error occurred (ValidationError): No active Lifecycle Action found with instance ID\n");
+    machine.boots(&answers());
+    assert_eq!(machine.told(), ["CONTINUE"]);
+
+    // Nobody lets it: it does not pass for a good one.
+    let machine = Machine::answering_from(0);
+    machine.put("refusals", &"AccessDenied\n".repeat(100));
+    let (success, printed) = machine.boot(&answers());
+    assert!(!success);
+    assert!(printed.contains("the hook ionroller-ready could not be told CONTINUE"), "{printed}");
+    assert_eq!(machine.calls().matches(POWEROFF).count(), 1);
+}
+
+/// The wait may begin after the application answers.
+#[test]
+fn a_machine_that_is_ready_before_its_group_waits_tells_it_then() {
+    let machine = Machine::answering_from(0);
+    machine.put("member", "Pending web-abc\n");
+    machine.put("later", "if [ \"${up%.*}\" -ge 40 ]; then echo 'Pending:Wait web-abc' >\"$TEST_ROOT/member\"; fi\n");
+    machine.boots(&answers());
+    assert_eq!(machine.told(), ["CONTINUE"]);
+}
+
+#[test]
+fn a_machine_that_nobody_waits_for_does_not_hang() {
+    // `None` is what the AWS CLI prints for a machine in no group.
+    for member in ["None\n", "InService web-abc\n", "Standby web-abc\n", "Warmed:Stopped web-abc\n"] {
+        let machine = Machine::answering_from(0);
+        machine.put("member", member);
+        let printed = machine.boots(&answers());
+        assert_eq!((machine.told(), printed.as_str()), (Vec::new(), ""), "{member}");
+    }
+}
+
+/// Out of a warm pool, or after a reboot in its boot script.
+#[test]
+fn a_machine_that_starts_again_says_that_it_is_ready_again() {
+    let machine = Machine::answering_from(0);
+    machine.put("member", "Warmed:Pending:Wait web-abc\n");
+    machine.boots(&answers());
+    assert!(machine.calls().contains("systemctl enable ionroller-ready.service\n"), "{}", machine.calls());
+    assert!(!machine.calls().contains("--now ionroller-ready"), "{}", machine.calls());
+    machine.put("member", "Pending:Wait web-abc\n");
+    assert!(machine.starts_again());
+    assert_eq!(machine.told(), ["CONTINUE"; 2]);
+    // Long in service: nobody waits, and it stays whatever it answers.
+    assert!(machine.starts_again());
+    machine.put("good", "100000\n");
+    assert!(!machine.starts_again());
+    assert_eq!(machine.told(), ["CONTINUE"; 2]);
+    assert!(!machine.calls().contains("poweroff"), "{}", machine.calls());
+    machine.put("member", "Pending:Wait web-abc\n");
+    assert!(!machine.starts_again());
+    assert_eq!(machine.told(), ["CONTINUE", "CONTINUE", "ABANDON"]);
+    // A machine from an image of it has a boot script of its own.
+    machine.put("instance-id", "i-2");
+    machine.put("good", "0\n");
+    machine.put("member", "Pending:Wait web-abc\n");
+    assert!(machine.starts_again());
+    assert_eq!(machine.told().len(), 3);
+}
+
+/// A user's script may end with a reboot, which kills the boot script before it has asked.
+#[test]
+fn a_machine_that_reboots_in_its_boot_says_it_afterwards() {
+    let machine = Machine::answering_from(0);
+    let service = format!("{IMAGE}{READY}ready = {{ http = \"http://127.0.0.1:9000/health\" }}\n");
+    machine.put("system", "stopping\n");
+    machine.boot(&spec(&service, Some("kill $$\n")));
+    assert_eq!(machine.told(), Vec::<String>::new());
+    assert!(machine.starts_again());
+    assert_eq!(machine.told(), ["CONTINUE"]);
+}
+
+#[test]
+fn a_command_says_that_a_machine_is_ready() {
+    let service =
+        |command: &str| format!("{IMAGE}{READY}ready = {{ command = {}, timeout = \"1m\" }}\n", toml(command));
+    let machine = Machine::new();
+    let command = format!("test \"$(cat \"$IONROLLER_BOOT_ROOT/state\")\" = {}", "'it'\\''s up'");
+    machine.put("state", "it's up");
+    machine.boots(&spec(&service(&command), None));
+    assert_eq!(machine.told(), ["CONTINUE"]);
+
+    let machine = Machine::new();
+    let (success, printed) = machine.boot(&spec(&service("echo the queue is away; false"), None));
+    assert!(!success);
+    assert!(printed.contains("ionroller: not ready within 60 s of its start: the queue is away"), "{printed}");
+    assert_eq!(machine.told(), ["ABANDON"]);
+}
+
 /// All scripts and units that a set of services gives, by a name for messages.
 fn texts(suffix: &str) -> Vec<(String, String)> {
     let nasty = toml(NASTY);
@@ -480,12 +705,18 @@ fn texts(suffix: &str) -> Vec<(String, String)> {
         ("public", "[image]\nrepository = \"nginx\"\n".to_owned()),
         ("baked", format!("[env]\nNASTY = {nasty}{SECRETS}")),
         ("bare", String::new()),
+        ("ready", format!("{IMAGE}{READY}ready = {{ command = {nasty} }}\n")),
+        ("answers", format!("{IMAGE}{READY}ready = {{ http = \"http://127.0.0.1:9000/it's?$x\" }}\n")),
     ];
     let mut texts = Vec::new();
     for (name, service) in services {
         let machine = Machine::new();
+        machine.put("member", "InService web-abc\n");
+        machine.put("good", "0\n");
         let spec = spec(&service, Some("#!/bin/sh\ntrue\n"));
-        machine.boots(&spec);
+        // A nasty command is never good.
+        let (booted, printed) = machine.boot(&spec);
+        assert_eq!(booted, name != "ready", "{name}: {printed}");
         if suffix.is_empty() {
             texts.push((name.to_owned(), spec.user_data.clone()));
         }
@@ -541,7 +772,7 @@ fn systemd_accepts_the_units() {
     std::fs::write(folder.path().join("docker.service"), "[Service]\nExecStart=/bin/true\n").unwrap();
     for (name, unit) in texts(".service") {
         let unit = unit.replace("/usr/bin/docker ", "/bin/true ");
-        let unit = ["ended", "environment", "pull"]
+        let unit = ["ended", "environment", "pull", "ready"]
             .iter()
             .fold(unit, |unit, script| unit.replace(&format!("/usr/local/lib/ionroller/{script}"), "/bin/true"));
         let path = folder.path().join(&name);

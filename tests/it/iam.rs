@@ -151,14 +151,17 @@ fn nothing_of_others_may_be_changed() {
 #[test]
 fn machines_may_do_what_their_boot_script_calls() {
     let allowed = actions(&policy("instance-role.json"));
-    let script = fs::read_to_string(root().join("src/desired/boot.rs")).unwrap();
+    let read = |path: &str| fs::read_to_string(root().join("src/desired").join(path)).unwrap();
+    let script = read("boot.rs") + &read("boot/ready.sh");
     let commands = [
+        ("aws autoscaling describe-auto-scaling-instances", "autoscaling:DescribeAutoScalingInstances"),
+        ("aws autoscaling complete-lifecycle-action", "autoscaling:CompleteLifecycleAction"),
         ("aws ecr get-login-password", "ecr:GetAuthorizationToken"),
         ("aws ssm get-parameter ", "ssm:GetParameter"),
         ("aws secretsmanager get-secret-value", "secretsmanager:GetSecretValue"),
     ];
     let known = commands.iter().map(|(command, _)| script.matches(command).count()).sum::<usize>();
-    let all = ["aws ecr ", "aws ssm ", "aws secretsmanager ", "aws s3 ", "aws ec2 "];
+    let all = ["aws autoscaling ", "aws ecr ", "aws ssm ", "aws secretsmanager ", "aws s3 ", "aws ec2 "];
     assert_eq!(known, all.iter().map(|command| script.matches(command).count()).sum::<usize>());
     for (command, action) in commands {
         assert!(script.contains(command) && allowed.contains(action), "{command}: {action}");

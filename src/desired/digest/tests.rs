@@ -317,6 +317,10 @@ fn what_shapes_machines_changes_the_digest() {
         ("root_volume_gib = 20", "root_volume_gib = 21"),
         ("files/a.sh", "files/b.sh"),
         ("user_data = \"files/a.sh\"", ""),
+        ("[env]", "ready = { command = \"true\" }\n[env]"),
+        ("[env]", "ready = { command = \"false\" }\n[env]"),
+        ("[env]", "ready = { http = \"http://localhost/\" }\n[env]"),
+        ("[env]", "ready = { http = \"http://localhost/\", timeout = \"6m\" }\n[env]"),
         ("LOG_LEVEL", "LOG_LEVELS"),
         ("\"info\"", "\"debug\""),
         ("ssm:/checkout/db-password", "ssm:/checkout/db-password-2"),
@@ -334,6 +338,37 @@ fn what_shapes_machines_changes_the_digest() {
         assert!(!seen.contains(&digest), "{from} → {to} changes nothing, or what another change did");
         seen.push(digest);
     }
+}
+
+#[test]
+fn golden_ready() {
+    let ready = "ready = { http = \"http://127.0.0.1:9000/health\", timeout = \"90s\" }\n[env]\n";
+    let text = FULL.split_once("[network]").unwrap().1;
+    let (worker, _) = text.split_once("[load_balancer]").unwrap();
+    let machine = "ami = \"ami-0abcdef1234567890\"\ninstance_type = \"t3.micro\"\ninstance_profile = \"checkout\"\n";
+    check(
+        &format!("version = \"1\"\n[machine]\n{machine}{ready}[network]{worker}"),
+        "d5634d1a1d954278d4b551e2efe8072a9af2d80668609c931edb7d8eb9b9a15e",
+        expect![[r#"
+            ionroller release 1
+            machine.ami="ami-0abcdef1234567890"
+            machine.instance_profile="checkout"
+            machine.instance_type="t3.micro"
+            machine.ready.http="http://127.0.0.1:9000/health"
+            machine.ready.timeout=90
+            network.security_groups=["sg-checkout"]
+            network.subnets=["subnet-a","subnet-b"]
+            version="1"
+        "#]],
+    );
+}
+
+/// A time-out that is written out is the same as none.
+#[test]
+fn the_default_of_ready_leaves_the_digest() {
+    let with = |more: &str| with(FULL, "[env]", &format!("ready = {{ command = \"true\"{more} }}\n[env]"));
+    assert_eq!(with(""), with(", timeout = \"5m\""));
+    assert_eq!(with(""), with(", timeout = \"300s\""));
 }
 
 #[test]
