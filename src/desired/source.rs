@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::walk::FILE_DIAGNOSTICS_MAX;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use super::walk::FILE_DIAGNOSTICS_MAX;
 
 /// Which of the two files that shape a service a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

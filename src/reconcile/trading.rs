@@ -15,7 +15,7 @@ use crate::cloud::sim::SimCloud;
 use crate::cloud::sim::world::World;
 use crate::desired::files::{ConfigFiles, FileContent};
 use crate::names::{CommitId, ListenerArn, RuleArn, ServiceName};
-use crate::observed::marks;
+use crate::observed::marks::{self, Mark};
 use crate::plan::types::{Change, Plan, Reason, ServicePlan};
 use crate::time::Span;
 
@@ -289,6 +289,40 @@ async fn of_a_trade_whose_partner_stands_still_the_other_waits() {
     assert_eq!(places_of(&sim), [("a".to_owned(), Some(10)), ("b".to_owned(), Some(20))]);
     passes(&reconciler(&cloud), &sim, &target(3, &after), Span::from_mins(8)).await;
     assert_eq!(places_of(&sim), wanted(&after));
+}
+
+/// Where one of a pair is held, the other has made way, and serves and releases meanwhile.
+#[tokio::test]
+async fn of_a_trade_whose_partner_is_held_the_other_releases() {
+    let (sim, cloud) = settled(&[("a", "1", Some(10)), ("b", "1", Some(20))]).await;
+    let mark = |sim: &SimCloud, on: bool| {
+        let now = sim.now().ceil_secs();
+        sim.change(|world| {
+            let templates = world.templates.values_mut().filter(|found| found.tags[marks::SERVICE] == "b");
+            for template in templates {
+                template.tags.remove(Mark::Hold.key());
+                if on {
+                    template.tags.insert(Mark::Hold.key().to_owned(), format!("{now} ann look"));
+                }
+            }
+        });
+    };
+    mark(&sim, true);
+    let after = [("a", "2", Some(20)), ("b", "1", Some(10))];
+    let pass = passes(&reconciler(&cloud), &sim, &target(2, &after), Span::from_mins(12)).await.unwrap();
+    let a = plan(&pass.plan, "a");
+    assert_eq!(
+        (a.from.as_ref().unwrap().version.as_str(), a.waiting_on.as_ref().unwrap().reason),
+        ("2", Reason::Dependency)
+    );
+    assert_eq!(plan(&pass.plan, "b").waiting_on.as_ref().unwrap().reason, Reason::Hold);
+    assert_eq!(places_of(&sim), [("a".to_owned(), Some(11)), ("b".to_owned(), Some(20))]);
+    let next = [("a", "3", Some(20)), ("b", "1", Some(10))];
+    let pass = passes(&reconciler(&cloud), &sim, &target(3, &next), Span::from_mins(12)).await.unwrap();
+    assert_eq!(plan(&pass.plan, "a").from.as_ref().unwrap().version.as_str(), "3");
+    mark(&sim, false);
+    passes(&reconciler(&cloud), &sim, &target(3, &next), Span::from_mins(8)).await;
+    assert_eq!(places_of(&sim), wanted(&next));
 }
 
 /// The relation to the rules of others stays as it was or as it will be.
