@@ -41,6 +41,9 @@ pub enum Mark {
     Settings,
     /// A listener's ARN, on the group.
     Listener,
+    /// TIME, on whatever an operator's command changed marks of: a reading that shows it is from
+    /// after that command.
+    Operator,
 }
 
 impl Mark {
@@ -56,6 +59,7 @@ impl Mark {
             Self::Fence => "ionroller:fence",
             Self::Settings => "ionroller:settings",
             Self::Listener => "ionroller:listener",
+            Self::Operator => "ionroller:operator",
         }
     }
 

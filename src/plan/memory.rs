@@ -364,7 +364,7 @@ fn attempt_key(mutation: &Mutation) -> String {
             let said = match mark {
                 Mark::Step | Mark::Retry => value.split('@').next().unwrap_or(""),
                 Mark::Fence | Mark::Settings | Mark::Listener => value,
-                Mark::Stable | Mark::Retired | Mark::Rejected | Mark::Hold => "",
+                Mark::Stable | Mark::Retired | Mark::Rejected | Mark::Hold | Mark::Operator => "",
             };
             format!("{} {said}", mark.word())
         }

@@ -3,6 +3,7 @@
 
 use crate::observed::marks::{Hold, Mark, Step};
 use crate::observed::state::ServerGroup;
+use crate::time::{Span, Timestamp};
 
 use super::action::{Action, Mutation};
 use super::answer::{Answer, act, wait};
@@ -10,6 +11,7 @@ use super::questions::{self, Next};
 use super::retire::{self, template_carrier};
 use super::types::Reason;
 use super::view::View;
+use super::writes::last_word;
 use super::{failure, live_rollback, settings, traffic};
 
 /// What an operator says.
@@ -42,8 +44,9 @@ pub enum Word {
     },
 }
 
-/// The next thing to do for an operator's word; rest when it is done.
-pub fn next(view: &View<'_>, word: &Word) -> Next {
+/// The next thing to do for an operator's word that was first carried out at some time; rest when
+/// it is done.
+pub fn next(view: &View<'_>, word: &Word, begun: Timestamp) -> Next {
     if let Some(Answer::Wait(wait)) = questions::reading_is_late(view) {
         return Next::Wait(wait);
     }
@@ -57,8 +60,27 @@ pub fn next(view: &View<'_>, word: &Word) -> Next {
     match answer {
         None => Next::Rest,
         Some(Answer::Wait(wait)) => Next::Wait(wait),
-        Some(Answer::Act(action)) => questions::guarded(view, action),
+        Some(Answer::Act(action)) => questions::guarded(view, signed(view, action, begun)),
     }
+}
+
+/// A daemon that remembers what it wrote a short while ago would take what an operator changed for
+/// a reading from before that. So the resource says first that an operator's command changes it.
+fn signed(view: &View<'_>, action: Box<Action>, begun: Timestamp) -> Box<Action> {
+    let on = match &action.mutation {
+        // A hold is believed at once, whoever wrote it.
+        Mutation::SetMark { mark: Mark::Hold, .. } | Mutation::ClearMark { mark: Mark::Hold, .. } => return action,
+        Mutation::SetMark { on, .. } | Mutation::ClearMark { on, .. } => on.clone(),
+        _ => return action,
+    };
+    let last = last_word(view.input.state, &on);
+    if last.is_some_and(|last| last >= begun) {
+        return action;
+    }
+    // Later than the last one, also within a second of it.
+    let at = last.map_or(view.input.now, |last| view.input.now.max(last + Span::from_secs(1)));
+    let value = at.ceil_secs().to_string();
+    Box::new(act(Mutation::SetMark { on, mark: Mark::Operator, value }, action.because.clone()))
 }
 
 fn hold(view: &View<'_>, who: &str, text: &str) -> Option<Answer> {

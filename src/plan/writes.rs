@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::observed::marks::Mark;
-use crate::observed::resources::Rule;
+use crate::observed::resources::{Rule, Tags};
 use crate::observed::state::{GroupState, ServerGroup, ServiceState};
 use crate::time::{Span, Timestamp};
 
@@ -15,7 +15,8 @@ use super::action::{Carrier, Mutation};
 use super::model::Model;
 
 /// How long after a mark was written a reading may still show what was before it. Only
-/// ionroller writes marks, so one that shows that is late, and not somebody else's doing.
+/// ionroller writes marks, so one that shows that is late, and not somebody else's doing. What an
+/// operator's command wrote carries a mark of its own, see [`said`].
 /// Source: EC2 and Auto Scaling are eventually consistent, and no bound is documented.
 const LAG_OF_MARKS: Span = Span::from_secs(60);
 
@@ -37,6 +38,8 @@ struct Write {
     /// What it is now.
     after: String,
     at: Timestamp,
+    /// When an operator's command had last changed marks there.
+    said: Option<Timestamp>,
 }
 
 /// A reading that shows the past.
@@ -75,7 +78,8 @@ impl Writes {
         let mut before = self.0.remove(&subject).map(|write| write.before).unwrap_or_default();
         before.retain(|(value, until)| *value != was && now < *until);
         before.push((was, until));
-        self.0.insert(subject, Write { mutation: mutation.clone(), before, after, at: now });
+        let said = said(state, mutation);
+        self.0.insert(subject, Write { mutation: mutation.clone(), before, after, at: now, said });
     }
 
     /// The changes of the last minute that a reading shows.
@@ -101,6 +105,10 @@ impl Writes {
         // A clock that was set back says nothing about how long ago it was.
         self.0.values().filter(|write| write.at <= now).find_map(|write| {
             let found = shown(state, &write.mutation).filter(|found| *found != write.after)?;
+            // An operator's command came after our change, and the reading shows that.
+            if said(state, &write.mutation) > write.said {
+                return None;
+            }
             let (_, until) = write.before.iter().find(|(value, until)| *value == found && now < *until)?;
             Some(Lag { resource: write.mutation.resource(), since: write.at, until: *until })
         })
@@ -122,7 +130,7 @@ fn lag_of(mutation: &Mutation) -> Option<Span> {
             | Mark::Listener
             | Mark::Rejected => Some(LAG_OF_MARKS),
             Mark::Retry => Some(LAG),
-            Mark::Hold => None,
+            Mark::Hold | Mark::Operator => None,
         },
         Mutation::SetRule { .. }
         | Mutation::SetWeights { .. }
@@ -158,11 +166,7 @@ fn shown(state: &ServiceState, mutation: &Mutation) -> Option<String> {
     let of = |release| state.groups.get(release);
     match mutation {
         Mutation::SetMark { on, mark, .. } | Mutation::ClearMark { on, mark } => {
-            let tags = match on {
-                Carrier::Template { release, .. } => &of(release)?.template.as_ref()?.tags,
-                Carrier::Group { release, name } => &member(of(release)?, name)?.tags,
-            };
-            Some(tags.get(mark.key()).cloned().unwrap_or_default())
+            Some(tags_of(state, on)?.get(mark.key()).cloned().unwrap_or_default())
         }
         Mutation::SetRule { rule, .. } | Mutation::SetWeights { rule, .. } => {
             state.rules.iter().chain(&state.standing).find(|known| known.arn == *rule).map(action)
@@ -175,6 +179,27 @@ fn shown(state: &ServiceState, mutation: &Mutation) -> Option<String> {
         Mutation::SetPolicies { release, .. } => Some(format!("{:?}", of(release)?.details.as_ref()?.policies)),
         Mutation::SetTargetGroup { spec, .. } => settings(of(&spec.name)?),
         _ => None,
+    }
+}
+
+/// When an operator's command last changed marks of that which a change alters. Only commands
+/// write it, each a later time, so a reading that shows a new one shows all that was there before.
+fn said(state: &ServiceState, mutation: &Mutation) -> Option<Timestamp> {
+    match mutation {
+        Mutation::SetMark { on, .. } | Mutation::ClearMark { on, .. } => last_word(state, on),
+        _ => None,
+    }
+}
+
+/// When an operator's command last changed marks of a resource, as its clock had it.
+pub(super) fn last_word(state: &ServiceState, on: &Carrier) -> Option<Timestamp> {
+    Timestamp::parse(tags_of(state, on)?.get(Mark::Operator.key())?)
+}
+
+fn tags_of<'a>(state: &'a ServiceState, on: &Carrier) -> Option<&'a Tags> {
+    match on {
+        Carrier::Template { release, .. } => Some(&state.groups.get(release)?.template.as_ref()?.tags),
+        Carrier::Group { release, name } => Some(&member(state.groups.get(release)?, name)?.tags),
     }
 }
 

@@ -62,6 +62,7 @@ pub async fn operate(
     let tags = TagCache::default();
     let mut memory = Memory::empty();
     let mut changes = 0;
+    let begun = cloud.now();
     loop {
         let mut state = read(cloud, &tags, order).await?;
         if state.groups.is_empty() {
@@ -70,7 +71,7 @@ pub async fn operate(
         state.slot = state.slot.or(Some(Slot::Ours));
         let input = input(order, &state, &memory, cloud);
         let view = View::new(&input);
-        let next = operator::next(&view, &order.word);
+        let next = operator::next(&view, &order.word, begun);
         let mut noted = memory.note(&input);
         noted.note_removals(&next.removal().into_iter().collect::<Vec<_>>(), input.now);
         match next {

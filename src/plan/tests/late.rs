@@ -4,12 +4,14 @@ use crate::observed::marks::{Mark, Rejected};
 use crate::observed::state::ServiceState;
 use crate::plan::action::{Action, Mutation, Weight};
 use crate::plan::model::Model;
+use crate::plan::operator::Word;
 use crate::plan::questions::Next;
 use crate::plan::types::Reason;
 use crate::plan::writes::Writes;
 use crate::time::{Span, Timestamp};
 
 use super::story::{Story, file};
+use super::verdicts::say;
 
 /// Whether a change is one of some kind.
 type Kind = fn(&Mutation) -> bool;
@@ -129,4 +131,34 @@ fn a_verdict_that_could_not_be_written_is_written_later_and_then_forgotten() {
     let marks = story.group("1.1").template_marks();
     assert_eq!(marks.rejected.map(|rejected| rejected.code), Some(verdict.code));
     assert_eq!(story.memory.verdict(&name), None, "an operator may take it off now");
+}
+
+/// The operator's command is another program: what it changes is in no memory of ours.
+#[test]
+fn what_an_operator_took_back_is_no_past() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1"));
+    story.sick.push("1.1".to_owned());
+    let (before, _) = at(&mut story, |m| matches!(m, Mutation::SetMark { mark: Mark::Rejected, .. }));
+    story.sick.clear();
+    say(&mut story, &Word::Retry);
+    let present = story.model.state.clone();
+    assert!(!is_late(&mut story, &present), "the verdict is gone, and an operator took it");
+    assert!(is_late(&mut story, &before), "a reading from before both shows the past");
+    let (before, _) = at(&mut story, |m| matches!(m, Mutation::SetMark { mark: Mark::Step, .. }));
+    assert!(is_late(&mut story, &before), "so does one from before what is written after that");
+    story.run();
+    assert_eq!((story.weight("1.1"), story.waits()), (100, "at rest".to_owned()));
+}
+
+#[test]
+fn a_commit_that_agrees_with_an_operator_is_acted_on_at_once() {
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1"));
+    at(&mut story, |m| matches!(m, Mutation::SetMark { mark: Mark::Settings, .. }));
+    say(&mut story, &Word::RollBack { who: "ann".to_owned(), text: String::new() });
+    let present = story.model.state.clone();
+    assert!(!is_late(&mut story, &present));
+    story.commit(file("1.0")).run();
+    assert_eq!((story.weight("1.0"), story.waits()), (100, "at rest".to_owned()));
 }

@@ -18,9 +18,11 @@ fn word() -> Word {
 
 /// What the operator's program sees: no commit, and no file.
 fn asked(story: &Story) -> Next {
+    let mut memory = story.memory.clone();
+    memory.forget_writes();
     story.ask(|input| {
-        let input = Input { commit: None, file: File::Missing, fallback: None, ..input.clone() };
-        operator::next(&View::new(&input), &word())
+        let input = Input { commit: None, file: File::Missing, fallback: None, memory: &memory, ..input.clone() };
+        operator::next(&View::new(&input), &word(), story.now)
     })
 }
 
@@ -36,7 +38,7 @@ fn put_back(story: &mut Story, most: usize) -> Vec<String> {
             Mutation::ClearMark { mark, .. } => format!("{} off", mark.word()),
             other => format!("{:?} {}", other.kind(), other.target()),
         });
-        story.meanwhile(&action.mutation);
+        story.by_operator(&action.mutation);
     }
     done
 }
@@ -64,7 +66,8 @@ fn holds(story: &Story) -> usize {
 fn the_hold_comes_first_then_one_weight_call() {
     let mut story = settled_twice();
     let done = put_back(&mut story, 100);
-    assert_eq!(done, ["hold on", "SetWeights 1.1 0 %, 1.0 100 %", "retired on", "stable off", "retired off"]);
+    let marks = ["operator on", "retired on", "operator on", "stable off", "operator on", "retired off"];
+    assert_eq!(done, [&["hold on", "SetWeights 1.1 0 %, 1.0 100 %"][..], &marks].concat());
     assert_eq!(asked(&story), Next::Rest, "said again, it is so already");
     assert_eq!((story.weight("1.0"), story.weight("1.1")), (100, 0));
     assert_eq!(story.role("1.0"), Role::Live);

@@ -462,6 +462,13 @@ impl Story {
         self.model.apply(mutation, now);
         self
     }
+
+    /// An operator's command, which is another program, changes AWS: what the daemon changed
+    /// itself a short while ago stays in its memory.
+    pub fn by_operator(&mut self, mutation: &Mutation) -> &mut Self {
+        self.model.apply(mutation, self.now);
+        self
+    }
 }
 
 fn describe(action: &Action) -> String {

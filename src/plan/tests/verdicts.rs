@@ -13,17 +13,21 @@ use crate::time::Span;
 
 /// An operator says something, and it is carried out.
 pub fn say(story: &mut Story, word: &Word) {
+    let begun = story.now;
+    // What the daemon wrote is in the daemon's memory alone.
+    let mut memory = story.memory.clone();
+    memory.forget_writes();
     loop {
         let next = story.ask(|input| {
-            let input = Input { commit: None, ..input.clone() };
-            operator::next(&View::new(&input), word)
+            let input = Input { commit: None, memory: &memory, ..input.clone() };
+            operator::next(&View::new(&input), word, begun)
         });
         match next {
-            Next::Act(action) => drop(story.meanwhile(&action.mutation)),
+            Next::Act(action) => drop(story.by_operator(&action.mutation)),
             Next::Wait(wait) if wait.removal.is_some() || wait.look_again.is_some() => {
                 story.later(Span::from_secs(5));
                 let seen: Vec<String> = wait.removal.into_iter().collect();
-                story.memory.note_removals(&seen, story.now - Span::from_secs(1));
+                memory.note_removals(&seen, story.now - Span::from_secs(1));
             }
             Next::Wait(wait) => panic!("{wait:?}"),
             Next::Rest => return,
