@@ -35,7 +35,7 @@ pub enum Word {
         /// Why.
         text: String,
     },
-    /// Take the release back, and hold.
+    /// Take the release that is coming up back, and hold. Where none is, nothing is done.
     Abort {
         /// Who says it, one word.
         who: String,
@@ -55,6 +55,8 @@ pub fn next(view: &View<'_>, word: &Word, begun: Timestamp) -> Next {
         Word::Resume => clear(view, &[Mark::Hold]),
         Word::Retry => retry(view),
         Word::RollBack { who, text } => live_rollback::next(view, who, text),
+        // With nothing to take back there is nothing to keep from coming again.
+        Word::Abort { .. } if view.hold().is_none() && !under_way(view) => None,
         Word::Abort { who, text } => hold(view, who, text).or_else(|| take_back(view)),
     };
     match answer {
@@ -145,6 +147,15 @@ fn try_again(view: &View<'_>, release: Option<&ServerGroup>, marks: &[Mark]) -> 
     }
     let held = view.hold().is_some_and(|hold| hold.who == failure::OURSELVES);
     clear_on(std::iter::once(release), marks).or_else(|| held.then(|| clear(view, &[Mark::Hold])).flatten())
+}
+
+/// Whether a release is coming up: one stands that has not settled, or has traffic beside live. A
+/// launch template alone is a record.
+fn under_way(view: &View<'_>) -> bool {
+    view.input.state.groups.values().any(|group| {
+        let unsettled = group.stable().is_none() && group.retired().is_none();
+        (unsettled && view.leaves_something(group)) || (!view.is_live(group) && view.weight(group) > 0)
+    })
 }
 
 /// Traffic to live, then everything that is neither live nor warm goes.

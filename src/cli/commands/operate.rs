@@ -86,6 +86,10 @@ pub async fn run(verb: Verb, args: &Operate, ui: &Ui) -> Result<ExitCode, CliErr
             let said = Said { format_version: render::json::FORMAT_VERSION, scope, service, word: verb, changes };
             ui.answer(&render::json::text(&said))?;
         }
+        Done::Yes(0) if matches!(verb, Verb::Abort) => ui.tell(&format!(
+            "{service}: nothing was coming up, and nothing is changed; `ionroller hold {service}` keeps a release from starting",
+            service = args.service
+        )),
         Done::Yes(0) => ui.tell(&format!("{}: nothing to do, it is so already", args.service)),
         Done::Yes(_) => ui.tell(&format!("{} {}", args.service, verb.done())),
         Done::NoSuchService => {

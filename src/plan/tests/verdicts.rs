@@ -82,6 +82,31 @@ fn on_failure_hold_with_traffic_gives_it_back() {
 }
 
 #[test]
+fn abort_with_nothing_coming_up_changes_nothing() {
+    let word = Word::Abort { who: "ann".to_owned(), text: String::new() };
+    let mut story = Story::settled("1.0");
+    story.commit(file("1.1")).run();
+    let before = story.model.state.clone();
+    say(&mut story, &word);
+    assert_eq!(story.model.state, before, "1.1 has settled, and 1.0 is warm");
+    // What is held by somebody stays so.
+    say(&mut story, &Word::Hold { who: "bob".to_owned(), text: "incident".to_owned() });
+    let before = story.model.state.clone();
+    say(&mut story, &word);
+    assert_eq!(story.model.state, before);
+    say(&mut story, &Word::Resume);
+    // A release that is coming up is taken back at any moment of it, and held; what that leaves is
+    // no release that comes up.
+    story.commit(file("1.2")).pass();
+    say(&mut story, &word);
+    assert!(story.group("1.2").group.is_none() && story.waits().starts_with("hold: held by ann"), "{}", story.waits());
+    say(&mut story, &Word::Resume);
+    story.commit(file("1.1")).run();
+    say(&mut story, &word);
+    assert!(!story.waits().starts_with("hold"), "{}", story.waits());
+}
+
+#[test]
 fn no_capacity_is_not_the_releases_fault() {
     let mut story = Story::settled("1.0");
     let mut spec = file("1.1");
