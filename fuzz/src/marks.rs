@@ -337,7 +337,7 @@ fn mark_value(u: &mut Unstructured<'_>, mark: Mark) -> Result<String> {
     let at = time(u)?;
     Ok(match mark {
         Mark::Step => format!("{}@{at}", u.choose(&[0_u32, 5, 10, 50, 99, 100, 101, u32::MAX])?),
-        Mark::Stable | Mark::Retired => at.to_string(),
+        Mark::Stable | Mark::Retired | Mark::Operator => at.to_string(),
         Mark::Rejected => format!("{at} {} 0 of 2 healthy", u.choose(&["deadline", "unhealthy", "launch", ""])?),
         Mark::Retry => format!("{}@{at}", u.choose(&[0_u32, 1, 3, 100, u32::MAX])?),
         Mark::Hold => format!("{at} ann incident"),

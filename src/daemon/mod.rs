@@ -7,6 +7,7 @@
 //! proposes there to take rejected releases back.
 //! Nothing here decides anything about a rollout.
 
+mod foretold;
 mod hooks;
 pub mod http;
 mod last_read;

@@ -14,6 +14,7 @@ use crate::time::Span;
 
 use crate::reconcile::pace::{self, Pace};
 
+use super::foretold::Foretold;
 use super::lease::{self, ConnectLease, Holding};
 use super::{Connect, Shared, notify_systemd};
 
@@ -90,6 +91,8 @@ struct Worker {
     scope: Arc<crate::desired::spec::ScopeConfig>,
     reconciler: Reconciler,
     holding: Option<Holding>,
+    /// What a dry run has said.
+    foretold: Foretold,
 }
 
 /// One pass, on the connection that the commit's scope names.
@@ -119,7 +122,7 @@ async fn pass(
         if let Some(holding) = &holding {
             reconciler = reconciler.guarded(holding.guard());
         }
-        *worker = Some(Worker { scope: Arc::clone(&target.scope), reconciler, holding });
+        *worker = Some(Worker { scope: Arc::clone(&target.scope), reconciler, holding, foretold: Foretold::default() });
     }
     let Some(worker) = worker else { return Err("no connection".to_owned()) };
     let reconciler = &worker.reconciler;
@@ -128,6 +131,9 @@ async fn pass(
     if dry_run || standby.is_some() {
         let mut plan = reconciler.plan(&target).await.map_err(|error| error.to_string())?;
         plan.diagnostics.extend(standby.as_deref().map(lease::note));
+        if dry_run {
+            foretell(&plan, &mut worker.foretold);
+        }
         return Ok((plan, IDLE));
     }
     // A change follows a reading: a long pass reads again and again.
@@ -195,6 +201,22 @@ fn log(event: Event<'_>) {
         ),
         Event::Failed { service, error, .. } => tracing::warn!(service = %service, "{error}"),
         Event::Unread { service, error } => tracing::warn!(service = %service, %error, "reading failed"),
+    }
+}
+
+/// Says what would be done, each change once a commit.
+fn foretell(plan: &Plan, foretold: &mut Foretold) {
+    for service in &plan.services {
+        let new = service.actions.iter().filter(|act| foretold.is_new(plan.commit.as_ref(), &service.name, act));
+        for action in new {
+            tracing::info!(
+                service = %service.name,
+                resource = action.mutation.resource(),
+                because = action.because,
+                "would {}",
+                describe(action)
+            );
+        }
     }
 }
 

@@ -18,9 +18,13 @@ pub struct Running {
 
 impl Running {
     pub fn start(place: &Place, config: &PathBuf) -> Self {
+        Self::start_with(place, config, &[])
+    }
+
+    pub fn start_with(place: &Place, config: &PathBuf, more: &[&str]) -> Self {
         let world = format!("sim:{}", place.dir.path().join("world.json").display());
         let mut command = place.command(env!("CARGO_BIN_EXE_ionroller"));
-        command.args(["run", "--cloud", &world, "--config"]).arg(config);
+        command.args(["run", "--cloud", &world, "--config"]).arg(config).args(more);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (lines, log) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::new(Mutex::new(Vec::new())));
         let into = Arc::clone(&log);
@@ -109,4 +113,20 @@ fn a_good_file_takes_effect_and_a_broken_one_changes_nothing() {
     daemon.signal("-TERM");
     daemon.says(&["stopped"]);
     assert!(daemon.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do() {
+    let place = Place::new();
+    let config = place.dir.path().join("daemon.toml");
+    let state = place.dir.path().join("state");
+    let text = format!("repo = {:?}\nstate_dir = {state:?}\nlisten = \"127.0.0.1:0\"\n", place.repo());
+    std::fs::write(&config, text).unwrap();
+    let mut daemon = Running::start_with(&place, &config, &["--dry-run"]);
+    daemon.says(&["would CreateLaunchTemplate", "launch-template/website"]);
+    daemon.says(&["would CreateGroup", "min ", "group/website"]);
+    place.release("2026.03.2");
+    daemon.says(&["new commit", &head(&place)]);
+    daemon.says(&["would CreateLaunchTemplate", "launch-template/"]);
+    assert!(!place.dir.path().join("world.json").exists(), "nothing is changed");
 }
