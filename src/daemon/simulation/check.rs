@@ -238,6 +238,7 @@ impl Check {
                 self.known(turn, call);
                 self.served(turn, call, before, after);
                 self.kept(turn, call, before);
+                self.untouched(turn, call);
                 self.verdicts(turn, call, before);
                 self.blameless(turn, call, before);
                 self.fenced(turn, call, before);

@@ -43,8 +43,21 @@ pub fn script(seed: u64) -> Script {
         falls_behind(at, &mut script);
     }
     places(at, &mut script);
+    colleagues(at, &mut script);
     script.events.sort_by_key(|(at, _)| *at);
     script
+}
+
+/// Colleagues work at the rules that have the traffic, in every third history.
+fn colleagues(until: u64, script: &mut Script) {
+    let mut random = fastrand::Rng::with_seed(script.seed ^ 0xc011ea);
+    if random.u32(0..3) > 0 {
+        return;
+    }
+    for _ in 0..random.usize(1..4) {
+        let (s, which) = (random.usize(0..script.kinds.len()), random.usize(0..5));
+        script.events.push((random.u64(0..=until), Event::Dress { s, which }));
+    }
 }
 
 /// The second daemon goes by an older commit for a while.

@@ -23,6 +23,7 @@ mod stage;
 mod stories;
 mod tests;
 mod told;
+mod untouched;
 mod verdicts;
 
 use std::fmt;

@@ -221,6 +221,7 @@ impl Run {
                 });
             }),
             Event::MoveWeights { s, nth } => self.move_weights(s, nth),
+            Event::Dress { s, which } => self.dress(s, which),
             Event::Sick { s, version } => sim.set_health(&files::version(s, version), false),
             Event::Well { s, version } => sim.set_health(&files::version(s, version), true),
             Event::CrashAfter { s, version, secs } => {

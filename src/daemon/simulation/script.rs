@@ -118,6 +118,8 @@ pub enum Event {
     Empty { s: usize, nth: usize },
     /// Somebody moves a service's weights: all to the nth target group of its action.
     MoveWeights { s: usize, nth: usize },
+    /// Somebody puts something into the rule that has a service's traffic, by number.
+    Dress { s: usize, which: usize },
     /// Machines of a version never answer.
     Sick { s: usize, version: u32 },
     /// They answer again.
@@ -201,6 +203,7 @@ impl Event {
             | Self::DeleteGroup { s, .. }
             | Self::Empty { s, .. }
             | Self::MoveWeights { s, .. }
+            | Self::Dress { s, .. }
             | Self::Sick { s, .. }
             | Self::Well { s, .. }
             | Self::CrashAfter { s, .. }

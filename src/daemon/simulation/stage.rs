@@ -26,6 +26,7 @@ use crate::time::{Span, Timestamp};
 use super::call::{Call, Done};
 use super::check::Check;
 use super::facts::is_hidden;
+use super::untouched;
 
 /// Where virtual time begins.
 pub const BEGIN: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -285,6 +286,7 @@ impl CloudReader for Stage {
             check.listener(who, service, alone, found.as_ref().err());
             for listener in found.iter().flatten() {
                 check.weighed(who, service, &listener.default_action);
+                check.dressed(who, service, &listener.arn.default_rule(), &listener.default_action);
             }
         })
         .await
@@ -293,6 +295,7 @@ impl CloudReader for Stage {
     async fn rules(&self, listener: &ListenerArn) -> Result<Vec<Rule>, CloudError> {
         self.read("DescribeRules", None, self.inner().rules(listener), |check, who, service, found| {
             check.detail(who, service, found.as_ref().err());
+            untouched::read(check, who, service, found.as_deref().unwrap_or_default());
             // Of a default action only what the listener says is believed.
             let counts = |rule: &&Rule| rule.priority.is_some() && !is_hidden(&rule.conditions);
             for rule in found.iter().flatten().filter(counts) {

@@ -10,6 +10,7 @@ use super::call::weights;
 use super::check::Check;
 use super::facts::{claim, is_of};
 use super::stage::Who;
+use super::untouched::KeptRead;
 
 /// What one reading of one service told.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Reading {
     /// Desired sizes by target group.
     pub desired: BTreeMap<TargetGroupArn, u32>,
     pub weights: BTreeMap<TargetGroupArn, u32>,
+    /// What rules have beside their weights.
+    pub kept: KeptRead,
     /// The commits that groups and templates were acted on for.
     pub claims: BTreeSet<String>,
 }
