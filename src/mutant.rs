@@ -131,6 +131,8 @@ mutants! {
     WeightToTheDead,
     /// A machine that boots and was never healthy counts as failing.
     BlameBooting,
+    /// Machines that were replaced between two readings count as having been there.
+    TrustReplaced,
     /// A side that can't bear its share keeps it.
     IgnoreBearing,
     /// A candidate is judged although live has no healthy machine either.
@@ -184,6 +186,8 @@ mutants! {
     ForgetSizes,
     /// A rule that moves is deleted before the new one is made.
     OldRuleFirst,
+    /// Authentication, stickiness and transforms of a rule are not sent again.
+    ForgetKept,
     // Carrying it out.
     /// The executor sets the desired size, where that is the autoscaler's.
     SendDesired,

@@ -235,6 +235,7 @@ enum What {
     Foreign(TargetGroupArn),
     Activities(String),
     Details(String, Option<TargetGroupArn>),
+    Audit(String, Option<TargetGroupArn>),
 }
 
 enum Answer {
@@ -260,7 +261,7 @@ pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wa
         let Some(state) = observation.services.get_mut(&ask.service) else {
             continue;
         };
-        let group = ask.group.and_then(|name| state.groups.get_mut(&name));
+        let group = ask.group.as_ref().and_then(|name| state.groups.get_mut(name));
         match (answer, group) {
             (Ok(Answer::Foreign(arn, targets)), _) => {
                 state.foreign.insert(arn, targets);
@@ -270,6 +271,10 @@ pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wa
             (Ok(Answer::Details(details)), Some(group)) => group.details = Some(details),
             (Ok(_), None) => {}
             (Err(_), Some(group)) if Mutant::NobodyHealthy.on() => group.targets = Some(Targets::new()),
+            // Nothing rests on an audit; the next one asks again.
+            (Err(error), _) if matches!(ask.what, What::Audit(..)) => {
+                tracing::debug!(service = %ask.service, %error, "the audit of its settings failed");
+            }
             (Err(error), _) => {
                 state.incomplete.get_or_insert_with(|| error.to_string());
             }
@@ -293,9 +298,13 @@ fn asks(observation: &Observation, service: &ServiceName, wants: &Wants) -> Vec<
         let (group, target_group) = found(name);
         Some(ask(name, What::Details(group?, target_group)))
     });
+    let audit = wants.audit.iter().filter_map(|name| {
+        let (group, target_group) = found(name);
+        Some(ask(name, What::Audit(group?, target_group)))
+    });
     let foreign =
         wants.foreign.iter().map(|arn| Ask { service: service.clone(), group: None, what: What::Foreign(arn.clone()) });
-    health.chain(activities).chain(details).chain(foreign).collect()
+    health.chain(activities).chain(details).chain(audit).chain(foreign).collect()
 }
 
 async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudError> {
@@ -303,7 +312,9 @@ async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudErr
         What::Health(arn) => Answer::Health(cloud.target_health(arn).await?),
         What::Foreign(arn) => Answer::Foreign(arn.clone(), cloud.target_health(arn).await?),
         What::Activities(group) => Answer::Activities(cloud.activities(group).await?),
-        What::Details(group, target_group) => Answer::Details(cloud.details(group, target_group.as_ref()).await?),
+        What::Details(group, target_group) | What::Audit(group, target_group) => {
+            Answer::Details(cloud.details(group, target_group.as_ref()).await?)
+        }
     })
 }
 

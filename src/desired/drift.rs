@@ -33,6 +33,12 @@ pub enum Field {
     TerminationPolicies,
     /// Whether a group may be deleted.
     DeletionProtection,
+    /// How a target group checks and lets go its machines.
+    TargetGroup,
+    /// By what a group is scaled.
+    ScalingPolicies,
+    /// The tags that the file says.
+    Tags,
 }
 
 /// What is done about it.
@@ -49,7 +55,7 @@ pub enum Policy {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Conditions,
         Self::TargetGroups,
         Self::Template,
@@ -61,6 +67,9 @@ impl Field {
         Self::ScaleInProtection,
         Self::TerminationPolicies,
         Self::DeletionProtection,
+        Self::TargetGroup,
+        Self::ScalingPolicies,
+        Self::Tags,
     ];
 
     /// Its key in `[drift]`.
@@ -77,6 +86,9 @@ impl Field {
             Self::ScaleInProtection => "scale_in_protection",
             Self::TerminationPolicies => "termination_policies",
             Self::DeletionProtection => "deletion_protection",
+            Self::TargetGroup => "target_group",
+            Self::ScalingPolicies => "scaling_policies",
+            Self::Tags => "tags",
         }
     }
 
@@ -94,6 +106,9 @@ impl Field {
             Self::ScaleInProtection => "machines are protected from scale-in",
             Self::TerminationPolicies => "the group's termination policies were changed",
             Self::DeletionProtection => "the group is protected from deletion",
+            Self::TargetGroup => "the target group's settings were changed",
+            Self::ScalingPolicies => "the group's scaling policies were changed",
+            Self::Tags => "tags of the file were changed",
         }
     }
 

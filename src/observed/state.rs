@@ -243,6 +243,8 @@ pub struct Wants {
     pub activities: Vec<GroupName>,
     /// Their settings.
     pub details: Vec<GroupName>,
+    /// Their settings, to see whether somebody has changed them: no decision rests on it.
+    pub audit: Vec<GroupName>,
     /// The health of targets that aren't ours.
     pub foreign: Vec<TargetGroupArn>,
 }

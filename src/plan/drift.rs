@@ -7,10 +7,11 @@
 use crate::desired::drift::{Field, Policy};
 use crate::desired::spec::ServiceSpec;
 use crate::names::TargetGroupArn;
-use crate::observed::resources::{Conditions, GroupChange};
+use crate::observed::resources::{Conditions, Details, GroupChange, HealthCheck, Policy as TrackingPolicy};
 use crate::observed::state::{GroupState, ServerGroup};
+use crate::time::Span;
 
-use super::action::{Action, Mutation};
+use super::action::{Action, Carrier, Mutation};
 use super::answer::{Answer, act};
 use super::types::Drift;
 use super::view::{View, is_temporary};
@@ -65,6 +66,7 @@ fn found(view: &View<'_>) -> Vec<Found> {
             groups(view, spec, owner, group, &mut all);
         }
     }
+    all.extend(view.live.into_iter().flat_map(|live| settings_of(view, live)));
     all.retain(|found| found.drift.policy != Policy::Ignore);
     all
 }
@@ -148,6 +150,105 @@ fn strangers(view: &View<'_>) -> Option<Found> {
         }
         None => Some(found),
     }
+}
+
+/// What was brought about of live's file, once it was all read back. What no listing shows is
+/// as the last audit has found it.
+fn settings_of(view: &View<'_>, live: &ServerGroup) -> Vec<Found> {
+    let applied = |spec: &&ServiceSpec| {
+        let mark = live.group.as_ref().and_then(|group| group.marks.settings.as_deref());
+        mark == Some(settings::hash(spec).as_str())
+    };
+    let own = view.wanted.filter(|_| view.live_is_wanted()).filter(applied);
+    let (Some(spec), Some(group)) = (own, live.group.as_ref()) else { return Vec::new() };
+    let details = live.details.as_ref().or_else(|| view.input.memory.audited(&live.name));
+    let resource = || format!("group/{}", group.name);
+    let mut all = Vec::new();
+    let mut say = |field, resource: String, found: String, expected: String, mutation| {
+        all.push(Found::new(view, field, resource, found, expected).heal(mutation));
+    };
+    if let Some(mutation) = settings::target_group(live, spec, details) {
+        let (found, expected) = target_group_words(live, &mutation, details);
+        let name = live.target_group.as_ref().map(|group| group.name.to_string()).unwrap_or_default();
+        say(Field::TargetGroup, format!("target-group/{name}"), found, expected, mutation);
+    }
+    if let Some((details, mutation)) = details.and_then(|found| Some((found, settings::policies(live, spec, found)?))) {
+        let ours = details.policies.iter().filter(|policy| policy.name.starts_with(resources::POLICY_PREFIX));
+        let found = policy_words(ours);
+        let expected = match &mutation {
+            Mutation::SetPolicies { policies, .. } => policy_words(policies),
+            _ => String::new(),
+        };
+        say(Field::ScalingPolicies, resource(), found, expected, mutation);
+    }
+    if let Some(mutation) = settings::missing_tags(live, group, spec) {
+        let (resource, found, expected) = tag_words(live, group, &mutation);
+        say(Field::Tags, resource, found, expected, mutation);
+    }
+    all
+}
+
+/// Only what differs.
+fn target_group_words(live: &ServerGroup, mutation: &Mutation, details: Option<&Details>) -> (String, String) {
+    let (Mutation::SetTargetGroup { spec, .. }, Some(target_group)) = (mutation, &live.target_group) else {
+        return Default::default();
+    };
+    let check = |check: &HealthCheck| {
+        [
+            format!("check {}", check.protocol),
+            format!("port {}", check.port),
+            format!("path {}", check.path.as_deref().unwrap_or("none")),
+            format!("matcher {}", check.matcher.as_deref().unwrap_or("none")),
+            format!("interval {} s", check.interval_secs),
+            format!("timeout {} s", check.timeout_secs),
+            format!("healthy after {}", check.healthy),
+            format!("unhealthy after {}", check.unhealthy),
+        ]
+    };
+    let delay = |delay: Option<Span>| {
+        delay.map_or("no deregistration delay".to_owned(), |delay| format!("deregistration delay {delay}"))
+    };
+    let (mut found, mut expected) = (check(&target_group.health_check).to_vec(), check(&spec.health_check).to_vec());
+    if let Some(details) = details {
+        found.push(delay(details.deregistration_delay));
+        expected.push(delay(Some(spec.deregistration_delay)));
+    }
+    let (found, expected): (Vec<String>, Vec<String>) =
+        found.into_iter().zip(expected).filter(|(found, expected)| found != expected).unzip();
+    (found.join(", "), expected.join(", "))
+}
+
+fn policy_words<'a>(policies: impl IntoIterator<Item = &'a TrackingPolicy>) -> String {
+    let said: Vec<String> = policies
+        .into_iter()
+        .map(|policy| {
+            format!(
+                "{} {} at {}",
+                policy.name,
+                policy.metric,
+                f64::from(u32::try_from(policy.target_millis).unwrap_or(u32::MAX)) / 1000.0
+            )
+        })
+        .collect();
+    if said.is_empty() { "none".to_owned() } else { said.join(", ") }
+}
+
+fn tag_words(live: &ServerGroup, group: &GroupState, mutation: &Mutation) -> (String, String, String) {
+    let Mutation::SetTags { on, tags } = mutation else { return Default::default() };
+    let present = match on {
+        Carrier::Group { .. } => Some(&group.tags),
+        _ => live.template.as_ref().map(|template| &template.tags),
+    };
+    let found = tags.keys().map(|key| {
+        let value = present.and_then(|present| present.get(key));
+        value.map_or(format!("no {key}"), |value| format!("{key} = {value}"))
+    });
+    let expected = tags.iter().map(|(key, value)| format!("{key} = {value}"));
+    let resource = match on {
+        Carrier::Group { .. } => format!("group/{}", group.name),
+        _ => format!("launch-template/{}", live.name),
+    };
+    (resource, found.collect::<Vec<_>>().join(", "), expected.collect::<Vec<_>>().join(", "))
 }
 
 /// What the listing shows of a group, against how it was made.

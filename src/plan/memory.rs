@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::mutant::Mutant;
 use crate::names::GroupName;
 use crate::observed::marks::{Mark, Rejected};
+use crate::observed::resources::Details;
 use crate::observed::state::{ServerGroup, ServiceState};
 use crate::time::{Span, Timestamp};
 
@@ -37,6 +39,7 @@ pub struct Memory {
     attempts: BTreeMap<String, u32>,
     writes: Writes,
     failing: Option<FailingCall>,
+    audit: Option<Audit>,
     waiting_since: Option<(String, Timestamp)>,
 }
 
@@ -64,6 +67,19 @@ impl FailingCall {
         self.needs_somebody || now.since(self.since) >= SAME_ANSWER
     }
 }
+
+/// When live's settings are held against its file next, and what they were the last time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Audit {
+    due: Timestamp,
+    found: Option<(GroupName, Details)>,
+}
+
+/// How often the settings of a live release are read that no listing shows.
+const AUDIT_EVERY: Span = Span::from_mins(10);
+
+/// When what an audit has put right is read again.
+const AUDIT_AGAIN: Span = Span::from_secs(30);
 
 /// What was seen of one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,6 +127,7 @@ impl Memory {
             attempts: BTreeMap::new(),
             writes: Writes::none(),
             failing: None,
+            audit: None,
             waiting_since: None,
         }
     }
@@ -164,7 +181,7 @@ impl Memory {
             let keep = |since: Option<Timestamp>, holds: bool| holds.then(|| since.unwrap_or(input.now));
             seen.idle_since = keep(seen.idle_since, view.weight(group) == 0);
             // Machines that end and are replaced between two readings look healthy in each.
-            if lost > view.tolerated() {
+            if lost > view.tolerated() && !Mutant::TrustReplaced.on() {
                 seen.ready = None;
             }
             let Some(health) = view.health(group) else { continue };
@@ -175,7 +192,35 @@ impl Memory {
             let desired = group.group.as_ref().map_or(0, |group| group.desired);
             seen.most_healthy = seen.most_healthy.max(health.healthy).min(desired.max(health.healthy));
         }
+        memory.note_audit(&view);
         memory
+    }
+
+    /// The settings of live are read from time to time, those of one service at other times than
+    /// those of the next.
+    fn note_audit(&mut self, view: &View<'_>) {
+        let (now, service) = (view.input.now, view.input.service.as_str());
+        let spread = service.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let first = now + Span::from_millis(spread % AUDIT_EVERY.as_millis());
+        let audit = self.audit.get_or_insert(Audit { due: first, found: None });
+        if now >= audit.due {
+            audit.due = now + AUDIT_EVERY;
+        }
+        let live = view.live.and_then(|live| Some((live.name.clone(), live.details.clone()?)));
+        if live.is_some() {
+            audit.found = live;
+        }
+    }
+
+    /// Whether the settings of live are to be read in this pass.
+    pub fn audits(&self, now: Timestamp) -> bool {
+        self.audit.as_ref().is_some_and(|audit| now >= audit.due)
+    }
+
+    /// What the last audit has found of a group.
+    pub fn audited(&self, group: &GroupName) -> Option<&Details> {
+        let (name, details) = self.audit.as_ref()?.found.as_ref()?;
+        (name == group).then_some(details)
     }
 
     /// Takes in which removals a reading gave reason for. Those it no longer gives reason
@@ -236,6 +281,11 @@ impl Memory {
     /// Takes in a change that was made to what a reading showed.
     pub fn note_done(&mut self, action: &Action, state: &ServiceState, now: Timestamp) {
         self.note_attempt(action);
+        if let (Mutation::SetPolicies { .. } | Mutation::SetTargetGroup { .. }, Some(audit)) =
+            (&action.mutation, &mut self.audit)
+        {
+            *audit = Audit { due: now + AUDIT_AGAIN, found: None };
+        }
         self.writes.note(&action.mutation, state, now);
     }
 

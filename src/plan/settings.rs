@@ -6,10 +6,10 @@ use crate::desired::spec::{LoadBalancer, ServiceSpec};
 use crate::mutant::Mutant;
 use crate::names::Digest;
 use crate::observed::marks::Mark;
-use crate::observed::resources::{Rule, Tags};
+use crate::observed::resources::{Details, Rule, Tags};
 use crate::observed::state::{GroupState, ServerGroup, Slot};
 
-use super::action::{Carrier, Mutation};
+use super::action::Mutation;
 use super::answer::{Answer, act, wait};
 use super::questions::fence_first;
 use super::retire::{group_carrier, template_carrier};
@@ -76,7 +76,7 @@ pub fn update(view: &View<'_>) -> Option<Answer> {
     if group.marks.settings.as_deref() == Some(hash.as_str()) {
         return None;
     }
-    let answer = details(view, live, spec)
+    let answer = details(live, spec)
         .or_else(|| tags(live, group, spec))
         .or_else(|| conditions(view, spec))
         .or_else(|| listener_mark(live, group, spec))
@@ -139,7 +139,7 @@ fn release(live: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option
 /// group as the file says.
 pub fn candidate(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
     let spec = view.wanted?;
-    let answer = details(view, candidate, spec)?;
+    let answer = details(candidate, spec)?;
     Some(match answer {
         Answer::Act(action) => fence_first(view, || Answer::Act(action)),
         Answer::Wait(_) => answer,
@@ -147,49 +147,57 @@ pub fn candidate(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
 }
 
 /// Policies and target group settings.
-fn details(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec) -> Option<Answer> {
-    let group = owner.group.as_ref()?;
+fn details(owner: &ServerGroup, spec: &ServiceSpec) -> Option<Answer> {
+    owner.group.as_ref()?;
     let Some(details) = &owner.details else {
         return Some(wait(Reason::Unknown, format!("the settings of {} were not read", owner.identity.version)).into());
     };
-    let lb = spec.load_balancer.as_ref();
-    if let (Some(lb), Some(target_group)) = (lb, &owner.target_group) {
-        let wanted = resources::target_group(&owner.name, spec, lb, &owner.identity);
-        let same = target_group.health_check == wanted.health_check
-            && details.deregistration_delay == Some(wanted.deregistration_delay);
-        if !same {
-            let mutation = Mutation::SetTargetGroup { arn: target_group.arn.clone(), spec: Box::new(wanted) };
-            return Some(act(mutation, "as its file says").into());
-        }
-    }
-    let place = lb.and_then(|lb| Some((&lb.listener, &owner.target_group.as_ref()?.arn)));
+    let mutation = target_group(owner, spec, Some(details)).or_else(|| policies(owner, spec, details))?;
+    Some(act(mutation, "as its file says").into())
+}
+
+/// The target group's settings, where they are others than the file's. Its deregistration delay
+/// counts only where it was read.
+pub fn target_group(owner: &ServerGroup, spec: &ServiceSpec, details: Option<&Details>) -> Option<Mutation> {
+    let (lb, target_group) = (spec.load_balancer.as_ref()?, owner.target_group.as_ref()?);
+    let wanted = resources::target_group(&owner.name, spec, lb, &owner.identity);
+    let same = target_group.health_check == wanted.health_check
+        && details.is_none_or(|details| details.deregistration_delay == Some(wanted.deregistration_delay));
+    (!same).then(|| Mutation::SetTargetGroup { arn: target_group.arn.clone(), spec: Box::new(wanted) })
+}
+
+/// The group's policies of ours, where they are others than the file's.
+pub fn policies(owner: &ServerGroup, spec: &ServiceSpec, details: &Details) -> Option<Mutation> {
+    let group = owner.group.as_ref()?;
+    let place = spec.load_balancer.as_ref().and_then(|lb| Some((&lb.listener, &owner.target_group.as_ref()?.arn)));
     let wanted = resources::policies(spec, place);
     let ours = details.policies.iter().filter(|policy| policy.name.starts_with(resources::POLICY_PREFIX));
-    if ours.eq(wanted.iter()) {
-        return None;
-    }
-    let _ = view;
-    let mutation = Mutation::SetPolicies { release: owner.name.clone(), group: group.name.clone(), policies: wanted };
-    Some(act(mutation, "as its file says").into())
+    (!ours.eq(wanted.iter())).then(|| Mutation::SetPolicies {
+        release: owner.name.clone(),
+        group: group.name.clone(),
+        policies: wanted,
+    })
 }
 
 /// The user's tags. Tags that the file no longer has stay: another tool may have set them.
 fn tags(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option<Answer> {
+    let mutation = missing_tags(owner, group, spec)?;
+    Some(act(mutation, "as its file says").into())
+}
+
+/// Tags of the file that group or template lack.
+pub fn missing_tags(owner: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option<Mutation> {
     let wanted = resources::user_tags(spec);
     let missing = |present: &Tags| -> Tags {
-        wanted
-            .iter()
-            .filter(|(key, value)| present.get(*key) != Some(*value))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
+        let missing = wanted.iter().filter(|(key, value)| present.get(*key) != Some(*value));
+        missing.map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    let set = |on: Carrier, tags: Tags| act(Mutation::SetTags { on, tags }, "as its file says").into();
-    let on_group = missing(&group.tags);
+    let (on_group, on_template) = (missing(&group.tags), owner.template.as_ref().map(|found| missing(&found.tags)));
     if !on_group.is_empty() {
-        return Some(set(group_carrier(owner, group), on_group));
+        return Some(Mutation::SetTags { on: group_carrier(owner, group), tags: on_group });
     }
-    let on_template = missing(&owner.template.as_ref()?.tags);
-    (!on_template.is_empty()).then(|| set(template_carrier(owner), on_template))
+    let on_template = on_template.filter(|missing| !missing.is_empty())?;
+    Some(Mutation::SetTags { on: template_carrier(owner), tags: on_template })
 }
 
 /// The rule's conditions.

@@ -3,6 +3,7 @@
 //! AWS replaces the whole list of a rule's actions. So each call takes along what the
 //! reading showed beside the weights, whichever question asked for it.
 
+use crate::mutant::Mutant;
 use crate::names::RuleArn;
 use crate::observed::resources::{Kept, Rule};
 use crate::observed::state::ServiceState;
@@ -17,6 +18,9 @@ pub fn rule<'a>(state: &'a ServiceState, arn: &RuleArn) -> Option<&'a Rule> {
 
 /// The same action with everything that its rule has and that isn't ours.
 pub fn keep(view: &View<'_>, mut action: Box<Action>) -> Box<Action> {
+    if Mutant::ForgetKept.on() {
+        return action;
+    }
     let state = view.input.state;
     match &action.mutation {
         Mutation::SetWeights { rule: arn, .. } => action.kept = kept(state, arn),

@@ -48,6 +48,10 @@ pub fn wants(input: &Input<'_>) -> Wants {
     if let Some(live) = view.live.filter(|_| settings::differ(&view)) {
         wants.details.push(live.name.clone());
     }
+    let settled = view.live.filter(|live| !rollout && wants.details.is_empty() && live.group.is_some());
+    if let Some(live) = settled.filter(|_| view.live_is_wanted() && input.memory.audits(input.now)) {
+        wants.audit.push(live.name.clone());
+    }
     wants
 }
 

@@ -65,7 +65,7 @@ fn a_running_service_is_read_whole() {
 
 fn all(release: &Release) -> Wants {
     let group = vec![release.name.clone()];
-    Wants { health: group.clone(), activities: group.clone(), details: group, foreign: Vec::new() }
+    Wants { health: group.clone(), activities: group.clone(), details: group, ..Wants::default() }
 }
 
 /// Operations and how often they were called.

@@ -508,6 +508,30 @@ pub const SERVICE: &[Key] = &[
     ),
     key("drift", "termination_policies", DRIFT, Default("heal"), IN_PLACE, "Which machines a group terminates first."),
     key("drift", "deletion_protection", DRIFT, Default("report"), IN_PLACE, "A group that is protected from deletion."),
+    key(
+        "drift",
+        "target_group",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "Health check and deregistration delay of live's target group. The delay is read every ten minutes.",
+    ),
+    key(
+        "drift",
+        "scaling_policies",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "Scaling policies of live's group; others than ours stay. They are read every ten minutes.",
+    ),
+    key(
+        "drift",
+        "tags",
+        DRIFT,
+        Default("heal"),
+        IN_PLACE,
+        "Tags that the file says, on live's group and launch template. Others stay.",
+    ),
 ];
 
 /// Every key of `ionroller.toml`.

@@ -2,11 +2,15 @@
 
 use super::story::{Story, file, hold};
 use crate::desired::drift::{Field, Policy};
-use crate::desired::spec::ServiceSpec;
+use crate::desired::spec::{Metric, Scaling, ServiceSpec};
 use crate::names::TargetGroupArn;
 use crate::observed::resources::{Condition, Conditions, GroupChange, RuleAction, Shape, TargetHealth};
+use crate::observed::resources::{Details, Policy as TrackingPolicy};
+use crate::observed::state::Wants;
 use crate::plan::action::{Kind, Mutation};
 use crate::plan::types::{Change, RollbackClass};
+use crate::plan::view::Input;
+use crate::plan::wants::wants;
 use crate::time::Span;
 
 fn with(version: &str, field: Field, policy: Policy) -> ServiceSpec {
@@ -271,4 +275,61 @@ fn weights_are_not_touched_by_a_heal_of_conditions() {
     story.converged();
     assert_eq!((story.weight("1.1"), story.weight("1.0")), (100, 0));
     assert!(matches!(story.model.state.rules[0].action, RuleAction::Forward(_)));
+}
+
+fn with_policies(version: &str) -> ServiceSpec {
+    let mut spec = file(version);
+    spec.capacity.scaling = vec![Scaling { metric: Metric::Cpu, target_millis: 60_000 }];
+    spec
+}
+
+/// What no listing shows is read every ten minutes, and put right; policies of others stay.
+#[test]
+fn policies_and_the_delay_are_audited_and_put_right() {
+    let mut story = super::story::settle(with_policies("1.0"));
+    let details = story.group_mut("1.0").details.take().unwrap();
+    assert_eq!(details.policies.len(), 1, "{details:?}");
+    assert_eq!(story.ask(wants), Wants::default(), "what is at rest costs nothing");
+    // What the next poll asks for.
+    let poll = Span::from_secs(5);
+    let audits = |story: &Story| story.ask(|input| wants(&Input { now: input.now + poll, ..input.clone() })).audit;
+    let mut polls = 0;
+    while audits(&story).is_empty() {
+        story.later(poll);
+        polls += 1;
+        assert!(polls <= 120, "nothing is audited within ten minutes");
+    }
+    assert_eq!(audits(&story), [story.name("1.0")]);
+    // Somebody has changed them, and another tool has a policy of its own.
+    let others =
+        TrackingPolicy { name: "night".to_owned(), metric: "other".to_owned(), resource_label: None, target_millis: 0 };
+    let changed = Details { policies: vec![others], deregistration_delay: Some(Span::from_secs(1)) };
+    story.group_mut("1.0").details = Some(changed);
+    story.later(poll);
+    assert_eq!(audits(&story), [], "once in ten minutes");
+    // What was found is said until the next audit.
+    story.group_mut("1.0").details = None;
+    assert_eq!(fields(&story), [(Field::TargetGroup, Policy::Heal), (Field::ScalingPolicies, Policy::Heal)]);
+    story.pass();
+    let log = story.log();
+    assert!(log.contains("the target group's settings were changed: deregistration delay 1 s instead of"), "{log}");
+    story.group_mut("1.0").details = None;
+    story.later(Span::from_secs(25));
+    assert_eq!(audits(&story), [story.name("1.0")], "what was mended is read again soon");
+}
+
+/// What a listing shows is seen at once.
+#[test]
+fn tags_of_the_file_and_the_health_check_are_put_right_at_once() {
+    let mut spec = file("1.0");
+    spec.tags.insert("team".to_owned(), "shop".to_owned());
+    let mut story = super::story::settle(spec);
+    story.group_mut("1.0").group.as_mut().unwrap().tags.insert("team".to_owned(), "other".to_owned());
+    story.group_mut("1.0").target_group.as_mut().unwrap().health_check.path = Some("/other".to_owned());
+    assert_eq!(fields(&story), [(Field::TargetGroup, Policy::Heal), (Field::Tags, Policy::Heal)]);
+    let said = format!("{:?}", story.plan().drift);
+    assert!(said.contains("team = other") && said.contains("team = shop") && said.contains("path /other"), "{said}");
+    story.converged();
+    assert_eq!(fields(&story), []);
+    assert_eq!(story.members("1.0").tags["team"], "shop");
 }
