@@ -94,6 +94,14 @@ fn is_given_up(activity: &Activity) -> bool {
     activity.launch && activity.outcome == Outcome::Failed && abandoned
 }
 
+/// The words about a lifecycle action without its token, which says nothing to anybody and is
+/// another one for each machine.
+fn without_token(message: &str) -> String {
+    let Some((before, rest)) = message.split_once(" with token ") else { return message.to_owned() };
+    let after = rest.split_once(' ').map_or("", |(_, after)| after);
+    format!("{before} {after}")
+}
+
 /// How many machines of the present try were given up before they were ready, with AWS's words
 /// about the last one.
 pub fn given_up(candidate: &ServerGroup) -> Option<String> {
@@ -101,7 +109,7 @@ pub fn given_up(candidate: &ServerGroup) -> Option<String> {
     let begun = group.marks.step.map_or(group.created, |step| step.at);
     let given_up: Vec<&Activity> =
         launches(candidate, group)?.filter(|activity| activity.started >= begun && is_given_up(activity)).collect();
-    let words = quoted(&given_up.first()?.message);
+    let words = quoted(&without_token(&given_up.first()?.message));
     let what = if given_up.len() == 1 { "machine was" } else { "machines were" };
     Some(format!("{} {what} given up before being ready: {words}", given_up.len()))
 }

@@ -185,10 +185,15 @@ impl File {
             return "version = \n".to_owned();
         }
         let paused = if self.paused { "paused = \"wait\"\n" } else { "" };
+        let ready = if self.version == READY {
+            "instance_profile = \"shop\"\nready = { command = \"true\", timeout = \"2m\" }\n"
+        } else {
+            ""
+        };
         let failure = if self.hold_on_failure { "on_failure = \"hold\"\n" } else { "" };
         format!(
             "version = \"{version}\"\n{paused}[machine]\nami = \"ami-0123456789abcdef0\"\n\
-             instance_type = \"t3.small\"\n[network]\nsubnets = [\"subnet-a\", \"subnet-b\"]\n\
+             instance_type = \"t3.small\"\n{ready}[network]\nsubnets = [\"subnet-a\", \"subnet-b\"]\n\
              security_groups = [\"sg-a\"]\n[capacity]\nmin = {}\nmax = {}\n\
              scaling = [{{ metric = \"cpu\", target = 60 }}]\n{}\
              [rollout]\nsteps = {}\nbake = \"1m\"\nhealthy_deadline = \"5m\"\n{failure}\
@@ -220,6 +225,9 @@ impl File {
         )
     }
 }
+
+/// The machines of this version must become ready first, in each service.
+const READY: u32 = 3;
 
 /// A version of a service: no two services share one, since the simulated machines behave
 /// as their version says.

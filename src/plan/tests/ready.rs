@@ -89,7 +89,7 @@ fn machines_in_the_hook_are_booting_and_named() {
         .assert_eq(&said(&story));
     in_hook(&mut story, "1.1", 1);
     story.later(Span::from_secs(10));
-    expect![[r#"0 of 2 machines healthy (2 booting); 2 machines are not ready yet (machine.ready); 1 machine was given up before being ready: Instance failed to complete user's Lifecycle Action: Lifecycle Action with token 1 was abandoned: Heartbeat Timeout elapsed"#]].assert_eq(&said(&story));
+    expect![[r#"0 of 2 machines healthy (2 booting); 2 machines are not ready yet (machine.ready); 1 machine was given up before being ready: Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned: Heartbeat Timeout elapsed"#]].assert_eq(&said(&story));
 
     // Somebody else's hook, and ours beside one on the way out.
     let mut story = coming_up(file("1.0"), file("1.1"));

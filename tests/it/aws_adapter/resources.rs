@@ -4,8 +4,8 @@ use ionroller::cloud::{CloudReader as _, CloudWriter as _, ErrorKind, Owner, Tag
 use ionroller::names::{Scope, ServiceName, TargetGroupArn};
 use ionroller::observed::marks::Mark;
 use ionroller::observed::resources::{
-    AmiSpec, Conditions, Group, HealthCheck, Kept, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetGroupSpec,
-    TargetHealth, TemplateSpec,
+    AmiSpec, Conditions, Group, GroupSpec, HealthCheck, Kept, Lifecycle, Outcome, Policy, RuleAction, Tags,
+    TargetGroupSpec, TargetHealth, TemplateSpec,
 };
 use ionroller::time::Span;
 use serde_json::json;
@@ -333,4 +333,45 @@ async fn quotas_are_told_apart() {
     }
     let error = stage.cloud.create_rule(&stage.rule(1, weights)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Quota, "{error}");
+}
+
+/// The first machines wait in the launch hook, too, since it is part of the group's creation.
+#[tokio::test]
+async fn groups_are_made_with_a_launch_hook_in_which_machines_become_ready() {
+    let stage = Stage::new().await;
+    let (cloud, one) = (&stage.cloud, release("one"));
+    cloud.create_template(&stage.template(&one)).await.unwrap();
+    let spec = GroupSpec { ready_within: Some(Span::from_secs(90)), ..stage.group(&one, None) };
+    cloud.create_group(&spec).await.unwrap();
+    let group = stage.group_when(|group| in_hooks(group) == 2).await;
+    assert!(group.instances.iter().all(|machine| machine.lifecycle == Lifecycle::Pending), "{group:?}");
+    let autoscaling = aws_sdk_autoscaling::Client::new(&stage.config);
+    let hooks = autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(&spec.name).send().await.unwrap();
+    let [hook] = hooks.lifecycle_hooks() else { panic!("one hook") };
+    assert_eq!(hook.lifecycle_hook_name(), Some("ionroller-ready"));
+    assert_eq!(hook.lifecycle_transition(), Some("autoscaling:EC2_INSTANCE_LAUNCHING"));
+    assert_eq!((hook.heartbeat_timeout(), hook.default_result()), (Some(90), Some("ABANDON")));
+
+    // As the boot script says it: one is ready, the other is not.
+    for (machine, result) in group.instances.iter().zip(["CONTINUE", "ABANDON"]) {
+        let call = autoscaling.complete_lifecycle_action().auto_scaling_group_name(&spec.name);
+        let call = call.lifecycle_hook_name("ionroller-ready").instance_id(&machine.id);
+        call.lifecycle_action_result(result).send().await.unwrap();
+    }
+    let serves = |group: &Group| {
+        group.instances.iter().filter(|machine| machine.lifecycle == Lifecycle::InService).count() == 1
+            && in_hooks(group) == 1
+    };
+    let after = stage.group_when(serves).await;
+    assert!(after.instances.iter().all(|machine| machine.id != group.instances[1].id), "{after:?}");
+    let activities = cloud.activities(&spec.name).await.unwrap();
+    let given_up: Vec<_> =
+        activities.iter().filter(|activity| activity.launch && activity.outcome == Outcome::Failed).collect();
+    assert_eq!(given_up.len(), 1, "{activities:?}");
+    assert_eq!(given_up[0].instance.as_ref(), Some(&group.instances[1].id));
+    assert!(given_up[0].message.contains("was abandoned: Lifecycle Action Completed with ABANDON"), "{given_up:?}");
+}
+
+fn in_hooks(group: &Group) -> u32 {
+    group.shape.as_ref().map_or(0, |shape| shape.in_hooks)
 }
