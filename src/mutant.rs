@@ -71,6 +71,8 @@ mutants! {
     IgnoreStrayWeight,
     /// What is on the listener already is not looked at.
     NoPreflight,
+    /// A subnet, image or the like that could not be read is taken for one that does not exist.
+    GapIsAbsence,
     // A rollout.
     /// Weight is given without waiting for healthy machines.
     SkipHealthGate,

@@ -203,6 +203,12 @@ impl ListenerArn {
         path.rsplit_once('/').map_or(path, |(balancer, _)| balancer)
     }
 
+    /// The ARN of the load balancer that the listener is on.
+    pub fn load_balancer_arn(&self) -> String {
+        let prefix = self.0.split_once(":listener/").map_or("", |(prefix, _)| prefix);
+        format!("{prefix}:loadbalancer/{}", self.load_balancer())
+    }
+
     /// Whether the listener belongs to a Network Load Balancer.
     pub fn is_network(&self) -> bool {
         self.load_balancer().starts_with("net/")

@@ -93,6 +93,7 @@ fn empty(commit: Option<CommitId>) -> Desired {
         services: Default::default(),
         contested: Default::default(),
         diagnostics: Vec::new(),
+        places: Default::default(),
     }
 }
 

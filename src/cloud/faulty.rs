@@ -4,12 +4,13 @@
 //! Faults come from a script, from a seed, or from both. A call is one call of the port;
 //! its name is that of the operation that it is about, as AWS names it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
+use crate::observed::prerequisites::{Found, Kind};
 use crate::observed::resources::{
     Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
     TargetGroupSpec, Targets, Template, TemplateSpec,
@@ -260,6 +261,10 @@ impl<C: CloudReader> CloudReader for FaultyCloud<C> {
 
     async fn details(&self, group: &str, target_group: Option<&TargetGroupArn>) -> Result<Details, CloudError> {
         self.through("DescribePolicies", group, false, self.inner.details(group, target_group)).await
+    }
+
+    async fn prerequisites(&self, kind: Kind, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, CloudError> {
+        self.through(kind.operation(), "", false, self.inner.prerequisites(kind, ids)).await
     }
 }
 

@@ -12,11 +12,12 @@ pub mod lease;
 pub mod observe;
 pub mod sim;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use crate::names::{AccountId, ListenerArn, RuleArn, Scope, ServiceName, TargetGroupArn};
+use crate::observed::prerequisites::{Found, Kind};
 use crate::observed::resources::{
     Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
     TargetGroupSpec, Targets, Template, TemplateSpec,
@@ -119,6 +120,9 @@ pub trait CloudReader: Send + Sync {
     async fn activities(&self, group: &str) -> Result<Vec<Activity>, CloudError>;
     /// Settings that are not inline: a group's policies and its target group's attributes.
     async fn details(&self, group: &str, target_group: Option<&TargetGroupArn>) -> Result<Details, CloudError>;
+    /// What releases need of one kind, all of it in as few calls as AWS allows. An answer has
+    /// each thing that was asked for; one that doesn't exist has AWS's words for that.
+    async fn prerequisites(&self, kind: Kind, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, CloudError>;
 }
 
 /// Changes. Each is absolute: doing it twice is doing it once. A creation that finds the

@@ -246,7 +246,7 @@ enum Answer {
 }
 
 /// Reads what costs calls per group, into an observation. A call that fails voids its
-/// service: unknown is not absent.
+/// service: unknown is not absent. One about what a release needs is kept as a value instead.
 pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wants: &BTreeMap<ServiceName, Wants>) {
     let asks: Vec<Ask> = wants.iter().flat_map(|(service, wants)| asks(observation, service, wants)).collect();
     let calls: Vec<_> = asks
@@ -280,6 +280,7 @@ pub async fn complete(cloud: &dyn CloudReader, observation: &mut Observation, wa
             }
         }
     }
+    prerequisites::look_up(cloud, observation, wants).await;
 }
 
 fn asks(observation: &Observation, service: &ServiceName, wants: &Wants) -> Vec<Ask> {
@@ -318,6 +319,7 @@ async fn answer(cloud: &dyn CloudReader, what: &What) -> Result<Answer, CloudErr
     })
 }
 
+mod prerequisites;
 #[cfg(test)]
 mod stale;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::scope::{self, FrozenService};
 use super::service;
 use super::shadow::{ByMatch, Listed};
 use super::source::{self, Origin, Place, Table};
-use super::spec::{Contested, Desired, ScopeConfig, ServiceFile, ServiceSpec};
+use super::spec::{ASKED_OF_AWS, Contested, Desired, FilePlace, ScopeConfig, ServiceFile, ServiceSpec};
 use super::traffic::Claim;
 use super::walk::{self, FILE_DIAGNOSTICS_MAX, Problem, Sources, Walk};
 
@@ -29,8 +29,14 @@ pub const DIAGNOSTICS_MAX: usize = 10_000;
 /// blocks its own service alone; a broken `ionroller.toml`, or no service file at all,
 /// leaves [`Desired::scope`] empty and blocks everything.
 pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
-    let mut desired =
-        Desired { commit, scope: None, services: BTreeMap::new(), contested: BTreeMap::new(), diagnostics: Vec::new() };
+    let mut desired = Desired {
+        commit,
+        scope: None,
+        services: BTreeMap::new(),
+        contested: BTreeMap::new(),
+        diagnostics: Vec::new(),
+        places: BTreeMap::new(),
+    };
     let scope = ScopeRead::of(files);
     let mut services = Services::find(files, &mut desired.diagnostics);
     services.read(files, &scope);
@@ -56,10 +62,18 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
     }
     for service in services.found {
         let broken = walk::has_errors(&service.problems);
+        let located = service.places.iter().map(|(key, place)| {
+            let (file, position) = sources.locate(*place, &service.path, &scope_path);
+            (*key, FilePlace { file: file.to_owned(), position })
+        });
+        let located = located.collect();
         let locate = |problem| sources.diagnostic(problem, &service.path, &scope_path);
         desired.diagnostics.extend(service.problems.into_iter().map(locate));
         let clash = service.clash.map(locate);
         desired.diagnostics.extend(clash.clone());
+        if service.spec.is_some() && !broken {
+            desired.places.insert(service.name.clone(), located);
+        }
         let file = match (service.spec.filter(|_| !broken).map(Box::new), clash) {
             (Some(spec), None) => ServiceFile::Valid(spec),
             (Some(spec), Some(diagnostic)) => {
@@ -251,6 +265,8 @@ struct Found<'f> {
     text: &'f str,
     spec: Option<ServiceSpec>,
     claim: Option<Claim>,
+    /// Where it says what only AWS knows.
+    places: Vec<(&'static str, Place)>,
     problems: Vec<Problem>,
     /// Another file claims the same place.
     clash: Option<Problem>,
@@ -306,6 +322,7 @@ impl<'f> Services<'f> {
             let mut walk = Walk::new(files, scope.region.as_ref(), scope.account.as_ref(), partial);
             let read = service::read(&service.name, &merged, &mut walk);
             service.problems = walk.into_problems();
+            service.places = places(&merged);
             // What follows a syntax error may be misread, and must not block another service.
             service.claim = read.claim.filter(|_| syntax.is_empty());
             if !syntax.is_empty() {
@@ -404,8 +421,18 @@ impl<'f> Found<'f> {
     fn new(name: ServiceName, path: String, content: &'f FileContent) -> Self {
         let (text, problem) = text_of(content);
         let problems = problem.into_iter().collect();
-        Self { name, path, text, spec: None, claim: None, problems, clash: None }
+        Self { name, path, text, spec: None, claim: None, places: Vec::new(), problems, clash: None }
     }
+}
+
+/// Where a file, or the defaults for it, say what only AWS knows.
+fn places(merged: &Table) -> Vec<(&'static str, Place)> {
+    let place = |name: &&'static str| {
+        let (table, key) = name.split_once('.')?;
+        let (table, _) = merged.table(table)?;
+        Some((*name, table.get(key)?.place))
+    };
+    ASKED_OF_AWS.iter().filter_map(place).collect()
 }
 
 /// What a path below `services/` is.

@@ -22,6 +22,9 @@ pub struct Desired {
     pub contested: BTreeMap<ServiceName, Contested>,
     /// All problems of all files, by file and place.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where each valid service says what AWS is asked about, by key: what is wrong with that is
+    /// only found there.
+    pub places: BTreeMap<ServiceName, BTreeMap<&'static str, FilePlace>>,
 }
 
 impl Desired {
@@ -42,6 +45,25 @@ pub struct Contested {
     /// What is wrong, as in [`Desired::diagnostics`].
     pub diagnostic: Diagnostic,
 }
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePlace {
+    /// The file, relative to the repository's root.
+    pub file: String,
+    /// Line and column, from 1.
+    pub position: Option<(u32, u32)>,
+}
+
+/// The keys that name what only AWS knows.
+pub const ASKED_OF_AWS: [&str; 6] = [
+    "network.subnets",
+    "network.security_groups",
+    "machine.ami",
+    "machine.instance_type",
+    "load_balancer.listener",
+    "load_balancer.adopt",
+];
 
 /// A service's file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use crate::names::{GroupName, ListenerArn, RuleArn, ServiceName, TargetGroupArn}
 use crate::time::{Span, Timestamp};
 
 use super::marks::{Identity, Marks};
+use super::prerequisites::{Needed, Prerequisites};
 use super::resources::{Activity, Details, Instance, Lifecycle, Rule, Shape, Tags, TargetGroup, TargetHealth, Targets};
 
 /// One reading of a scope.
@@ -42,6 +43,8 @@ pub struct ServiceState {
     pub spare_priority: Option<u32>,
     /// The health of targets behind target groups that aren't ours, where it was read.
     pub foreign: BTreeMap<TargetGroupArn, Targets>,
+    /// What its next release needs, where that was asked for.
+    pub prerequisites: Prerequisites,
 }
 
 /// Who stands at a listener and priority.
@@ -247,6 +250,8 @@ pub struct Wants {
     pub audit: Vec<GroupName>,
     /// The health of targets that aren't ours.
     pub foreign: Vec<TargetGroupArn>,
+    /// What a release needs of which nothing stands yet.
+    pub prerequisites: BTreeSet<Needed>,
 }
 
 /// Where a service's rule should be.

@@ -19,6 +19,7 @@ pub mod offline;
 pub mod operator;
 pub mod outcome;
 pub mod places;
+pub mod prerequisites;
 pub mod questions;
 pub mod records;
 pub mod removal;

@@ -14,7 +14,7 @@ use super::questions::{fence_first, fence_on};
 use super::retire::{group_carrier, template_carrier};
 use super::types::Reason;
 use super::view::{View, is_temporary};
-use super::{failure, launches, machines, resources, retire, settings, takeover, traffic};
+use super::{failure, launches, machines, prerequisites, resources, retire, settings, takeover, traffic};
 
 /// Questions 9 and 10: template, target group, rule entry or group are missing.
 pub fn create(view: &View<'_>) -> Option<Answer> {
@@ -25,6 +25,9 @@ pub fn create(view: &View<'_>) -> Option<Answer> {
     // Nobody waits for live's traffic.
     if let Some(answer) = restore_rule(view) {
         return Some(answer);
+    }
+    if let Some(refused) = prerequisites::refused(view).filter(|_| !Mutant::NoPreflight.on()) {
+        return Some(refused);
     }
     if let Some(gate) = view.input.gate.clone().filter(|_| !started(view) && !Mutant::IgnoreGate.on()) {
         return Some(gate.into());
@@ -67,6 +70,7 @@ pub fn started(view: &View<'_>) -> bool {
 pub fn is_forbidden(view: &View<'_>, spec: &ServiceSpec) -> bool {
     let forbids = |reason| matches!(reason, Reason::Preflight | Reason::Dependency);
     matches!(preflight(view, spec), Some(Answer::Wait(wait)) if forbids(wait.on.reason))
+        || prerequisites::refused(view).is_some()
 }
 
 /// What forbids this rollout before anything is created.

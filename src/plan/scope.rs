@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::removal::Orphan;
 use super::types::{Change, Phase, Plan, Reason, ServicePlan, WaitingOn};
 use super::view::{File, Input, View};
-use super::{rollout, service};
+use super::{prerequisites, rollout, service};
 
 /// Everything that the plan of a scope rests on.
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +240,11 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
         selected.map(|name| service::plan(&input.service(name, &gates, &empty), reach)).collect();
     let mut diagnostics = input.desired.diagnostics.clone();
     for plan in &services {
-        diagnostics.extend(remarks(input, plan));
+        let needs = needs(input, plan, &gates, &empty);
+        // Each problem has its own place in the file.
+        let is_told = needs.iter().any(|said| said.severity == Severity::Error);
+        let whole = remarks(input, plan).filter(|_| !is_told);
+        diagnostics.extend(whole.into_iter().chain(needs));
         diagnostics.extend(said(plan));
     }
     diagnostics.extend(renames(input));
@@ -263,6 +267,33 @@ pub fn plan(input: &ScopeInput<'_>, reach: Reach) -> Plan {
         diagnostics,
         review: None,
     }
+}
+
+/// What is wrong with what a release needs, where the file names it, and what of that could not
+/// be checked.
+fn needs(
+    input: &ScopeInput<'_>,
+    plan: &ServicePlan,
+    gates: &BTreeMap<ServiceName, WaitingOn>,
+    empty: &ServiceState,
+) -> Vec<Diagnostic> {
+    let asked = input.observed.services.get(&plan.name).is_some_and(|state| !state.prerequisites.is_empty());
+    let Some((name, _)) = input.desired.services.get_key_value(&plan.name).filter(|_| asked) else {
+        return Vec::new();
+    };
+    let findings = prerequisites::look(&View::new(&input.service(name, gates, empty)));
+    let blocks = plan.waiting_on.as_ref().is_some_and(|wait| wait.detail == findings.detail());
+    let problems = findings.problems.into_iter().filter(|_| blocks).map(|remark| (Severity::Error, remark));
+    let warnings = findings.warnings.into_iter().map(|remark| (Severity::Warning, remark));
+    let places = input.desired.places.get(name);
+    let diagnostic = |(severity, remark): (Severity, prerequisites::Remark)| {
+        let said = Diagnostic::new(severity, format!("service {name}: {}", remark.message)).help(remark.help);
+        match places.and_then(|places| places.get(remark.key)) {
+            Some(place) => said.at(place.file.clone(), place.position),
+            None => said.at(format!("services/{name}.toml"), None),
+        }
+    };
+    problems.chain(warnings).map(diagnostic).collect()
 }
 
 /// A file that was renamed is another service: said aloud, since the old one's traffic does

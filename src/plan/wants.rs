@@ -6,7 +6,7 @@
 use crate::observed::state::{ServerGroup, Wants};
 
 use super::view::{Input, View};
-use super::{machines, settings, sides};
+use super::{machines, prerequisites, settings, sides};
 
 /// What the decision about a service needs. Services at rest need nothing: a service is in a
 /// rollout when more than one group stands, or when the wanted release isn't live. One that
@@ -52,6 +52,7 @@ pub fn wants(input: &Input<'_>) -> Wants {
     if let Some(live) = settled.filter(|_| view.live_is_wanted() && input.memory.audits(input.now)) {
         wants.audit.push(live.name.clone());
     }
+    wants.prerequisites = prerequisites::needed(&view);
     wants
 }
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
 from moto.elbv2.models import elbv2_backends
 
 import crash
@@ -296,6 +297,9 @@ def build_world(data):
             nlb_listener_arn=listener.arn,
             nlb_foreign_target_group_arn=foreign.arn,
         )
+    if answer["image_id"] not in ec2.amis:
+        image = Ami(ec2, answer["image_id"], name="base", architecture="x86_64", root_device_name="/dev/xvda")
+        ec2.amis[image.id] = image
     balancer.activate()
     return answer
 

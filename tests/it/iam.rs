@@ -110,7 +110,7 @@ fn the_daemons_policy_fits_its_role() {
 #[test]
 fn a_plan_may_only_read() {
     let allowed = actions(&policy("plan.json"));
-    assert_eq!(allowed, called(&["connect.rs", "reader.rs"]));
+    assert_eq!(allowed, called(&["connect.rs", "prerequisites.rs", "reader.rs"]));
     let reads = |action: &String| action.contains(":Describe") || action == "sts:GetCallerIdentity";
     assert!(allowed.iter().all(reads), "{allowed:?}");
 }

@@ -31,6 +31,7 @@ mod odd_files;
 mod odd_merges;
 mod partial;
 mod planned;
+mod preflight;
 mod problems;
 mod releasing;
 mod reload;

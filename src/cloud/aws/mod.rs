@@ -4,7 +4,8 @@
 //! - `limiter`: our own limits on calls; `errors`: what a failed call means.
 //! - `reader` and `writer`: the two halves of the port. `templates`, `target_groups`,
 //!   `rules` and `groups` hold the creations, each with its way to take over what is
-//!   already there; `mend` puts right what others changed.
+//!   already there; `mend` puts right what others changed; `prerequisites` reads what a
+//!   release needs and that isn't ours.
 //! - `lease`: the table of leases in DynamoDB.
 //! - `convert` and `request`: values to and from the SDK's types, pure; `kept`: what a rule
 //!   has that is only sent again.
@@ -20,6 +21,7 @@ mod kept;
 mod lease;
 mod limiter;
 mod mend;
+mod prerequisites;
 mod reader;
 mod request;
 mod rules;

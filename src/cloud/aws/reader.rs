@@ -3,7 +3,7 @@
 //! Every listing goes on to its last page, and one page that fails fails it all: what a
 //! partial listing lacks would look like something that does not exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use crate::cloud::error::{CloudError, ErrorKind};
 use crate::cloud::{Caller, CloudReader, Owner, PAGES_MAX};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks::{SCOPE, SERVICE};
+use crate::observed::prerequisites::{Found, Kind};
 use crate::observed::resources::{Activity, Details, Group, Listener, Rule, Tags, TargetGroup, Targets, Template};
 use crate::time::{Span, Timestamp};
 
@@ -174,6 +175,10 @@ impl CloudReader for AwsCloud {
         };
         Ok(Details { policies, deregistration_delay })
     }
+
+    async fn prerequisites(&self, kind: Kind, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, CloudError> {
+        self.find_prerequisites(kind, ids).await
+    }
 }
 
 impl AwsCloud {
@@ -303,20 +308,20 @@ pub(super) fn not_asked(operation: &'static str, resource: &str, what: &str) -> 
 }
 
 /// Where a listing stands.
-struct Pages<'a> {
-    token: Option<String>,
+pub(super) struct Pages<'a> {
+    pub(super) token: Option<String>,
     read: usize,
     operation: &'static str,
     resource: &'a str,
 }
 
 impl<'a> Pages<'a> {
-    fn new(operation: &'static str, resource: &'a str) -> Self {
+    pub(super) fn new(operation: &'static str, resource: &'a str) -> Self {
         Self { token: None, read: 0, operation, resource }
     }
 
     /// Takes the token for the next page, if there is one.
-    fn more(&mut self, next: Option<&str>) -> Result<bool, CloudError> {
+    pub(super) fn more(&mut self, next: Option<&str>) -> Result<bool, CloudError> {
         let next = next.filter(|token| !token.is_empty()).map(str::to_owned);
         if next.is_some() && next == self.token {
             // It would never end.

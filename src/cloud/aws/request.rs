@@ -5,7 +5,7 @@ use aws_sdk_ec2::types as ec2;
 use aws_sdk_elasticloadbalancingv2::types as elb;
 use data_encoding::BASE64;
 
-use crate::names::{Digest, ListenerArn, TargetGroupArn};
+use crate::names::{Digest, TargetGroupArn};
 use crate::observed::marks::{COMMIT, DIGEST, PREFIX, SCOPE, SERVICE, VERSION};
 use crate::observed::resources::{Condition, Conditions, Kept, Policy, Tags, TemplateSpec};
 
@@ -130,13 +130,6 @@ fn condition(condition: &Condition) -> Option<elb::RuleCondition> {
         Condition::Unknown(kind) => built.field(kind),
     };
     Some(built.build())
-}
-
-/// The load balancer that a listener is on: `…:listener/app/NAME/ID/ID` is on
-/// `…:loadbalancer/app/NAME/ID`.
-pub fn load_balancer(listener: &ListenerArn) -> String {
-    let prefix = listener.as_str().split(":listener/").next().unwrap_or_default();
-    format!("{prefix}:loadbalancer/{}", listener.load_balancer())
 }
 
 /// The content of a launch template, for an image that is already resolved.

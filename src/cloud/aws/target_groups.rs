@@ -9,7 +9,7 @@ use crate::observed::resources::TargetGroupSpec;
 
 use super::errors::{not_ours, own, unreadable};
 use super::reader::{DEREGISTRATION_DELAY, not_asked};
-use super::request::{elb_tags, load_balancer, number};
+use super::request::{elb_tags, number};
 use super::writer::same_release;
 use super::{AwsCloud, Bucket, convert, locked};
 
@@ -133,7 +133,7 @@ impl AwsCloud {
     /// The VPC of a listener's load balancer.
     async fn vpc(&self, listener: &ListenerArn) -> Result<String, CloudError> {
         const OPERATION: &str = "DescribeLoadBalancers";
-        let arn = load_balancer(listener);
+        let arn = listener.load_balancer_arn();
         if let Some(vpc) = locked(&self.vpcs).get(&arn) {
             return Ok(vpc.clone());
         }

@@ -438,7 +438,7 @@ fn priorities_are_numbers_or_the_default() {
     assert_eq!(rule("first"), Err("Priority"));
     assert_eq!(convert::rule(&elb::Rule::builder().priority("1").build(), &listener).unwrap_err(), "RuleArn");
     assert_eq!(
-        request::load_balancer(&listener),
+        listener.load_balancer_arn(),
         "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/web/50dc"
     );
 }

@@ -8,6 +8,7 @@ use crate::cloud::sim::fixture::{Release, cloud, listener, network_listener, run
 use crate::cloud::{CloudReader, CloudWriter, ErrorKind, Tagged};
 use crate::names::{RuleArn, ServiceName};
 use crate::observed::marks;
+use crate::observed::prerequisites::{Found, Kind, Needed};
 use crate::observed::resources::Kept;
 use crate::observed::state::{Observation, Place, Slot};
 use crate::time::Span;
@@ -341,4 +342,76 @@ fn whatever_fails_a_reading_is_right_or_says_that_it_is_not_whole() {
         }
     }
     assert!(right > 100 && gaps > 100 && voids > 100, "{right} right, {gaps} gaps, {voids} voids");
+}
+
+/// One call for each kind serves all services, and each gets its own part.
+#[test]
+fn what_releases_need_is_read_in_one_batch_for_each_kind() {
+    let (cloud, checkout, cart) = checkout_and_cart();
+    let mut seen = read(&cloud, &TagCache::default(), &query([place_of(&checkout), place_of(&cart)]));
+    cloud.change(|world| world.surroundings.missing.insert("subnet-b".to_owned()));
+    cloud.forget_calls();
+    run(complete(&cloud, &mut seen, &needs(&["cart", "checkout"])));
+    let operations: Vec<&str> = cloud.calls().iter().map(|call| call.operation).collect();
+    assert_eq!(operations, ["DescribeSubnets", "DescribeSecurityGroups"]);
+    for name in ["cart", "checkout"] {
+        let found = &seen.services[&service(name)].prerequisites;
+        assert!(matches!(found[&Needed::new(Kind::Subnet, "subnet-a")], Ok(Found::Here(_))));
+        assert!(matches!(found[&Needed::new(Kind::Subnet, "subnet-b")], Ok(Found::Missing(_))));
+        assert_eq!(found.len(), if name == "cart" { 3 } else { 4 });
+    }
+}
+
+/// Two services need these subnets, the second a security group besides.
+fn needs(names: &[&str]) -> BTreeMap<ServiceName, Wants> {
+    let of = |name: &&str| {
+        let mut all = vec![
+            Needed::new(Kind::Subnet, "subnet-a"),
+            Needed::new(Kind::Subnet, "subnet-b"),
+            Needed::new(Kind::SecurityGroup, "sg-1"),
+        ];
+        all.extend((*name == "checkout").then(|| Needed::new(Kind::SecurityGroup, "sg-2")));
+        (service(name), Wants { prerequisites: all.into_iter().collect(), ..Wants::default() })
+    };
+    names.iter().map(of).collect()
+}
+
+/// A denied read is a value: it neither voids the service nor says that anything is absent.
+#[test]
+fn what_of_that_can_not_be_read_is_neither_there_nor_absent() {
+    let (sim, checkout, cart) = checkout_and_cart();
+    for denied in [true, false] {
+        let cloud = FaultyCloud::new(sim.clone());
+        if denied {
+            sim.change(|world| world.surroundings.denied.insert("DescribeSubnets".to_owned()));
+        } else {
+            sim.change(|world| world.surroundings.denied.clear());
+            cloud.add(Trigger::Operation("DescribeSubnets", 1), Failure::After);
+        }
+        let mut seen = read(&cloud, &TagCache::default(), &query([place_of(&checkout), place_of(&cart)]));
+        run(complete(&cloud, &mut seen, &needs(&["checkout"])));
+        let state = &seen.services[&service("checkout")];
+        assert_eq!(state.incomplete, None);
+        let why = state.prerequisites[&Needed::new(Kind::Subnet, "subnet-a")].as_ref().unwrap_err();
+        assert!(why.contains("DescribeSubnets"), "{why}");
+        assert!(matches!(state.prerequisites[&Needed::new(Kind::SecurityGroup, "sg-1")], Ok(Found::Here(_))));
+    }
+}
+
+/// Only a security group of another VPC is asked for once more.
+#[test]
+fn a_security_group_of_another_vpc_is_asked_for_its_associations() {
+    let (cloud, checkout, _) = checkout_and_cart();
+    let mut seen = read(&cloud, &TagCache::default(), &query([place_of(&checkout)]));
+    cloud.change(|world| {
+        world.surroundings.vpcs.insert("sg-2".to_owned(), "vpc-9".to_owned());
+        world.surroundings.associations.insert("sg-2".to_owned(), ["vpc-1".to_owned()].into());
+    });
+    run(complete(&cloud, &mut seen, &needs(&["checkout"])));
+    let state = &seen.services[&service("checkout")];
+    let asked: Vec<&str> =
+        state.prerequisites.keys().filter(|n| n.kind == Kind::Association).map(|n| n.id.as_str()).collect();
+    assert_eq!(asked, ["sg-2"]);
+    let Ok(Found::Here(facts)) = &state.prerequisites[&Needed::new(Kind::Association, "sg-2")] else { panic!() };
+    assert!(facts.vpcs.contains("vpc-1"));
 }

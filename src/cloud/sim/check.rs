@@ -4,7 +4,7 @@ use crate::cloud::{CloudError, ErrorKind};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::assemble::forwarded;
 use crate::observed::marks;
-use crate::observed::resources::{Condition, Conditions, Tags};
+use crate::observed::resources::{Condition, Conditions, Kept, Tags};
 
 use super::error;
 use super::reader::find_target_group;
@@ -74,6 +74,7 @@ pub(super) fn weights(
     listener: &ListenerArn,
     rule: Option<&RuleArn>,
     weights: &[(TargetGroupArn, u32)],
+    kept: &Kept,
 ) -> Result<(), CloudError> {
     if weights.is_empty() {
         return Err(asked.invalid("a forward needs a target group"));
@@ -83,7 +84,7 @@ pub(super) fn weights(
         return Err(asked.error(ErrorKind::Quota, "TooManyTargetGroups", text));
     }
     let sticky = |arn: &TargetGroupArn| world.target_groups.get(arn).is_some_and(|group| group.sticky);
-    if weights.len() > 1 && weights.iter().any(|(arn, _)| sticky(arn)) {
+    if weights.len() > 1 && kept.stickiness_secs.is_none() && weights.iter().any(|(arn, _)| sticky(arn)) {
         // Source: the message of the API, as users of other controllers quote it.
         let text = "You must enable group stickiness on a rule if you enabled target stickiness on one of its \
                     target groups";

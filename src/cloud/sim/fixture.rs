@@ -182,6 +182,7 @@ pub(crate) fn add_foreign_target_group(
         deregistration_delay: Span::from_secs(300),
         tags: Tags::new(),
         sticky: false,
+        attributes: std::collections::BTreeMap::new(),
         targets: (1..=healthy).map(|n| (format!("i-{name}-{n}"), target.clone())).collect(),
         created: world.now,
     };

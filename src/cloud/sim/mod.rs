@@ -17,6 +17,7 @@ mod reader;
 mod scaling;
 pub mod sound;
 mod stale;
+pub mod surroundings;
 mod time;
 pub mod world;
 mod writer;

@@ -1,12 +1,13 @@
 //! The reading half of the port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use crate::cloud::{Caller, CloudError, CloudReader, ErrorKind, Owner};
 use crate::names::{AccountId, ListenerArn, RuleArn, TargetGroupArn};
 use crate::observed::marks;
+use crate::observed::prerequisites::{Found, Kind};
 use crate::observed::resources::{
     Activity, Conditions, Details, Group, Instance, Listener, Rule, Shape, Tags, Target, TargetGroup, Targets, Template,
 };
@@ -163,6 +164,13 @@ impl CloudReader for SimCloud {
             Ok((find_target_group(world, "DescribeTargetGroupAttributes", arn)?.deregistration_delay, 1))
         })?;
         Ok(Details { policies, deregistration_delay: Some(delay) })
+    }
+
+    async fn prerequisites(&self, kind: Kind, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, CloudError> {
+        self.read(kind.operation(), "", |world| {
+            let calls = if kind == Kind::TargetGroup { ids.len() } else { 1 };
+            Ok((world.find_all(kind, ids)?, calls))
+        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! The simulated AWS against the documents.
 
+use std::collections::BTreeSet;
+
 use crate::cloud::{CloudError, CloudReader, CloudWriter, ErrorKind, Owner, Tagged};
 use crate::names::TargetGroupArn;
+use crate::observed::prerequisites::{Found, Kind};
 use crate::observed::resources::{Conditions, Kept, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
 use crate::observed::state::Place;
 use crate::time::Span;
@@ -505,4 +508,57 @@ fn listings_may_lag_behind_creations() {
         cloud.advance(MINUTE);
         assert_eq!(seen().await, (1, 1, 1, 1));
     });
+}
+
+/// What CreateAutoScalingGroup refuses can be read before, in the same words.
+#[test]
+fn what_does_not_exist_is_refused_and_can_be_read() {
+    let spoilt: [(&str, Kind, &str, fn(&mut World)); 4] = [
+        ("subnet-a", Kind::Subnet, "The subnet ID 'subnet-a' does not exist", |world| {
+            world.surroundings.missing.insert("subnet-a".to_owned());
+        }),
+        ("sg-1", Kind::SecurityGroup, "The security group 'sg-1' does not exist", |world| {
+            world.surroundings.missing.insert("sg-1".to_owned());
+        }),
+        ("ami-1", Kind::Image, "The image id '[ami-1]' does not exist", |world| {
+            world.missing_amis.push("ami-1".to_owned());
+        }),
+        ("t3.small", Kind::InstanceType, "instance types do not exist: [t3.small]", |world| {
+            world.surroundings.missing.insert("t3.small".to_owned());
+        }),
+    ];
+    for (id, kind, words, spoil) in spoilt {
+        let cloud = cloud(1);
+        let ids = BTreeSet::from([id.to_owned()]);
+        let find = || run(cloud.prerequisites(kind, &ids)).unwrap()[id].clone();
+        assert!(matches!(find(), Found::Here(_)), "{id}");
+        cloud.change(spoil);
+        let Found::Missing(said) = find() else { panic!("{id} is there") };
+        assert!(said.contains(words), "{said}");
+        let release = Release::at_120("checkout", "1.0.0");
+        run(cloud.create_template(&release.template())).unwrap();
+        let error = run(cloud.create_group(&release.group(None, 1, 2))).unwrap_err();
+        assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Invalid, "ValidationError"));
+        assert!(error.message.contains(words), "{error}");
+        assert!(cloud.look(|world| world.groups.is_empty()));
+    }
+}
+
+/// A subnet that is off the load balancer is in a zone that this hasn't.
+#[test]
+fn zones_of_subnets_and_load_balancers_tell_who_gets_no_traffic() {
+    let cloud = cloud(1);
+    let zones = |kind: Kind, id: &str| {
+        let ids = BTreeSet::from([id.to_owned()]);
+        match run(cloud.prerequisites(kind, &ids)).unwrap().remove(id) {
+            Some(Found::Here(facts)) => facts.zones,
+            other => panic!("{other:?}"),
+        }
+    };
+    let balancer = listener(0).load_balancer_arn();
+    assert!(zones(Kind::LoadBalancer, &balancer).is_superset(&zones(Kind::Subnet, "subnet-b")));
+    cloud.change(|world| world.subnets_off_balancer.insert("subnet-b".to_owned()));
+    assert!(zones(Kind::LoadBalancer, &balancer).is_disjoint(&zones(Kind::Subnet, "subnet-b")));
+    assert!(zones(Kind::LoadBalancer, &balancer).is_superset(&zones(Kind::Subnet, "subnet-a")));
+    assert!(zones(Kind::Offering, "t3.small").is_superset(&zones(Kind::Subnet, "subnet-b")));
 }

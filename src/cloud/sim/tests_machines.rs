@@ -267,9 +267,11 @@ fn stickiness_that_another_hand_switched_on_keeps_a_second_target_group_out() {
         cloud.change(|world| world.target_groups.get_mut(&arn).unwrap().sticky = true);
         let rule = cloud.look(|world| world.rules.keys().next().unwrap().clone());
         let refused =
-            cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other, 0)], &Kept::default()).await.unwrap_err();
+            cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other.clone(), 0)], &Kept::default()).await.unwrap_err();
         assert_eq!((refused.kind, refused.code.as_str()), (ErrorKind::Invalid, "InvalidLoadBalancerAction"));
         assert!(refused.message.starts_with("You must enable group stickiness on a rule"), "{refused}");
+        let among = Kept { stickiness_secs: Some(60), ..Kept::default() };
+        cloud.set_rule(&rule, None, &[(arn.clone(), 100), (other, 0)], &among).await.unwrap();
         cloud.set_rule(&rule, None, &[(arn, 100)], &Kept::default()).await.unwrap();
     });
 }
@@ -286,7 +288,7 @@ fn a_world_file_of_before_is_read_and_rules_may_be_short() {
         let new = ["subnet", "protected", "standby", "stopped", "in_hook"];
         new.iter().for_each(|new| drop(machine.as_object_mut().unwrap().remove(*new)));
     }
-    for new in ["subnet_failures", "subnets_off_balancer"] {
+    for new in ["subnet_failures", "subnets_off_balancer", "surroundings"] {
         assert!(value.as_object_mut().unwrap().remove(new).is_some(), "{new}");
     }
     value["versions"] = serde_json::json!({ "1.0.0": { "answers_code": 502 } });

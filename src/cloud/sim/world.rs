@@ -12,6 +12,8 @@ use crate::observed::marks::plain;
 use crate::observed::resources::{Conditions, HealthCheck, Lifecycle, Outcome, Policy, RuleAction, Tags, TargetHealth};
 use crate::time::{Span, Timestamp};
 
+use super::surroundings::Surroundings;
+
 /// The form of a saved world. Others are refused.
 const FORMAT: u32 = 1;
 /// Where a world begins that nobody gave a time: 2026-01-01T00:00:00Z.
@@ -48,6 +50,9 @@ pub struct World {
     pub subnets_off_balancer: BTreeSet<String>,
     /// Machine images that do not exist.
     pub missing_amis: Vec<String>,
+    /// What of all else that a file names is not as anybody would expect.
+    #[serde(default)]
+    pub surroundings: Surroundings,
     /// Launch templates by id.
     pub templates: BTreeMap<String, SimTemplate>,
     /// Auto Scaling groups by name.
@@ -158,6 +163,12 @@ pub struct SimTemplate {
     pub created: i64,
     /// Resolved.
     pub ami: String,
+    /// Such as `t3.small`; empty in files of old.
+    #[serde(default)]
+    pub instance_type: String,
+    /// Of its machines.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
     /// The boot script.
     pub user_data: String,
     /// Its tags.
@@ -318,6 +329,9 @@ pub struct SimTargetGroup {
     /// Target stickiness is on.
     #[serde(default)]
     pub sticky: bool,
+    /// Attributes that somebody has set besides, as AWS names them.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     /// By machine.
     pub targets: BTreeMap<String, SimTarget>,
     /// When it was made.
@@ -388,6 +402,7 @@ impl World {
             subnet_failures: BTreeMap::new(),
             subnets_off_balancer: BTreeSet::new(),
             missing_amis: Vec::new(),
+            surroundings: Surroundings::default(),
             templates: BTreeMap::new(),
             groups: BTreeMap::new(),
             target_groups: BTreeMap::new(),

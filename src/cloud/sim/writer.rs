@@ -179,6 +179,8 @@ impl World {
             name: spec.name.to_string(),
             created: self.now,
             ami,
+            instance_type: spec.instance_type.clone(),
+            security_groups: spec.security_groups.clone(),
             user_data: spec.user_data.clone(),
             tags: spec.tags.clone(),
         };
@@ -218,6 +220,7 @@ impl World {
             deregistration_delay: spec.deregistration_delay,
             tags: spec.tags.clone(),
             sticky: false,
+            attributes: std::collections::BTreeMap::new(),
             targets: std::collections::BTreeMap::new(),
             created: self.now,
         };
@@ -230,7 +233,7 @@ impl World {
         check::tags(asked, &spec.tags)?;
         check::conditions(asked, &spec.conditions)?;
         find_listener(self, asked.operation, &spec.listener)?;
-        check::weights(self, asked, &spec.listener, None, &spec.weights)?;
+        check::weights(self, asked, &spec.listener, None, &spec.weights, &spec.kept)?;
         if !(1..=50_000).contains(&spec.priority) {
             return Err(asked.invalid(format!("the priority {} is not between 1 and 50000", spec.priority)));
         }
@@ -271,10 +274,10 @@ impl World {
         // What the call doesn't send of transforms stays; of actions it is gone.
         let transforms = self.actions().find(|(found, _)| found == arn).map(|(_, action)| action.kept().transforms);
         let kept = Kept { transforms: transforms.unwrap_or_default(), ..kept.clone() };
-        let action = RuleAction::forward(weights.to_vec(), kept);
+        let action = RuleAction::forward(weights.to_vec(), kept.clone());
         if let Some(place) = arn.default_of() {
             find_listener(self, asked.operation, &place)?;
-            check::weights(self, asked, &place, Some(arn), weights)?;
+            check::weights(self, asked, &place, Some(arn), weights, &kept)?;
             if conditions.is_some_and(|conditions| *conditions != Conditions::default()) {
                 return Err(asked.invalid("a default action has no conditions"));
             }
@@ -284,7 +287,7 @@ impl World {
         } else {
             let missing = || asked.error(ErrorKind::NotFound, "RuleNotFound", "One or more rules not found");
             let place = self.rules.get(arn).ok_or_else(missing)?.listener.clone();
-            check::weights(self, asked, &place, Some(arn), weights)?;
+            check::weights(self, asked, &place, Some(arn), weights, &kept)?;
             conditions.map_or(Ok(()), |conditions| check::conditions(asked, conditions))?;
             if let Some(rule) = self.rules.get_mut(arn) {
                 rule.action = action;
@@ -320,6 +323,7 @@ impl World {
             return Err(asked.invalid("You must use a valid fully-formed launch template."));
         };
         let template = template.clone();
+        self.check_surroundings(asked, spec, &template)?;
         if let Some(arn) = &spec.target_group {
             find_target_group(self, asked.operation, arn)?;
         }

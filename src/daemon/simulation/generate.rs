@@ -373,7 +373,7 @@ impl Theme {
             }
             _ => {
                 add(at, first);
-                match random.u32(0..4) {
+                match random.u32(0..5) {
                     0 => {
                         add(soon, Event::Detach { s, nth });
                         if random.bool() {
@@ -387,6 +387,10 @@ impl Theme {
                     2 => {
                         add(soon, Event::Sticky { s, nth, on: true });
                         add(later, Event::Sticky { s, nth, on: false });
+                    }
+                    3 => {
+                        add(at, Event::Lacks { what: Some(random.usize(..)) });
+                        add(later, Event::Lacks { what: None });
                     }
                     _ => {
                         add(at, Event::ZoneOff { off: true });

@@ -1,5 +1,8 @@
 //! What people and AWS do to machines, groups and target groups beside the program.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cloud::sim::surroundings::Surroundings;
 use crate::names::TargetGroupArn;
 use crate::time::Span;
 
@@ -28,6 +31,23 @@ const PROCESSES: [&[&str]; 6] = [
     &["HealthCheck"],
     &["Launch", "Terminate"],
 ];
+
+/// What of the files' surroundings is not as they say, by number.
+fn lacking(what: usize) -> Surroundings {
+    let one = |text: &str| BTreeSet::from([text.to_owned()]);
+    let pair = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let none = Surroundings::default();
+    match what % 8 {
+        0 => Surroundings { missing: one("subnet-a"), ..none },
+        1 => Surroundings { missing: one("sg-a"), ..none },
+        2 => Surroundings { missing: one("t3.small"), ..none },
+        3 => Surroundings { vpcs: pair("subnet-b", "vpc-2"), ..none },
+        4 => Surroundings { vpcs: pair("sg-a", "vpc-2"), ..none },
+        5 => Surroundings { not_offered: [("t3.small".to_owned(), one("eu-west-1a"))].into(), ..none },
+        6 => Surroundings { denied: one("DescribeSubnets"), ..none },
+        _ => Surroundings { denied: one("DescribeImages"), ..none },
+    }
+}
 
 impl Run {
     /// One of these happens.
@@ -83,6 +103,9 @@ impl Run {
             Event::ZoneOff { off } => sim.change(|world| {
                 world.subnets_off_balancer = off.then(|| "subnet-b".to_owned()).into_iter().collect();
             }),
+            Event::Lacks { what } => sim.change(|world| {
+                world.surroundings = what.map_or_else(Surroundings::default, lacking);
+            }),
             _ => {}
         }
     }
@@ -111,6 +134,7 @@ impl Run {
         }
         sim.change(|world| {
             world.subnets_off_balancer.clear();
+            world.surroundings = Surroundings::default();
             world.target_groups.values_mut().for_each(|group| group.sticky = false);
         });
     }

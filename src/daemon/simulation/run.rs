@@ -242,7 +242,8 @@ impl Run {
             | Event::Detach { .. }
             | Event::Attach { .. }
             | Event::Sticky { .. }
-            | Event::ZoneOff { .. } => self.hand(event),
+            | Event::ZoneOff { .. }
+            | Event::Lacks { .. } => self.hand(event),
             Event::NoImage { s, version } => self.rules(s, version, |rules| rules.ami_missing = true),
             Event::SlowBoot { s, version, secs } => {
                 self.rules(s, version, |rules| rules.boot = Some(Span::from_secs(secs)));

@@ -146,6 +146,9 @@ pub enum Event {
     NoCapacity { zones: usize },
     /// One of the two zones is not enabled for the load balancers, or is.
     ZoneOff { off: bool },
+    /// Something that files name does not exist or does not fit, by number; or all of it does
+    /// again.
+    Lacks { what: Option<usize> },
     /// Calls fail: out of a thousand before and after they were done, and throttled.
     Odds { before: u32, after: u32, throttled: u32 },
     /// Every call about one service fails, or none any more.

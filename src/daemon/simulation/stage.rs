@@ -5,7 +5,7 @@
 //! whatever its caller asks next. So a call that doesn't say which service it is about is
 //! about the one that the last answer to the same caller was about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::cloud::faulty::{CRASHED, FaultyCloud};
 use crate::cloud::sim::SimCloud;
 use crate::cloud::{Caller, Cloud, CloudError, CloudReader, CloudWriter, ErrorKind, Owner, RuleSpec, Tagged};
 use crate::names::{ListenerArn, RuleArn, TargetGroupArn};
+use crate::observed::prerequisites::{Found, Kind as Needs};
 use crate::observed::resources::{
     Activity, Conditions, Details, Group, GroupChange, GroupSpec, Kept, Listener, Policy, Rule, Tags, TargetGroup,
     TargetGroupSpec, Targets, Template, TemplateSpec,
@@ -338,6 +339,11 @@ impl CloudReader for Stage {
             check.detail(who, service, found.as_ref().err());
         })
         .await
+    }
+
+    async fn prerequisites(&self, kind: Needs, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, CloudError> {
+        // What can't be read of them blocks nothing, and voids nothing.
+        self.read(kind.operation(), None, self.inner().prerequisites(kind, ids), nothing).await
     }
 }
 

@@ -17,6 +17,7 @@ mod interrupted;
 mod late;
 mod live_rollback;
 mod preempt;
+mod prerequisites;
 mod questions;
 pub(crate) mod random;
 mod ready;

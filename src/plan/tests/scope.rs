@@ -107,6 +107,7 @@ impl Many {
             services,
             contested: BTreeMap::new(),
             diagnostics: Vec::new(),
+            places: BTreeMap::new(),
         };
         let observed = Observation { at: self.now, services: observed, unreadable: Vec::new() };
         scope::plan(

@@ -15,7 +15,7 @@ use crate::time::Span;
 const NETWORK: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/raw/50dc/f2f7";
 
 /// The same release behind its listener's default action.
-fn default_file(version: &str) -> ServiceSpec {
+pub fn default_file(version: &str) -> ServiceSpec {
     let mut spec = file(version);
     spec.load_balancer.as_mut().unwrap().rule = None;
     spec
@@ -28,12 +28,12 @@ fn network_file(version: &str) -> ServiceSpec {
     spec
 }
 
-fn adopting(mut spec: ServiceSpec) -> ServiceSpec {
+pub fn adopting(mut spec: ServiceSpec) -> ServiceSpec {
     spec.load_balancer.as_mut().unwrap().adopt = true;
     spec
 }
 
-fn foreign() -> TargetGroupArn {
+pub fn foreign() -> TargetGroupArn {
     TargetGroupArn::parse("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/old/73e2").unwrap()
 }
 
@@ -64,7 +64,7 @@ fn fixed_response(spec: &ServiceSpec) -> Story {
 }
 
 /// A listener whose default action forwards to three healthy machines of somebody else's.
-fn taken(spec: &ServiceSpec) -> Story {
+pub fn taken(spec: &ServiceSpec) -> Story {
     let mut story = listener(spec, RuleAction::Forward(vec![(foreign(), 1)]));
     let targets = (1..=3).map(|n| (format!("i-old-{n}"), TargetHealth::Healthy.into())).collect();
     story.model.state.foreign = BTreeMap::from([(foreign(), targets)]);

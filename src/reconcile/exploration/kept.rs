@@ -96,6 +96,7 @@ fn rest(world: &World) -> World {
         subnet_failures: world.subnet_failures.clone(),
         subnets_off_balancer: world.subnets_off_balancer.clone(),
         missing_amis: world.missing_amis.clone(),
+        surroundings: world.surroundings.clone(),
         listeners: world.listeners.clone(),
         violations: world.violations.clone(),
     }
