@@ -16,6 +16,7 @@ mod long_life;
 mod machines;
 mod operators;
 mod permissions;
+mod preflight;
 mod releases;
 mod removal;
 mod scale;
