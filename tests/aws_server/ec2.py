@@ -14,6 +14,7 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance, InstanceBackend, Reservation
 from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateBackend
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import (
@@ -354,7 +355,39 @@ def describe_launch_template_versions(self):
     return ActionResult({"LaunchTemplateVersions": shown, "NextToken": next_token})
 
 
+# ---------------------------------------------------------------- security groups of other VPCs
+
+
+def associations_of(backend):
+    """(group, VPC) -> its state. moto has none."""
+    return backend.__dict__.setdefault("vpc_associations", {})
+
+
+def associate_security_group_vpc(self):
+    group, vpc = self._get_param("GroupId"), self._get_param("VpcId")
+    if self.ec2_backend.get_security_group_from_id(group) is None:
+        raise EC2ClientError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+    self.ec2_backend.get_vpc(vpc)
+    associations_of(self.ec2_backend)[(group, vpc)] = "associated"
+    return ActionResult({"State": "associated"})
+
+
+def describe_security_group_vpc_associations(self):
+    wanted = self._filters_from_querystring()
+    unknown = set(wanted) - {"group-id", "vpc-id"}
+    if unknown:
+        raise EC2ClientError("InvalidParameterValue", f"The filter '{min(unknown)}' is invalid")
+    shown = [
+        {"GroupId": group, "VpcId": vpc, "VpcOwnerId": self.current_account, "State": found}
+        for (group, vpc), found in associations_of(self.ec2_backend).items()
+        if group in wanted.get("group-id", [group]) and vpc in wanted.get("vpc-id", [vpc])
+    ]
+    return ActionResult({"SecurityGroupVpcAssociations": shown})
+
+
 def install():
+    EC2Response.associate_security_group_vpc = associate_security_group_vpc
+    EC2Response.describe_security_group_vpc_associations = describe_security_group_vpc_associations
     TaggedEC2Resource.get_tags = get_tags
     Instance.__init__ = instance_init
     Ami.__init__ = image_init

@@ -293,8 +293,14 @@ fn left(asked: &[String], all: &All) -> Vec<String> {
 /// One that was asked for alone doesn't exist if AWS says so. Any other answer says nothing.
 fn missing(all: &mut All, id: String, refused: Option<CloudError>, code: &str) {
     if let Some(error) = refused.filter(|error| error.code.starts_with(code)) {
-        all.insert(id, Found::Missing(error.message));
+        all.insert(id, Found::Missing(words(&error)));
     }
+}
+
+/// AWS's words without the id of the request, which is another one in each pass.
+fn words(error: &CloudError) -> String {
+    let end = error.message.find(" (request ").unwrap_or(error.message.len());
+    error.message[..end].to_owned()
 }
 
 /// After an answer that one of several doesn't exist: asks for the halves, or knows which.
@@ -306,7 +312,7 @@ fn halve<'a>(
 ) -> Result<(), CloudError> {
     match (error.kind, batch) {
         (ErrorKind::NotFound, [only]) => {
-            all.insert(only.clone(), Found::Missing(error.message));
+            all.insert(only.clone(), Found::Missing(words(&error)));
         }
         (ErrorKind::NotFound, _) => {
             let (left, right) = batch.split_at(batch.len() / 2);

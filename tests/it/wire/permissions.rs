@@ -89,6 +89,7 @@ fn by_a_rule() -> Used {
     let scope = format!("account = \"{ACCOUNT}\"\n\n[prune]\nenabled = true\nmax_services = 1\n");
     let mut world = World::with(&json!({}), &scope);
     images(&world, &["1.0.0", "1.1.0", "1.2.0"]);
+    let shared = world.text_with_shared_group(&web("1.0.0").at(30, "api.example.com"));
     enforce(&mut world, &policy("daemon.json", &[]));
     world.commit(&in_full("1.0.0"));
     world.apply();
@@ -126,7 +127,8 @@ fn by_a_rule() -> Used {
         world.run(args).ended(0);
     }
     world.git(&["rm", "--quiet", "services/web.toml"]);
-    world.commit_as("api", &Web { ami: "ami-0123456789abcdef0".to_owned(), ..web("1.0.0") }.at(30, "api.example.com"));
+    world.write("services/api.toml", &shared);
+    world.commit_all("api 1.0.0");
     world.apply();
     assert_eq!(world.state()["rules"].as_array().unwrap().len(), 1, "that of web is gone");
     used(&world)
@@ -224,6 +226,10 @@ fn the_policy_of_plans_reads_and_no_more() {
     world.commit(&web("1.0.0"));
     world.apply();
     world.half_way("1.0.0", "1.1.0");
+    // A first release that is not begun, whose needs are looked at.
+    let api = world.text_with_shared_group(&web("1.0.0").at(30, "api.example.com"));
+    world.write("services/api.toml", &api);
+    world.commit_all("api 1.0.0");
     enforce(&mut world, &policy("plan.json", &[]));
     world.forget_calls();
     for args in [&["plan"][..], &["status"], &["diff", "web"], &["history", "web"]] {
@@ -236,7 +242,7 @@ fn the_policy_of_plans_reads_and_no_more() {
     assert_eq!(said.difference(read).collect::<Vec<_>>(), Vec::<&String>::new());
 
     // Half of the way there may be nothing to do but to watch; a revert is to be done at once.
-    world.revert();
+    world.commit(&web("1.0.0"));
     let ran = world.run(&["apply", "--timeout", "60s"]).ended(1);
     assert!(ran.stderr.contains("not authorized"), "{}", ran.stderr);
     assert!(world.calls().iter().all(|call| call["mutating"] == false || call["done"] == false));

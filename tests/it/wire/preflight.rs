@@ -7,7 +7,7 @@ use super::world::{World, shares, web};
 /// What the plan of `web` waits for, and that a run of `apply` makes nothing.
 #[track_caller]
 fn blocked(world: &World) -> String {
-    let plan = world.run(&["plan", "-o", "json"]).ended(1).json();
+    let plan = world.run(&["plan", "--detailed-exitcode", "-o", "json"]).ended(1).json();
     let service = plan["services"].as_array().unwrap().iter().find(|one| one["name"] == "web").unwrap().clone();
     assert_eq!((&service["change"], &service["waiting_on"]["reason"]), (&json!("blocked"), &json!("preflight")));
     world.forget_calls();
@@ -44,10 +44,13 @@ fn what_does_not_exist_or_does_not_fit_is_found_before_anything_is_made() {
     let (_, rest) = made.split_once("<subnetId>").unwrap_or_else(|| panic!("{made}"));
     let other = rest.split('<').next().unwrap();
     let ami = "ami-0123456789abcdef0";
+    let (stranger, shared) = (world.group_of_another_vpc(), world.group_of_another_vpc());
+    world.by_hand("ec2", &[("Action", "AssociateSecurityGroupVpc"), ("GroupId", &shared), ("VpcId", vpc)]);
     for (from, to, says) in [
         (subnet, "subnet-0000000000000dead", "subnet subnet-0000000000000dead does not exist"),
         (subnet, other, "is in zone eu-west-1c, which is not enabled for load balancer app/world"),
         (group, "sg-0000000000000dead", "security group sg-0000000000000dead does not exist"),
+        (group, &stranger, &format!("security group {stranger} is in vpc-")),
         (ami, "ami-0000000000000dead", "image ami-0000000000000dead does not exist"),
         (ami, "name:nothing-*", "no available image of this account has such a name"),
         ("t3.small", "t3.tiny", "instance type t3.tiny does not exist"),
@@ -57,7 +60,7 @@ fn what_does_not_exist_or_does_not_fit_is_found_before_anything_is_made() {
         let detail = blocked(&world);
         assert!(detail.contains(says), "{to}: {detail}");
     }
-    with(&world, "x", "x");
+    with(&world, group, &shared);
     world.apply();
     assert_eq!(world.weights(), shares(&[("1.1.0", 100)]));
 }

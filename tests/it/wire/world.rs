@@ -461,6 +461,25 @@ records = {records}
         answer.body_mut().read_to_string().unwrap()
     }
 
+    /// A security group in a VPC of its own.
+    pub fn group_of_another_vpc(&self) -> String {
+        let id = |answer: &str, tag: &str| {
+            let (_, rest) = answer.split_once(&format!("<{tag}>")).unwrap_or_else(|| panic!("no {tag}: {answer}"));
+            rest.split('<').next().unwrap().to_owned()
+        };
+        let vpc = id(&self.by_hand("ec2", &[("Action", "CreateVpc"), ("CidrBlock", "10.200.0.0/16")]), "vpcId");
+        let group = [("GroupName", "strangers"), ("GroupDescription", "of another VPC"), ("VpcId", &vpc)];
+        let form: Vec<_> = [("Action", "CreateSecurityGroup")].into_iter().chain(group).collect();
+        id(&self.by_hand("ec2", &form), "groupId")
+    }
+
+    /// A service file whose security group is of another VPC and shared with this one.
+    pub fn text_with_shared_group(&self, web: &Web) -> String {
+        let (shared, vpc) = (self.group_of_another_vpc(), self.made["vpc_id"].as_str().unwrap());
+        self.by_hand("ec2", &[("Action", "AssociateSecurityGroupVpc"), ("GroupId", &shared), ("VpcId", vpc)]);
+        self.text(web).replace(self.made["security_group_id"].as_str().unwrap(), &shared)
+    }
+
     /// Somebody, or an autoscaler, sets the desired capacity of a version's group.
     pub fn resize(&self, version: &str, desired: u32) {
         let name = self.group_of(version)["name"].as_str().unwrap().to_owned();
