@@ -9,7 +9,11 @@ use super::world::{World, shares, web};
 fn blocked(world: &World) -> String {
     let plan = world.run(&["plan", "--detailed-exitcode", "-o", "json"]).ended(1).json();
     let service = plan["services"].as_array().unwrap().iter().find(|one| one["name"] == "web").unwrap().clone();
-    assert_eq!((&service["change"], &service["waiting_on"]["reason"]), (&json!("blocked"), &json!("preflight")));
+    assert_eq!(
+        (&service["change"], &service["waiting_on"]["reason"]),
+        (&json!("blocked"), &json!("preflight")),
+        "{service:#}"
+    );
     world.forget_calls();
     world.run(&["apply", "--timeout", "60s"]).ended(1);
     assert_eq!(world.mutations(), Vec::<String>::new());
@@ -52,7 +56,7 @@ fn what_does_not_exist_or_does_not_fit_is_found_before_anything_is_made() {
         (group, "sg-0000000000000dead", "security group sg-0000000000000dead does not exist"),
         (group, &stranger, &format!("security group {stranger} is in vpc-")),
         (ami, "ami-0000000000000dead", "image ami-0000000000000dead does not exist"),
-        (ami, "name:nothing-*", "no available image of this account has such a name"),
+        (ami, "name:nothing-{version}-*", "no available image of this account has such a name"),
         ("t3.small", "t3.tiny", "instance type t3.tiny does not exist"),
         ("t3.small", "t4g.small", "is made for x86_64, and instance type t4g.small runs arm64"),
     ] {
