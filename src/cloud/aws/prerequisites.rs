@@ -156,7 +156,7 @@ impl AwsCloud {
             let named = answer.images().iter().filter(|image| image.name().is_none_or(|name| matches(pattern, name)));
             let found = match named.max_by_key(|image| (image.creation_date(), image.image_id())) {
                 Some(image) => Found::Here(image_facts(image)),
-                None => Found::Missing("no available image of this account has such a name".to_owned()),
+                None => Found::Missing(format!("no available image of this account is named `{pattern}`")),
             };
             all.insert(name, found);
         }
