@@ -323,7 +323,9 @@ fn made(protocol: Protocol) -> Vec<(&'static str, &'static str)> {
 /// What could not be read is said once for each kind.
 fn unread(asked: &Prerequisites, findings: &mut Findings) {
     let kinds: BTreeSet<Kind> = asked.keys().map(|needed| needed.kind).collect();
-    for kind in kinds {
+    let is_no_type = of_kind(asked, Kind::InstanceType).any(|(_, found)| matches!(found, Ok(Found::Missing(_))));
+    // A type that does not exist is offered nowhere.
+    for kind in kinds.into_iter().filter(|kind| *kind != Kind::Offering || !is_no_type) {
         let mut by_reason: BTreeMap<&String, Vec<String>> = BTreeMap::new();
         for (needed, found) in of_kind(asked, kind) {
             if let Err(why) = found {
