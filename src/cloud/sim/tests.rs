@@ -513,7 +513,8 @@ fn listings_may_lag_behind_creations() {
 /// What CreateAutoScalingGroup refuses can be read before, in the same words.
 #[test]
 fn what_does_not_exist_is_refused_and_can_be_read() {
-    let spoilt: [(&str, Kind, &str, fn(&mut World)); 4] = [
+    type Spoils = fn(&mut World);
+    let spoilt: [(&str, Kind, &str, Spoils); 4] = [
         ("subnet-a", Kind::Subnet, "The subnet ID 'subnet-a' does not exist", |world| {
             world.surroundings.missing.insert("subnet-a".to_owned());
         }),
