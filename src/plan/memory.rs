@@ -408,7 +408,7 @@ impl Memory {
 
 /// What makes two changes the same: times in marks differ from try to try. Two commits'
 /// fences are two changes, and so are two settings.
-fn attempt_key(mutation: &Mutation) -> String {
+pub fn attempt_key(mutation: &Mutation) -> String {
     let target = match mutation {
         Mutation::SetMark { mark, value, .. } => {
             let said = match mark {

@@ -18,7 +18,7 @@ use crate::observed::state::{Observation, ServiceState, Wants};
 use crate::plan::action::{Action, Carrier, Mutation};
 use crate::plan::forecast::Reach;
 use crate::plan::machines::quoted;
-use crate::plan::memory::{FailingCall, Memory};
+use crate::plan::memory::{FailingCall, Memory, attempt_key};
 use crate::plan::questions::{Next, next};
 use crate::plan::scope::{self, ScopeInput};
 use crate::plan::types::{Plan, Reason, ServicePlan, WaitingOn};
@@ -94,14 +94,19 @@ pub struct Reconciler {
 }
 
 /// How long a service whose calls fail is left alone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Backoff {
     failures: u32,
     until: Timestamp,
+    /// What makes the change that failed the same as another; none where a reading failed.
+    call: Option<String>,
 }
 
 /// The longest time that a service is left alone.
 const BACKOFF_MAX: Span = Span::from_mins(5);
+
+/// The longest time that a change is not tried again while traffic is shared.
+const SHARED_BACKOFF_MAX: Span = Span::from_secs(30);
 
 impl Backoff {
     /// Whether it lasts still. One that would last longer than any does was begun by a clock
@@ -159,7 +164,7 @@ impl Reconciler {
         let turns: Vec<ServiceName> = plan
             .services
             .iter()
-            .filter(|service| !service.actions.is_empty() && !self.is_backing_off(&service.name, now))
+            .filter(|service| !service.actions.is_empty() && self.has_turn(service, now))
             .map(|service| service.name.clone())
             .collect();
         let whole = Whole { desired: reading.desired, gates: reading.gates, orphans: reading.orphans };
@@ -186,7 +191,8 @@ impl Reconciler {
     /// One service's turn: read it, do the one thing that comes first, and again, until
     /// there is nothing to do now.
     async fn turn(&self, target: &Target, name: ServiceName, whole: &Whole, tell: &(dyn Fn(Event<'_>) + Sync)) -> Turn {
-        let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None };
+        let mut turn = Turn { service: name.clone(), acted: 0, plan: None, error: None, call: None };
+        let mut left_out = false;
         for _ in 0..CHANGES_MAX {
             if self.stop.is_cancelled() || matches!(self.guard.may_begin(), Leave::No(_)) {
                 break;
@@ -207,6 +213,11 @@ impl Reconciler {
                 turn.plan = Some(service::plan(&input, Reach::Now));
                 break;
             };
+            if self.is_left_out(&name, &action, self.cloud.now()) {
+                turn.plan = Some(service::plan(&input, Reach::Now));
+                left_out = true;
+                break;
+            }
             let done = execute::act(&*self.cloud, &*self.guard, &action).await;
             match done.or_else(|error| if Mutant::TakeErrorsForDone.on() { Ok(()) } else { Err(error) }) {
                 Ok(()) => {
@@ -225,12 +236,16 @@ impl Reconciler {
                     if !self.goes_on_without(&name, &action) {
                         turn.plan = Some(service::plan(&input, Reach::Now));
                         turn.error = Some(error);
+                        turn.call = Some(attempt_key(&action.mutation));
                         break;
                     }
                 }
             }
         }
-        self.note_outcome(&name, turn.error.as_ref(), turn.acted > 0);
+        // What failed is still to be done, at its time.
+        if !left_out {
+            self.note_outcome(&turn);
+        }
         if let (Some(plan), Some(memory)) = (&mut turn.plan, self.memories().get(&name)) {
             service::tell_failing(plan, memory, self.cloud.now());
         }
@@ -353,17 +368,34 @@ impl Reconciler {
         selected.map(|name| (name.clone(), wants::wants(&input.service(name, &none, &empty)))).collect()
     }
 
-    fn is_backing_off(&self, service: &ServiceName, now: Timestamp) -> bool {
+    /// Whether a service is worked on in this pass. One whose calls fail is left alone for a
+    /// while, but not its protection: where traffic is shared, or is to be moved, it has its turn,
+    /// in which everything is done but the change that failed.
+    fn has_turn(&self, service: &ServicePlan, now: Timestamp) -> bool {
         let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        backoff.get(service).is_some_and(|backoff| backoff.lasts(now))
+        let Some(backoff) = backoff.get(&service.name).filter(|backoff| backoff.lasts(now)) else {
+            return true;
+        };
+        let Some(first) = service.actions.first() else { return false };
+        let moves_traffic = matches!(first.mutation, Mutation::SetWeights { .. } | Mutation::SetRule { .. });
+        (moves_traffic || shares_traffic(service)) && backoff.call.as_ref() != Some(&attempt_key(&first.mutation))
+    }
+
+    /// Whether a change failed a short while ago and is not to be tried again yet.
+    fn is_left_out(&self, service: &ServiceName, action: &Action, now: Timestamp) -> bool {
+        let backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        let backoff = backoff.get(service).filter(|backoff| backoff.lasts(now));
+        backoff.is_some_and(|backoff| backoff.call.as_ref() == Some(&attempt_key(&action.mutation)))
     }
 
     /// A service whose calls fail is tried again after 1 s, doubling to 5 min, with jitter;
     /// one that somebody must mend at once after 30 s. Whoever gets on between two failures is
-    /// not left alone any longer for the second.
-    fn note_outcome(&self, service: &ServiceName, error: Option<&CloudError>, got_on: bool) {
+    /// not left alone any longer for the second, and where traffic is shared a change is tried
+    /// again after 30 s at the latest: it may be the one that protects.
+    fn note_outcome(&self, turn: &Turn) {
+        let (service, got_on) = (&turn.service, turn.acted > 0);
         let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(error) = error else {
+        let Some(error) = &turn.error else {
             if backoff.remove(service).is_some() {
                 self.remember(service, |memory| memory.note_failing(None));
             }
@@ -375,12 +407,13 @@ impl Reconciler {
             ErrorKind::NotFound => 2_000,
             _ => 1_000,
         };
-        let wait = (first << (failures - 1).min(8)).min(BACKOFF_MAX.as_millis());
+        let most = if turn.plan.as_ref().is_some_and(shares_traffic) { SHARED_BACKOFF_MAX } else { BACKOFF_MAX };
+        let wait = (first << (failures - 1).min(8)).min(most.as_millis());
         let wait = Span::from_millis(wait - fastrand::u64(0..=wait / 4));
         let until = self.cloud.now() + wait;
         let call = failing_call(error, self.cloud.now(), until);
         self.remember(service, |memory| memory.note_failing(Some(call)));
-        backoff.insert(service.clone(), Backoff { failures, until });
+        backoff.insert(service.clone(), Backoff { failures, until, call: turn.call.clone() });
     }
 
     fn look_again(&self, plan: &Plan, acted: usize) -> Option<Timestamp> {
@@ -389,7 +422,11 @@ impl Reconciler {
         // One that is over and had no turn since says nothing any more.
         let backing_off = |name| backoff.get(name).filter(|backoff| backoff.lasts(now));
         let waits = plan.services.iter().filter_map(|service| match backing_off(&service.name) {
-            Some(backoff) => Some(backoff.until),
+            // Its machines are looked at as often as if nothing had failed.
+            Some(backoff) => {
+                let due = service.look_again.filter(|at| *at > now);
+                Some(due.map_or(backoff.until, |at| at.min(backoff.until)))
+            }
             // Actions that are still to do come at once; the ones of this pass were cut off.
             None if !service.actions.is_empty() => Some(now + Span::from_millis(if acted > 0 { 100 } else { 1_000 })),
             // Whatever ends a rollout frees its slot, and whoever moves frees its place; that is
@@ -401,6 +438,11 @@ impl Reconciler {
     }
 }
 
+/// Whether more than one group of a service has traffic.
+fn shares_traffic(service: &ServicePlan) -> bool {
+    service.groups.iter().filter(|group| group.weight.is_some_and(|weight| weight > 0)).count() > 1
+}
+
 fn waits_for_others(service: &ServicePlan) -> bool {
     service.waiting_on.as_ref().is_some_and(|wait| matches!(wait.reason, Reason::Slot | Reason::Dependency))
 }
@@ -410,6 +452,8 @@ struct Turn {
     acted: usize,
     plan: Option<ServicePlan>,
     error: Option<CloudError>,
+    /// The change that failed.
+    call: Option<String>,
 }
 
 struct Reading {
@@ -464,7 +508,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_leaves_nobody_alone_for_an_hour() {
         let now = Timestamp::from_secs(1_800_000_000);
-        let backoff = Backoff { failures: 1, until: now + BACKOFF_MAX };
+        let backoff = Backoff { failures: 1, until: now + BACKOFF_MAX, call: None };
         assert!(backoff.lasts(now) && !backoff.lasts(backoff.until));
         assert!(!backoff.lasts(now - Span::from_mins(60)));
     }

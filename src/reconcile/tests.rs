@@ -27,6 +27,11 @@ const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:list
 
 /// A commit whose scope prunes, with these services at these versions.
 fn target(commit: u64, services: &[(&str, &str)]) -> Target {
+    target_with(commit, services, "")
+}
+
+/// The same, with more in their `[rollout]`.
+fn target_with(commit: u64, services: &[(&str, &str)], rollout: &str) -> Target {
     let mut files = ConfigFiles::default();
     let mut add = |path: String, text: String| files.files.insert(path, FileContent::Bytes(text.into_bytes()));
     let scope = "scope = \"prod\"\nregion = \"eu-west-1\"\naccount = \"123456789012\"\n[prune]\nenabled = true\n";
@@ -38,7 +43,7 @@ fn target(commit: u64, services: &[(&str, &str)]) -> Target {
             text,
             "instance_type = \"t3.small\"\n[network]\nsubnets = [\"subnet-a\"]\nsecurity_groups = [\"sg-a\"]\n\
              [capacity]\nmin = 1\n[load_balancer]\nlistener = \"{LISTENER}\"\nport = 80\n\
-             rule = {{ priority = {priority}, hosts = [\"{name}.example.com\"] }}\n[rollout]\nbake = \"1m\"\n"
+             rule = {{ priority = {priority}, hosts = [\"{name}.example.com\"] }}\n[rollout]\nbake = \"1m\"\n{rollout}"
         );
         add(format!("services/{name}.toml"), text);
     }
@@ -266,6 +271,58 @@ fn what_was_vetted_for_all_services_counts_for_each() {
     // With nothing in AWS the head alone is looked at.
     assert_eq!(signed.lineage(&observed(&[])).fences, BTreeMap::new());
     assert_eq!(signed.lineage(&one).fences.len(), 2, "and that vets nothing else");
+}
+
+/// A call of a release is refused again and again, and its service is left alone meanwhile. The
+/// release dies with traffic: that goes back all the same, at once.
+#[tokio::test]
+async fn what_protects_does_not_wait_for_a_call_that_fails() {
+    let sim = account();
+    let faulty = Arc::new(FaultyCloud::new(sim.clone()));
+    let reconciler = Reconciler::new(faulty.clone(), BTreeSet::new(), CancellationToken::new());
+    passes(&reconciler, &sim, &target(1, &[("a", "1")]), Span::from_mins(5)).await;
+    let second = target_with(2, &[("a", "2")], "steps = [50, 100]\n");
+    // The entry and the first step are made, the next step is refused.
+    let made = sim.calls().iter().filter(|call| call.operation == "ModifyRule").count() as u64;
+    faulty.add(Trigger::Operation("ModifyRule", made + 3), Failure::Before(ErrorKind::Denied));
+    let failures = std::sync::Mutex::new(0);
+    let tell = |event: Event<'_>| {
+        if matches!(event, Event::Failed { .. }) {
+            *failures.lock().unwrap() += 1;
+        }
+    };
+    let now = || crate::cloud::CloudReader::now(&sim);
+    let second_has = |wanted: fn(&crate::cloud::sim::Share) -> bool| {
+        let world = sim.world();
+        let of = |share: &crate::cloud::sim::Share| {
+            world.target_groups[&share.target_group].tags["ionroller:version"] == "2" && wanted(share)
+        };
+        sim.traffic().iter().any(|(_, shares)| shares.iter().any(of))
+    };
+    let mut shared_at = None;
+    for _ in 0..400 {
+        reconciler.pass(&second, &tell).await.unwrap();
+        if *failures.lock().unwrap() == 1 {
+            break;
+        }
+        if second_has(|share| share.weight > 0) && *shared_at.get_or_insert(now()) + Span::from_secs(45) <= now() {
+            // The load balancer needs a while to see it.
+            sim.set_health("2", false);
+        }
+        sim.advance(Span::from_secs(5));
+    }
+    assert_eq!(*failures.lock().unwrap(), 1, "the step to all traffic is refused");
+    let failed_at = now();
+    assert!(second_has(|share| share.weight == 50 && share.healthy > 0));
+    while second_has(|share| share.weight > 0) {
+        sim.advance(Span::from_secs(2));
+        let is_sick = second_has(|share| share.healthy == 0);
+        reconciler.pass(&second, &tell).await.unwrap();
+        assert!(!is_sick || !second_has(|share| share.weight > 0), "it is sick and keeps its traffic");
+    }
+    // The refused call is tried again after 22 s at the earliest.
+    assert!(now().since(failed_at) < Span::from_secs(22), "it took {}", now().since(failed_at));
+    assert_eq!(*failures.lock().unwrap(), 1, "the step itself is not repeated meanwhile");
 }
 
 /// A call that fails is what its service waits for, until it succeeds; the same answer for three
