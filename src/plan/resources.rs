@@ -120,6 +120,17 @@ pub fn user_tags(spec: &ServiceSpec) -> Tags {
     spec.tags.iter().map(|(key, value)| (key.clone(), marks::portable(value))).collect()
 }
 
+/// So many tags a group takes at its creation.
+/// Source: `Tags` of CreateAutoScalingGroup: at most 25 in a call, and 50 on a group.
+pub const GROUP_TAGS_AT_ONCE: usize = 25;
+
+/// The tags that a group is made with, ours before the user's. What does not fit follows before
+/// the group gets traffic.
+pub fn first_tags(tags: Tags) -> Tags {
+    let (ours, users): (Tags, Tags) = tags.into_iter().partition(|(key, _)| key.starts_with(marks::PREFIX));
+    ours.into_iter().chain(users).take(GROUP_TAGS_AT_ONCE).collect()
+}
+
 /// The user's tags and ours.
 pub fn owned_tags(spec: &ServiceSpec, identity: &Identity) -> Tags {
     let mut tags = user_tags(spec);

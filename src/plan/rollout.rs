@@ -345,7 +345,7 @@ pub fn create_group(view: &View<'_>, owner: &ServerGroup, spec: &ServiceSpec, be
         max: view.candidate_max(),
         grace: spec.rollout.healthy_deadline,
         ready_within: resources::ready_within(owner, spec),
-        tags,
+        tags: resources::first_tags(tags),
     };
     let instances = group.min;
     let mutation = Mutation::CreateGroup { release: owner.name.clone(), spec: Box::new(group) };

@@ -135,11 +135,12 @@ fn release(live: &ServerGroup, group: &GroupState, spec: &ServiceSpec) -> Option
     Some(act(mutation, "no other release is coming up beside it").into())
 }
 
-/// The settings that a candidate needs before it gets traffic: policies, and its target
-/// group as the file says.
+/// The settings that a candidate needs before it gets traffic: policies, its target group as
+/// the file says, and the tags that did not fit into the creation of its group.
 pub fn candidate(view: &View<'_>, candidate: &ServerGroup) -> Option<Answer> {
     let spec = view.wanted?;
-    let answer = details(candidate, spec)?;
+    let group = candidate.group.as_ref()?;
+    let answer = details(candidate, spec).or_else(|| tags(candidate, group, spec))?;
     Some(match answer {
         Answer::Act(action) => fence_first(view, || Answer::Act(action)),
         Answer::Wait(_) => answer,

@@ -44,6 +44,17 @@ impl Asked<'_> {
     }
 }
 
+/// The most tags that one call of Auto Scaling takes.
+const GROUP_TAGS: usize = 25;
+
+/// A group may have more tags than a call of Auto Scaling takes.
+pub(super) fn tags_in_a_call(asked: Asked<'_>, all: &Tags) -> Result<(), CloudError> {
+    let text = "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length \
+                less than or equal to 25";
+    let is_too_many = all.len() > GROUP_TAGS;
+    if is_too_many { Err(asked.error(ErrorKind::Invalid, "ValidationError", text)) } else { Ok(()) }
+}
+
 /// The strictest of the services' rules: number, length and characters.
 pub(super) fn tags(asked: Asked<'_>, all: &Tags) -> Result<(), CloudError> {
     if all.len() > TAGS {

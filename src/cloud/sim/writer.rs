@@ -308,6 +308,7 @@ impl World {
     fn create_group(&mut self, spec: &GroupSpec) -> Result<(), CloudError> {
         let asked = Asked { operation: "CreateAutoScalingGroup", resource: &spec.name };
         check::tags(asked, &spec.tags)?;
+        check::tags_in_a_call(asked, &spec.tags)?;
         if let Some(found) = self.groups.get(&spec.name) {
             if found.deleted_at.is_some() {
                 let text = "Group already exists and is pending delete";

@@ -3,6 +3,8 @@
 use expect_test::expect;
 
 use super::story::{Story, file};
+use crate::observed::resources::Tags;
+use crate::plan::action::Mutation;
 
 #[test]
 fn first_release() {
@@ -100,4 +102,28 @@ fn bad_release() {
     "#]]
     .assert_eq(&story.log());
     expect!["rejected: 1.1 was rejected (late): 0 of 2 machines healthy after 15 min; release something else, or `ionroller retry web`"].assert_eq(&story.waits());
+}
+
+/// A group takes 25 tags at its creation: ours first, so that it is known whatever happens
+/// next; the rest before its first traffic.
+#[test]
+fn more_tags_than_a_creation_takes_follow_before_any_traffic() {
+    let mut spec = file("1.0");
+    spec.tags = (0..40).map(|n| (format!("Key{n:02}"), format!("value {n}"))).collect();
+    let mut story = Story::new(spec.clone());
+    let made = loop {
+        let action = story.step().expect("it is created in one pass");
+        if let Mutation::CreateGroup { spec, .. } = action.mutation {
+            break spec.tags;
+        }
+    };
+    assert_eq!(made.len(), 25);
+    assert!(made.contains_key("ionroller:digest") && made.contains_key("ionroller:step"), "{made:?}");
+    let missing = |tags: &Tags| spec.tags.keys().filter(|key| !tags.contains_key(*key)).count();
+    assert!(missing(&made) > 0, "{made:?}");
+    story.until_weight("1.0", 100);
+    let log = story.log_so_far().to_owned();
+    assert!(log.find("set-tags group/").unwrap() < log.find("step 100").unwrap(), "{log}");
+    assert_eq!(missing(&story.members("1.0").tags), 0, "{log}");
+    story.converged();
 }
