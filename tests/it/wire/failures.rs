@@ -20,7 +20,10 @@ fn a_bad_release_goes_back_and_stays_rejected() {
     assert_eq!(world.weights(), shares(&[("1.0.0", 100)]));
     assert_eq!(world.groups(), shares(&[("1.0.0", 2)]), "its machines are gone");
     let status = world.status();
-    assert_eq!(status["rejected"]["code"], "late", "{status:#}");
+    // Its group replaces its machines when their grace is over, which is when its deadline is
+    // over, too: whichever is read first is the evidence.
+    let code = status["rejected"]["code"].as_str().unwrap_or_default();
+    assert!(["late", "unhealthy"].contains(&code), "{status:#}");
     assert_eq!(status["waiting_on"]["reason"], "rejected");
     assert_eq!(world.group_of("1.0.0")["min"], 2, "un-pinned");
 
