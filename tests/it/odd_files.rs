@@ -261,8 +261,8 @@ fn the_boot_script_is_as_long_as_aws_takes() {
         expect![[r#"
             error: services/shop.toml:18:13: the boot script has 16385 bytes, but AWS takes
               at most 16384
-              help: ionroller's part takes 6560, files/shop.sh has 9825: shorten it, or have
-                    it fetch the rest from S3
+              help: ionroller's part takes 10210, files/shop.sh has 6175: shorten it, or
+                    have it fetch the rest from S3
         "#]],
     );
 }
@@ -276,7 +276,7 @@ fn a_boot_script_is_long_without_a_script() {
     folder.breaks(
         "shop",
         expect![[r#"
-            error: services/shop.toml:1:1: the boot script has 23394 bytes, but AWS takes at
+            error: services/shop.toml:1:1: the boot script has 27044 bytes, but AWS takes at
               most 16384
               help: shorten [env], [secrets] or image.command, or fetch what is long from S3
                     at start
@@ -293,9 +293,9 @@ fn lists_have_an_end() {
     folder.breaks(
         "shop",
         expect![[r#"
-        error: services/shop.toml:28:11: `network.subnets` holds 501 items
-          help: at most 500 are read
-    "#]],
+            error: services/shop.toml:29:11: `network.subnets` holds 501 items
+              help: at most 500 are read
+        "#]],
     );
 }
 
