@@ -3,6 +3,7 @@
 use crate::desired::spec::LoadBalancer;
 use crate::mutant::Mutant;
 use crate::names::TargetGroupArn;
+use crate::observed::marks;
 use crate::observed::resources::{Conditions, Rule};
 use crate::observed::state::{Health, ServerGroup, Slot};
 
@@ -83,12 +84,39 @@ pub fn taken(view: &View<'_>, lb: &LoadBalancer) -> Option<Wait> {
     match &view.input.state.slot {
         Some(Slot::Neighbour(other)) => places::kept_by(view, lb, other),
         Some(Slot::Foreign(what) | Slot::Adoptable(what)) => {
-            Some(wait(Reason::Preflight, format!("its place on the listener is taken: {what}")))
+            let text =
+                put_back(view, lb, what).unwrap_or_else(|| format!("its place on the listener is taken: {what}"));
+            Some(wait(Reason::Preflight, text))
         }
         Some(Slot::NoListener) => Some(wait(Reason::Preflight, format!("the listener {} does not exist", lb.listener))),
         Some(Slot::Free | Slot::Ours) => None,
         None => Some(wait(Reason::Unknown, "what stands at its place on the listener was not read")),
     }
+}
+
+/// What is said where a live release had this place before: a tool that once made the rule has put
+/// it back as it was, and took our tags and weights from it.
+fn put_back(view: &View<'_>, lb: &LoadBalancer, what: &str) -> Option<String> {
+    let state = view.input.state;
+    let live = view.live.filter(|live| live.stable().is_some() && state.rules.is_empty())?;
+    let target_group = live.target_group.as_ref()?;
+    let way_out = match (&lb.rule, &state.standing) {
+        (Some(_), Some(rule)) => format!(
+            "`aws elbv2 add-tags --resource-arns {} --tags Key={},Value={} Key={},Value={}` gives it back",
+            rule.arn,
+            marks::SCOPE,
+            view.input.scope,
+            marks::SERVICE,
+            view.input.service
+        ),
+        (Some(_), None) => "delete that rule, and it is made again".to_owned(),
+        (None, _) => format!("let the default action forward to target group {} again", target_group.name),
+    };
+    Some(format!(
+        "the traffic of {} was taken from it: at its place stands {what}. A tool that made it before may have put it \
+         back (for Terraform: `ignore_changes` on action and tags); {way_out}",
+        live.identity.version
+    ))
 }
 
 /// The weights of a rule with all traffic on the side that serves beside a release.

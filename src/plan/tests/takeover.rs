@@ -430,3 +430,30 @@ fn a_default_action_is_never_deleted_by_a_removal() {
     story.run();
     assert!(story.model.state.groups.values().all(|group| group.group.is_none() && group.target_group.is_none()));
 }
+
+/// `terraform apply` after a takeover: the rule forwards to what it did before, without our tags.
+#[test]
+fn a_rule_that_another_tool_puts_back_is_known_and_comes_back_with_its_tags() {
+    let mut story = Story::settled("1.0");
+    let rule = story.model.state.rules.remove(0);
+    let old = TargetGroupArn::parse(
+        "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/before/0123456789abcdef",
+    )
+    .unwrap();
+    let back = Rule { action: RuleAction::Forward(vec![(old, 100)]), ..rule };
+    story.model.state.standing = Some(back.clone());
+    story.model.state.slot = Some(Slot::Adoptable("rule 120, which forwards to before".to_owned()));
+    story.group_mut("1.0").weight = None;
+    let said = story.waits();
+    assert!(
+        said.starts_with("preflight: the traffic of 1.0 was taken from it: at its place stands rule 120"),
+        "{said}"
+    );
+    assert!(said.contains("ignore_changes") && said.contains(back.arn.as_str()), "{said}");
+    assert!(said.contains("Key=ionroller:scope,Value=prod Key=ionroller:service,Value=web"), "{said}");
+    // As it says.
+    story.model.state.rules.push(back);
+    (story.model.state.standing, story.model.state.slot) = (None, Some(Slot::Ours));
+    story.converged();
+    assert_eq!(story.weight("1.0"), 100, "{}", story.log());
+}
