@@ -431,6 +431,14 @@ fn step_mark(view: &View<'_>, candidate: &ServerGroup, group: &GroupState) -> Op
         // It has a part, and nobody else is left to have the rest: all of it is its next step.
         return None;
     }
+    // Its traffic was going to a release that is not wanted any more, and never settled: it goes on
+    // from what it has left. Nobody sends more of it there.
+    let was_leaving = step.percent == 100 && view.live.is_some_and(|live| live.stable().is_none());
+    if weight > 0 && was_leaving {
+        let value = Step { percent: weight, at: view.input.now }.to_string();
+        let mutation = Mutation::SetMark { on: group_carrier(candidate, group), mark: Mark::Step, value };
+        return Some(act(mutation, format!("it is wanted again, with the {weight} % that it has left")).into());
+    }
     if weight > 0 && view.has_side() {
         let because = format!("it has {weight} %, and its last step was {} %", step.percent);
         return Some(traffic::to_live(view, candidate, &because));

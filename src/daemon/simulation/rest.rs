@@ -146,7 +146,11 @@ impl Run {
         let limited = files.is_some_and(|files| files.limits.1 < 3);
         let commit = self.commits.tip();
         let cursed = self.theatre.state().cursed == Some(s);
+        // After three tries a release is tried again by a person, a commit or nobody.
+        let needs_somebody =
+            plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Retry && wait.until.is_none());
         sick || frozen
+            || needs_somebody
             || self.waits_for_who_is_stopped(plan)
             || limited
             || cursed

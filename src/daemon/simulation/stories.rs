@@ -232,3 +232,29 @@ fn a_way_back_that_waits_for_machines_is_no_reason_to_hurry() {
         ],
     });
 }
+
+/// A release that had all of the traffic and never settled was wanted again in the midst of its
+/// successor's rollout, while one zone was off: all of its traffic went to that successor.
+#[test]
+fn a_revert_sends_nothing_more_to_the_release_that_it_takes_back() {
+    ends_well(&Script {
+        seed: 191,
+        kinds: vec![Rule, Network, Network],
+        prune: true,
+        limits: (4, 2),
+        second: Nobody,
+        events: vec![
+            (52, Release { s: 2, version: 1, min: 1, steps: 1 }),
+            (52, Lacks { what: Some(8_952_996_986_662_936_196) }),
+            (854, Lacks { what: None }),
+            (971, ZoneOff { off: true }),
+            (1391, Release { s: 2, version: 3, min: 3, steps: 1 }),
+            (1403, ZoneOff { off: false }),
+            (1473, Lacks { what: Some(18_331_716_868_836_592_885) }),
+            (1590, Release { s: 2, version: 2, min: 3, steps: 3 }),
+            (1625, Lacks { what: None }),
+            (1845, ZoneOff { off: true }),
+            (1849, Release { s: 2, version: 3, min: 3, steps: 3 }),
+        ],
+    });
+}
