@@ -74,7 +74,8 @@ pub fn load(files: &ConfigFiles, commit: Option<CommitId>) -> Desired {
         if service.spec.is_some() && !broken {
             desired.places.insert(service.name.clone(), located);
         }
-        let file = match (service.spec.filter(|_| !broken).map(Box::new), clash) {
+        let spec = if broken { None } else { service.spec.map(Box::new) };
+        let file = match (spec, clash) {
             (Some(spec), None) => ServiceFile::Valid(spec),
             (Some(spec), Some(diagnostic)) => {
                 desired.contested.insert(service.name.clone(), Contested { spec, diagnostic });

@@ -59,7 +59,10 @@ fn is_own_address(text: &str) -> bool {
 
 /// What of the rest of a service must fit it.
 pub(super) fn fits(table: &Table, machine: &Machine, rollout: &Rollout, walk: &mut Walk<'_>) {
-    let Some(ready) = machine.ready.as_ref().filter(|_| !walk.partial) else { return };
+    if walk.partial {
+        return;
+    }
+    let Some(ready) = &machine.ready else { return };
     let machine_table = table.table("machine").map(|(machine, _)| machine);
     let of_machine = |key: &str| machine_table.and_then(|machine| machine.get(key)).map(|entry| entry.node.place);
     if machine.instance_profile.is_none() {

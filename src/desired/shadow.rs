@@ -33,8 +33,10 @@ impl<'r> ByMatch<'r> {
             for host in &rule.hosts {
                 found.by_host.entry(host.to_ascii_lowercase()).or_default().push(*entry);
             }
-            for path in rule.paths.iter().filter(|_| rule.hosts.is_empty()) {
-                found.by_path.entry(path).or_default().push(*entry);
+            if rule.hosts.is_empty() {
+                for path in &rule.paths {
+                    found.by_path.entry(path).or_default().push(*entry);
+                }
             }
         }
         found

@@ -238,11 +238,13 @@ fn conflicts(text: &str) -> Vec<SyntaxError> {
     let mut found = Vec::new();
     let (mut begun, mut offset) = (None, 0);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        if begun.is_none() && is_marker(line, "<<<<<<<") {
-            begun = Some((number, offset));
-        } else if let Some((first, start)) = begun.filter(|_| is_marker(line, ">>>>>>>")) {
-            found.push(conflict(start, first, number));
-            begun = None;
+        match begun {
+            None if is_marker(line, "<<<<<<<") => begun = Some((number, offset)),
+            Some((first, start)) if is_marker(line, ">>>>>>>") => {
+                found.push(conflict(start, first, number));
+                begun = None;
+            }
+            _ => {}
         }
         offset += line.len();
     }

@@ -343,9 +343,7 @@ impl<'a> Work<'a> {
 
     /// What carries an owner's tags is another service's of this scope, or somebody else's.
     fn tagged_slot(&self, place: &Place, tags: &Tags, what: String) -> Slot {
-        let mine = tags.get(marks::SCOPE).map(String::as_str) == Some(self.scope.as_str());
-        let service = tags.get(marks::SERVICE).filter(|_| mine).and_then(|text| ServiceName::parse(text).ok());
-        match service {
+        match self.service_of(tags) {
             Some(service) => Slot::Neighbour(Box::new(self.neighbour(place, service, what))),
             None => Slot::Foreign(what),
         }
@@ -363,6 +361,14 @@ impl<'a> Work<'a> {
         Neighbour { service, what, rules, taken }
     }
 
+    /// The service of this scope that tags name.
+    fn service_of(&self, tags: &Tags) -> Option<ServiceName> {
+        if tags.get(marks::SCOPE).map(String::as_str) != Some(self.scope.as_str()) {
+            return None;
+        }
+        ServiceName::parse(tags.get(marks::SERVICE)?).ok()
+    }
+
     /// The service of this scope that alone has what an action forwards to.
     fn only_service(&self, action: &RuleAction) -> Option<ServiceName> {
         let known: BTreeMap<&TargetGroupArn, &ServiceName> = self.known_target_groups().collect();
@@ -371,8 +377,7 @@ impl<'a> Work<'a> {
                 return Some((*service).clone());
             }
             let tags = self.listings.elb_tags.get(arn.as_str())?;
-            let mine = tags.get(marks::SCOPE).map(String::as_str) == Some(self.scope.as_str());
-            tags.get(marks::SERVICE).filter(|_| mine).and_then(|text| ServiceName::parse(text).ok())
+            self.service_of(tags)
         };
         let owners: BTreeSet<Option<ServiceName>> = forwarded(action).map(owner).collect();
         let mut owners = owners.into_iter();

@@ -95,7 +95,7 @@ impl Run {
         waits && others.any(|other| begun(other) && outcome::of(other) == Outcome::Stuck)
     }
 
-    /// Whoever has its place does not get to its own: nothing else rests meanwhile.
+    /// Its place is another service's, and that one is not settled yet.
     fn waits_for_a_place(&self, plan: &ServicePlan) -> bool {
         let waits = plan.waiting_on.as_ref().is_some_and(|wait| wait.reason == Reason::Dependency);
         let plans = self.plan();
